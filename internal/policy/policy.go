@@ -1,0 +1,206 @@
+// Package policy is the IAM policy language: its grammar, what can be said
+// about a policy without a request (is it public, does it lock its author
+// out), and the decision about one request.
+//
+// It promises: Parse accepts the whole grammar and nothing else, never panics
+// and takes time linear in the text; matching a wildcard pattern takes at most
+// pattern length times text length; an [Allowed] exists only because Evaluate
+// said yes. It reads no clock and no store.
+//
+// It does not yet apply documents in Evaluate: for now account roots are the
+// only principals (see [Evaluate]).
+//
+// The language is described in "IAM JSON policy reference" of the AWS IAM user
+// guide; the choices made where that is silent are named at their place.
+package policy
+
+import "fmt"
+
+// Kind tells which elements a document must, may and must not have.
+type Kind uint8
+
+const (
+	// Identity is a policy attached to users, groups and roles, and also the
+	// form of boundaries, session policies and service control policies: no
+	// principal, resources required.
+	Identity Kind = iota
+	// Resource is a policy attached to a resource such as a secret: principal
+	// and resource required.
+	Resource
+	// Key is a KMS key policy: principal required; a missing Resource means
+	// this key ("Key policies in AWS KMS": the element is optional there).
+	Key
+	// Trust is the trust policy of a role: principal required, no resource.
+	Trust
+)
+
+var kindNames = [...]string{"identity", "resource", "key", "trust"}
+
+// String returns the kind's name for logs and tests.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// Effect is what a matching statement does.
+type Effect bool
+
+const (
+	// Deny is the zero value: a statement half built refuses.
+	Deny Effect = false
+	// Allow permits, unless a Deny matches as well.
+	Allow Effect = true
+)
+
+// String returns the word as policies write it.
+func (e Effect) String() string {
+	if e == Allow {
+		return "Allow"
+	}
+	return "Deny"
+}
+
+// The two language versions. A document without Version has the old one, in
+// which "${...}" is plain text.
+const (
+	Version2008 = "2008-10-17"
+	Version2012 = "2012-10-17"
+)
+
+// Document is a parsed policy. It is not changed after Parse and may be shared.
+type Document struct {
+	Kind       Kind
+	Version    string // Version2008 when the text names none
+	ID         string
+	Statements []Statement
+}
+
+// Statement is one rule. Where an element has a negated form, the list holds
+// what was written and the Not field tells which form it was.
+type Statement struct {
+	Sid          string
+	Effect       Effect
+	Principals   *Principals // nil when the kind has none
+	NotPrincipal bool
+	Actions      []string // as written; compared without regard to case
+	NotAction    bool
+	Resources    []Pattern // nil only in key and trust policies: this resource
+	NotResource  bool
+	Conditions   []Condition
+}
+
+// Principals is the content of a Principal or NotPrincipal element.
+type Principals struct {
+	Any           bool // "*" or {"AWS": "*"}
+	AWS           []Principal
+	Service       []string
+	Federated     []string
+	CanonicalUser []string
+}
+
+// PrincipalType is the form of an AWS principal.
+type PrincipalType uint8
+
+const (
+	// Account is a bare 12-digit id or the root ARN: the account as a whole.
+	Account PrincipalType = iota
+	// User is an IAM user.
+	User
+	// Role is an IAM role; its sessions match too.
+	Role
+	// Session is one assumed-role session.
+	Session
+	// FederatedUser is one GetFederationToken session.
+	FederatedUser
+	// UniqueID stands for a user or role by its unique id (AIDA..., AROA...),
+	// which is how a stored policy shows a principal that has been deleted.
+	UniqueID
+)
+
+// Principal is one entry of {"AWS": ...} other than "*".
+type Principal struct {
+	Type      PrincipalType
+	Text      string // as written
+	Partition string // empty for a bare account id and for unique ids
+	Account   string // empty for unique ids
+	Name      string // what follows the first slash: user/path/NAME -> path/NAME
+}
+
+// SetOp is the quantifier in front of a condition operator.
+type SetOp uint8
+
+const (
+	// Plain has no quantifier.
+	Plain SetOp = iota
+	// ForAllValues holds when every request value matches, hence also when
+	// there is none.
+	ForAllValues
+	// ForAnyValue holds when at least one request value matches.
+	ForAnyValue
+)
+
+// Family groups the operators that compare the same type.
+type Family uint8
+
+const (
+	StringFamily  Family = iota // text, exact, folded or with wildcards
+	NumericFamily               // decimals
+	DateFamily                  // ISO 8601 or epoch seconds
+	BoolFamily                  // "true" or "false" in any case
+	BinaryFamily                // base64
+	IPFamily                    // addresses and CIDR ranges
+	ARNFamily                   // ARNs part by part, with wildcards
+	NullFamily                  // not a comparison: is the key there
+)
+
+// Operator is a condition operator taken apart: "ForAnyValue:StringLikeIfExists"
+// is {ForAnyValue, StringLike, IfExists}.
+type Operator struct {
+	Set      SetOp
+	Name     string // without quantifier and suffix, e.g. "StringNotLike"
+	Family   Family
+	Negated  bool // holds when the key is absent; values combine by NOR
+	IfExists bool // holds when the key is absent
+}
+
+// Condition is one key under one operator. A statement's conditions are
+// AND-ed; the values of one condition are OR-ed, or NOR-ed when negated.
+type Condition struct {
+	Operator Operator
+	Key      string // as written; compared without regard to case
+	Values   []Pattern
+}
+
+// operators lists every operator by its name without quantifier and suffix.
+// Source: "IAM JSON policy elements: Condition operators".
+var operators = map[string]Operator{
+	"StringEquals":              {Family: StringFamily},
+	"StringNotEquals":           {Family: StringFamily, Negated: true},
+	"StringEqualsIgnoreCase":    {Family: StringFamily},
+	"StringNotEqualsIgnoreCase": {Family: StringFamily, Negated: true},
+	"StringLike":                {Family: StringFamily},
+	"StringNotLike":             {Family: StringFamily, Negated: true},
+	"NumericEquals":             {Family: NumericFamily},
+	"NumericNotEquals":          {Family: NumericFamily, Negated: true},
+	"NumericLessThan":           {Family: NumericFamily},
+	"NumericLessThanEquals":     {Family: NumericFamily},
+	"NumericGreaterThan":        {Family: NumericFamily},
+	"NumericGreaterThanEquals":  {Family: NumericFamily},
+	"DateEquals":                {Family: DateFamily},
+	"DateNotEquals":             {Family: DateFamily, Negated: true},
+	"DateLessThan":              {Family: DateFamily},
+	"DateLessThanEquals":        {Family: DateFamily},
+	"DateGreaterThan":           {Family: DateFamily},
+	"DateGreaterThanEquals":     {Family: DateFamily},
+	"Bool":                      {Family: BoolFamily},
+	"BinaryEquals":              {Family: BinaryFamily},
+	"IpAddress":                 {Family: IPFamily},
+	"NotIpAddress":              {Family: IPFamily, Negated: true},
+	"ArnEquals":                 {Family: ARNFamily},
+	"ArnLike":                   {Family: ARNFamily},
+	"ArnNotEquals":              {Family: ARNFamily, Negated: true},
+	"ArnNotLike":                {Family: ARNFamily, Negated: true},
+	"Null":                      {Family: NullFamily},
+}

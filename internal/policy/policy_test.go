@@ -1,0 +1,365 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"coffer/internal/policy"
+)
+
+// table reads testdata/name: lines of columns separated by " | ".
+func table(t testing.TB, name string, columns, least int) [][]string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]string
+	for i, line := range strings.Split(string(text), "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		row := strings.Split(line, " | ")
+		if len(row) == columns-1 && strings.Contains(line, " | | ") { // an empty column
+			row = strings.Split(strings.Replace(line, " | | ", " |  | ", 1), " | ")
+		}
+		if len(row) != columns {
+			t.Fatalf("%s:%d: %d columns, want %d", name, i+1, len(row), columns)
+		}
+		rows = append(rows, append(row, fmt.Sprintf("%s:%d: %s", name, i+1, row[columns-1])))
+	}
+	if len(rows) < least {
+		t.Fatalf("%s: only %d cases", name, len(rows))
+	}
+	return rows
+}
+
+func mustParse(t testing.TB, text string, kind policy.Kind) *policy.Document {
+	t.Helper()
+	d, err := policy.Parse([]byte(text), kind)
+	if err != nil {
+		t.Fatalf("%s\n%v", text, err)
+	}
+	return d
+}
+
+func kindOf(t testing.TB, name string) policy.Kind {
+	t.Helper()
+	for _, k := range []policy.Kind{policy.Identity, policy.Resource, policy.Key, policy.Trust} {
+		if k.String() == name {
+			return k
+		}
+	}
+	t.Fatalf("no kind %q", name)
+	return 0
+}
+
+func expand(text string, kind policy.Kind) string {
+	a := `"Effect":"Allow","Action":"secretsmanager:GetSecretValue"`
+	if kind != policy.Identity {
+		a += `,"Principal":{"AWS":"111122223333"}`
+	}
+	if kind != policy.Trust {
+		a += `,"Resource":"*"`
+	}
+	return strings.ReplaceAll(text, "{A}", a)
+}
+
+func TestParse(t *testing.T) {
+	faults := map[policy.Fault]string{policy.FaultSyntax: "syntax", policy.FaultPrincipal: "principal", policy.FaultService: "service"}
+	for _, row := range table(t, "parse.txt", 4, 120) {
+		kind := kindOf(t, row[1])
+		// {A} within braces: a statement's own members.
+		text := expand(row[2], kind)
+		d, err := policy.Parse([]byte(text), kind)
+		if row[0] == "ok" {
+			if err != nil || d == nil {
+				t.Errorf("%s: %v", row[4], err)
+			}
+			continue
+		}
+		var e *policy.SyntaxError
+		if !errors.As(err, &e) || d != nil {
+			t.Errorf("%s: accepted", row[4])
+			continue
+		}
+		if faults[e.Fault] != row[0] || e.Path == "" || e.Reason == "" {
+			t.Errorf("%s: %s (%v), want %s", row[4], faults[e.Fault], err, row[0])
+		}
+	}
+}
+
+func TestParseKeepsWhatWasWritten(t *testing.T) {
+	d := mustParse(t, `{"Version":"2012-10-17","Id":"i","Statement":[{"Sid":"s","Effect":"Deny",
+		"NotPrincipal":{"AWS":["111122223333","arn:aws:iam::111122223333:role/p/r"],"Service":"x.amazonaws.com"},
+		"NotAction":["a:B*"],"NotResource":"arn:aws:s3:::${aws:username}/*",
+		"Condition":{"ForAnyValue:StringNotLikeIfExists":{"aws:TagKeys":["x*",7,false]}}}]}`, policy.Resource)
+	s := d.Statements[0]
+	if d.Version != policy.Version2012 || d.ID != "i" || s.Sid != "s" || s.Effect != policy.Deny || s.Effect.String() != "Deny" ||
+		!s.NotPrincipal || !s.NotAction || !s.NotResource || s.Actions[0] != "a:B*" || !s.Resources[0].Variables() || !s.Resources[0].Wildcards() {
+		t.Errorf("%+v", d)
+	}
+	if p := s.Principals; p.Any || p.AWS[0].Type != policy.Account || p.AWS[1].Type != policy.Role || p.AWS[1].Name != "p/r" || p.Service[0] != "x.amazonaws.com" {
+		t.Errorf("%+v", s.Principals)
+	}
+	c := s.Conditions[0]
+	want := policy.Operator{Set: policy.ForAnyValue, Name: "StringNotLike", Family: policy.StringFamily, Negated: true, IfExists: true}
+	if c.Operator != want || c.Key != "aws:TagKeys" || c.Values[1].Text != "7" || c.Values[2].Text != "false" {
+		t.Errorf("%+v", c)
+	}
+	if d := mustParse(t, expand(`{"Statement":[{{A}}]}`, policy.Key), policy.Key); d.Version != policy.Version2008 {
+		t.Errorf("default version %q", d.Version)
+	}
+}
+
+func TestParseLimits(t *testing.T) {
+	long := expand(`{"Statement":[{{A},"Sid":"`+strings.Repeat("a", 131072)+`"}]}`, policy.Resource)
+	if _, err := policy.Parse([]byte(long), policy.Resource); err == nil {
+		t.Error("a text longer than any policy is accepted")
+	}
+	if _, err := policy.Parse([]byte(strings.Repeat("[", 100000)), policy.Resource); err == nil {
+		t.Error("deep nesting is accepted")
+	}
+	for _, bad := range []string{"\xff", "{\"a\xff\":1}", "\ufeff{}", "{\"a\x01\":1}"} {
+		if _, err := policy.Parse([]byte(bad), policy.Resource); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+	// As many keys as fit, twice the last one: found without a quadratic search.
+	var b strings.Builder
+	for i := range 8000 {
+		fmt.Fprintf(&b, `"aws:k%d":"",`, i)
+	}
+	many := expand(`{"Statement":[{{A},"Condition":{"StringEquals":{`+b.String()+`"aws:k%s":""}}}]}`, policy.Resource)
+	if _, err := policy.Parse([]byte(strings.Replace(many, "%s", "8000", 1)), policy.Resource); err != nil {
+		t.Error(err)
+	}
+	if _, err := policy.Parse([]byte(strings.Replace(many, "%s", "7999", 1)), policy.Resource); err == nil {
+		t.Error("a duplicate among many keys is accepted")
+	}
+}
+
+func TestLength(t *testing.T) {
+	for text, want := range map[string]int{
+		``: 0, `{ }`: 2, "{\n\t\"a b\" : 1 }": 9, `"\" "`: 5, `"é"`: 3, `"a\\" `: 5,
+	} {
+		if got := policy.Length([]byte(text)); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+}
+
+func TestNormalizePrincipals(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"Statement":{"Principal":{"AWS":"111122223333"}}}`:                                              `{"Statement":{"Principal":{"AWS":"arn:aws:iam::111122223333:root"}}}`,
+		`{"Statement":[{ "NotPrincipal" : {"AWS":["111122223333", "444455556666"]}}, {"Principal":"*"}]}`: `{"Statement":[{ "NotPrincipal" : {"AWS":["arn:aws:iam::111122223333:root", "arn:aws:iam::444455556666:root"]}}, {"Principal":"*"}]}`,
+		// Elsewhere an account id is just a text.
+		`{"Id":"111122223333","Statement":{"Principal":{"AWS":"*","Service":"111122223333"},"Condition":{"StringEquals":{"aws:SourceAccount":"111122223333"}}}}`: ``,
+		`not json`:                     ``,
+		`{"Statement":"111122223333"}`: ``,
+	} {
+		if want == "" {
+			want = in
+		}
+		if got := policy.NormalizePrincipals(in, "aws"); got != want {
+			t.Errorf("%s\n got %s\nwant %s", in, got, want)
+		}
+	}
+	if got := policy.NormalizePrincipals(`{"Statement":{"Principal":{"AWS":"111122223333"}}}`, "aws-cn"); !strings.Contains(got, "arn:aws-cn:iam::") {
+		t.Errorf("partition: %s", got)
+	}
+}
+
+func publicCase(version, elements string) string {
+	for _, add := range []struct{ name, text string }{
+		{`"Effect"`, `"Effect":"Allow"`}, {`Action"`, `"Action":"secretsmanager:GetSecretValue"`}, {`"Resource"`, `"Resource":"*"`},
+	} {
+		if !strings.Contains(elements, add.name) {
+			elements += "," + add.text
+		}
+	}
+	return `{"Version":"` + version + `-10-17","Statement":[{` + elements + `}]}`
+}
+
+func TestPublic(t *testing.T) {
+	closed := mustParse(t, expand(`{"Statement":[{{A}}]}`, policy.Resource), policy.Resource).Statements[0]
+	deny := mustParse(t, publicCase("2012", `"Effect":"Deny","Principal":"*"`), policy.Resource).Statements[0]
+	for _, row := range table(t, "public.txt", 4, 60) {
+		d := mustParse(t, publicCase(row[1], row[2]), policy.Resource)
+		_, got := d.Public()
+		if want := row[0] == "public"; got != want || row[0] != "public" && row[0] != "closed" {
+			t.Errorf("%s: public %v, want %s", row[4], got, row[0])
+		}
+		// No statement before or after makes a public policy private.
+		for _, more := range []policy.Statement{closed, deny} {
+			both := &policy.Document{Kind: d.Kind, Version: d.Version, Statements: []policy.Statement{more, d.Statements[0], more}}
+			if i, now := both.Public(); now != got || now && i != 1 {
+				t.Errorf("%s: public %v at %d with more statements", row[4], now, i)
+			}
+		}
+	}
+}
+
+// Any two cases together are public when one of them is.
+func TestPublicIsMonotonic(t *testing.T) {
+	rows := table(t, "public.txt", 4, 60)
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		a, b := rows[r.IntN(len(rows))], rows[r.IntN(len(rows))]
+		if a[1] != b[1] {
+			continue
+		}
+		d := mustParse(t, publicCase(a[1], a[2]), policy.Resource)
+		d.Statements = append(d.Statements, mustParse(t, publicCase(b[1], b[2]), policy.Resource).Statements...)
+		if _, got := d.Public(); got != (a[0] == "public" || b[0] == "public") {
+			t.Errorf("%s with %s: public %v", a[4], b[4], got)
+		}
+	}
+}
+
+func TestLocksOut(t *testing.T) {
+	callers := map[string]policy.Request{
+		"root":  {Principal: "arn:aws:iam::111122223333:root", PrincipalAccount: "111122223333", Root: true},
+		"role":  {Principal: "arn:aws:sts::111122223333:assumed-role/deploy/job1", PrincipalAccount: "111122223333"},
+		"other": {Principal: "arn:aws:iam::444455556666:root", PrincipalAccount: "444455556666", Root: true},
+	}
+	for _, row := range table(t, "lockout.txt", 5, 40) {
+		r, ok := callers[row[2]]
+		if !ok {
+			t.Fatalf("%s: caller %q", row[5], row[2])
+		}
+		kind := kindOf(t, row[1])
+		r.Resource = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:app/db-Xy12Zw"
+		if kind == policy.Key {
+			r.Resource = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+		}
+		d := mustParse(t, `{"Version":"2012-10-17","Statement":[`+row[3]+`]}`, kind)
+		if got := d.LocksOut(&r); got != (row[0] == "out") {
+			t.Errorf("%s: %v, want %s", row[5], got, row[0])
+		}
+	}
+	for _, kind := range []policy.Kind{policy.Identity, policy.Trust} {
+		d := mustParse(t, strings.Replace(expand(`{"Statement":[{{A}}]}`, kind), "Allow", "Deny", 1), kind)
+		r := callers["root"]
+		if d.LocksOut(&r) {
+			t.Errorf("a %v policy locks out", kind)
+		}
+	}
+}
+
+func rootRequest() policy.Request {
+	return policy.Request{
+		Principal: "arn:aws:iam::111122223333:root", PrincipalAccount: "111122223333", Root: true,
+		Action:          "secretsmanager:GetSecretValue",
+		Resource:        "arn:aws:secretsmanager:eu-west-1:111122223333:secret:app/db-Xy12Zw",
+		ResourceAccount: "111122223333", Named: "app/db",
+	}
+}
+
+func TestEvaluate(t *testing.T) {
+	const identity = " because no identity-based policy allows the secretsmanager:GetSecretValue action"
+	const resource = " because no resource-based policy allows the secretsmanager:GetSecretValue action"
+	const root = "User: arn:aws:iam::111122223333:root is not authorized to perform: secretsmanager:GetSecretValue"
+	for _, tc := range []struct {
+		rule   string
+		change func(*policy.Request)
+		text   string // of the denial; empty when allowed
+	}{
+		{"root on its own account", func(*policy.Request) {}, ""},
+		{"root, no resource", func(r *policy.Request) { r.Resource, r.Named = "", "" }, ""},
+		{"root, any resource", func(r *policy.Request) { r.Resource, r.Named = "*", "" }, ""},
+		{"root of another partition", func(r *policy.Request) {
+			r.Principal = "arn:aws-cn:iam::111122223333:root"
+			r.Resource = strings.Replace(r.Resource, "arn:aws:", "arn:aws-cn:", 1)
+		}, ""},
+		{"another account's secret", func(r *policy.Request) {
+			r.Resource, r.ResourceAccount = strings.Replace(r.Resource, "111122223333", "444455556666", 1), "444455556666"
+			r.Named = r.Resource
+		}, root + " on resource: arn:aws:secretsmanager:eu-west-1:444455556666:secret:app/db-Xy12Zw" + resource},
+		{"another account's list", func(r *policy.Request) { r.Resource, r.Named, r.ResourceAccount = "", "", "444455556666" }, root + resource},
+		{"no resource account", func(r *policy.Request) { r.ResourceAccount = "" }, root + " on resource: app/db" + resource},
+		{"an ARN of another account than stated", func(r *policy.Request) { r.Resource = strings.Replace(r.Resource, "111122223333", "444455556666", 1) }, root + " on resource: app/db" + resource},
+		{"an ARN of another partition", func(r *policy.Request) { r.Resource = strings.Replace(r.Resource, "arn:aws:", "arn:aws-cn:", 1) }, root + " on resource: app/db" + resource},
+		{"an ARN of a shorter partition", func(r *policy.Request) { r.Principal = "arn:aws-cn:iam::111122223333:root" }, "User: arn:aws-cn:iam::111122223333:root is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + resource},
+		{"an ARN without partition", func(r *policy.Request) { r.Resource = "arn::x::111122223333:y" }, root + " on resource: app/db" + resource},
+		{"an ARN of an absurd partition", func(r *policy.Request) { r.Resource = "arn:" + strings.Repeat("x", 100) + ":x::111122223333:y" }, root + " on resource: app/db" + resource},
+		{"not an ARN", func(r *policy.Request) { r.Resource = "app/db" }, root + " on resource: app/db" + resource},
+		{"a cut ARN", func(r *policy.Request) { r.Resource = "arn:aws:x:y:111122223333" }, root + " on resource: app/db" + resource},
+		{"not root", func(r *policy.Request) { r.Root = false }, root + " on resource: app/db" + identity},
+		{"a user who claims to be root", func(r *policy.Request) { r.Principal = "arn:aws:iam::111122223333:user/root" }, "User: arn:aws:iam::111122223333:user/root is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"root of another account than stated", func(r *policy.Request) { r.Principal = "arn:aws:iam::444455556666:root" }, "User: arn:aws:iam::444455556666:root is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"not an ARN as principal", func(r *policy.Request) { r.Principal = "111122223333:root" }, "User: 111122223333:root is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"nobody", func(r *policy.Request) { r.Principal = "" }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"accounts that are no accounts", func(r *policy.Request) {
+			r.PrincipalAccount, r.ResourceAccount, r.Principal, r.Resource = "", "", "arn:aws:iam:::root", "arn:aws:x:::y"
+		}, "User: arn:aws:iam:::root is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+	} {
+		r := rootRequest()
+		tc.change(&r)
+		a, d := policy.Evaluate(&r)
+		if tc.text == "" {
+			if d != nil || !a.Valid() || a.Action() != r.Action || a.Resource() != r.Resource || !a.Allows(strings.ToUpper(r.Action), r.Resource) {
+				t.Errorf("%s: %+v, %v", tc.rule, a, d)
+			}
+			continue
+		}
+		if d == nil || a.Valid() || a != (policy.Allowed{}) {
+			t.Errorf("%s: allowed", tc.rule)
+			continue
+		}
+		if d.Error() != tc.text {
+			t.Errorf("%s:\n got %s\nwant %s", tc.rule, d.Error(), tc.text)
+		}
+	}
+	if _, d := policy.Evaluate(&policy.Request{}); d == nil {
+		t.Error("the zero request is allowed")
+	}
+	r := rootRequest()
+	r.Action = ""
+	if _, d := policy.Evaluate(&r); d == nil {
+		t.Error("a request without action is allowed")
+	}
+}
+
+func TestZeroAllowedProvesNothing(t *testing.T) {
+	var a policy.Allowed
+	if a.Valid() || a.Allows("", "") || a.Action() != "" || a.Resource() != "" {
+		t.Errorf("%+v", a)
+	}
+	r := rootRequest()
+	a, _ = policy.Evaluate(&r)
+	if a.Allows(r.Action, r.Resource+"x") || a.Allows("secretsmanager:DeleteSecret", r.Resource) {
+		t.Error("proves another action or resource")
+	}
+}
+
+func TestEvaluateDoesNotAllocate(t *testing.T) {
+	r := rootRequest()
+	if n := testing.AllocsPerRun(100, func() { policy.Evaluate(&r) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	r := rootRequest()
+	b.ReportAllocs()
+	for b.Loop() {
+		if a, _ := policy.Evaluate(&r); !a.Valid() {
+			b.Fatal("denied")
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	text := []byte(`{"Version":"2012-10-17","Statement":[{"Sid":"A","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/app"},"Action":"secretsmanager:GetSecretValue","Resource":"*","Condition":{"StringEquals":{"aws:SourceVpce":"vpce-1a2b3c4d"}}}]}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := policy.Parse(text, policy.Resource); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
