@@ -1,0 +1,141 @@
+package api
+
+import (
+	"fmt"
+
+	"coffer/internal/fault"
+)
+
+// Service is one AWS service as its model describes it. Generated, immutable.
+type Service struct {
+	ID           string   // SDK service id, "Secrets Manager"
+	Name         string   // our package and endpoint prefix, "secretsmanager"
+	SigningName  string   // the service in a credential scope
+	EventSource  string   // "secretsmanager.amazonaws.com"
+	ActionPrefix string   // IAM, "secretsmanager"
+	APIVersion   string   // "2017-10-17"
+	XMLNamespace string   // Query
+	Protocols    []string // as the model lists them: "json", "query", "rest-json", "smithy-rpc-v2-cbor"
+	JSONVersion  string   // "1.1"
+	TargetPrefix string   // X-Amz-Target before the dot
+	MessageKey   string   // "Message" or "message": the key of error texts
+	InternalCode string   // the service's own code for internal errors
+	Operations   []*Operation
+	Errors       []*ErrorShape
+}
+
+// ErrorShape is an error of a model.
+type ErrorShape struct {
+	Code       string // on the wire, and in fault.Error
+	QueryCode  string // on the wire of the Query protocol; the same as Code in services that speak nothing else
+	Kind       fault.Kind
+	Status     int    // HTTP
+	Server     bool   // true: fault of the server
+	MessageKey string // its own key of the text, "Message" or "message"
+	Shape      *Shape // all its members
+}
+
+// Mode says what transaction an operation runs in.
+type Mode uint8
+
+const (
+	Unserved Mode = iota // in the model, not in Coffer: answers uniformly
+	Read                 // a snapshot; must not write
+	Write                // a read-write transaction
+	Outside              // reaches outside the process; gets no transaction
+)
+
+// Operation is one operation of a model. Generated, immutable.
+type Operation struct {
+	Service       *Service
+	Name          string
+	Mode          Mode
+	Input, Output *Shape // Output is an empty structure for operations without output
+	NewInput      func() Struct
+	NewOutput     func() Struct
+	Errors        []*ErrorShape // what the model says it may answer
+	Method, URI   string        // REST binding
+	Status        int           // REST: HTTP status of success; 0 means 200
+}
+
+// Action returns the IAM action, "secretsmanager:GetSecretValue".
+func (o *Operation) Action() string { return o.Service.ActionPrefix + ":" + o.Name }
+
+// Op is an operation together with its Go types, so that binding a handler of
+// other types does not compile. I and O are the structures; *I and *O are Structs.
+type Op[I, O any] struct{ *Operation }
+
+// Access is one thing the caller must be allowed to do for the request to be
+// handled. Most requests need one; the rest hang in Also.
+type Access struct {
+	Action   string // IAM action; empty means the operation's own
+	Resource string // the ARN it is evaluated on; empty means "*", no resource
+	Account  string // the account that owns Resource
+	Named    string // the resource as the caller wrote it, for denial texts
+	Also     []Access
+}
+
+// Bound is an operation with its implementation, ready for the gateway's table.
+type Bound struct {
+	Op *Operation
+
+	prepare func(*Request, Struct) error
+	run     func(*Request, Struct, func(*Access) error) (Struct, error)
+}
+
+// Bind ties an operation to its two halves.
+//
+// resolve turns the input into the resources to authorize, loading what it
+// needs into T so that handle need not load it again. It may fail only with
+// errors that AWS gives before it authorizes (name syntax, missing token);
+// existence is for handle to reveal.
+//
+// handle runs only after every access of resolve was allowed, in the same transaction.
+// Both may run several times and must touch nothing but the transaction and their results.
+func Bind[I, O, T any](op Op[I, O], resolve func(*Request, *I) (T, Access, error), handle func(*Request, *I, T) (*O, error)) Bound {
+	return Bound{
+		Op: op.Operation,
+		run: func(r *Request, in Struct, authorize func(*Access) error) (Struct, error) {
+			i := any(in).(*I)
+			t, access, err := resolve(r, i)
+			if err != nil {
+				return nil, err
+			}
+			if err := authorize(&access); err != nil {
+				return nil, err
+			}
+			o, err := handle(r, i, t)
+			if err != nil {
+				return nil, err
+			}
+			return any(o).(Struct), nil
+		},
+	}
+}
+
+// Preparing returns b with a step that runs before the transaction is
+// opened, and only once: slow pure work such as key generation. It runs before
+// authorization and must reveal and store nothing.
+func Preparing[I any](b Bound, prepare func(*Request, *I) error) Bound {
+	b.prepare = func(r *Request, in Struct) error {
+		i, ok := any(in).(*I)
+		if !ok {
+			return fmt.Errorf("api: %s prepared with %T", b.Op.Name, in)
+		}
+		return prepare(r, i)
+	}
+	return b
+}
+
+// Prepare runs the step set by Preparing, if any.
+func (b *Bound) Prepare(r *Request, in Struct) error {
+	if b.prepare == nil {
+		return nil
+	}
+	return b.prepare(r, in)
+}
+
+// Run resolves, authorizes and handles one request. Only the gateway calls it.
+func (b *Bound) Run(r *Request, in Struct, authorize func(*Access) error) (Struct, error) {
+	return b.run(r, in, authorize)
+}

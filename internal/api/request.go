@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"coffer/internal/arn"
+	"coffer/internal/policy"
+	"coffer/internal/table"
+)
+
+// Principal is who makes a request.
+type Principal struct {
+	Type        string // "Root", "IAMUser", "AssumedRole", "AWSService"
+	ARN         string
+	Account     string
+	ID          string // unique id: the account id for root
+	AccessKeyID string
+}
+
+// Request is one call on its way through the gate. Handlers read it; only the
+// gateway makes one.
+type Request struct {
+	Context   context.Context
+	ID        string    // x-amzn-RequestId
+	Time      time.Time // the one "now" of this request
+	Op        *Operation
+	Principal Principal
+	Account   string // of the caller; bare names are looked up here
+	Region    string
+	SourceIP  string
+	UserAgent string
+	TLS       *TLS
+
+	// Via lists the services the request came through, outermost first, as
+	// "secretsmanager.amazonaws.com"; empty for a call from outside.
+	Via []string
+
+	// Tx is the transaction; nil in operations of mode Outside.
+	Tx *table.Tx
+
+	// Allowed is the proof that the operation's own access was allowed. It is
+	// the zero value, which opens nothing, until then.
+	Allowed policy.Allowed
+
+	// AlsoAllowed are the proofs of the accesses in Access.Also, in their order.
+	AlsoAllowed []policy.Allowed
+
+	// Caller lets a service call another through the same gate and transaction.
+	Caller Caller
+
+	after  []func()
+	events []ServiceEvent
+}
+
+// ServiceEvent is something a service does beyond answering: a version is
+// purged, a rotation fails. It becomes an audit record of type AwsServiceEvent
+// in the request's own transaction.
+type ServiceEvent struct {
+	Name      string // "EndSecretVersionDelete"
+	Account   string
+	Region    string
+	RequestID string            // as AWS forms it for the event; empty: the request's own
+	Error     string            // errorMessage of a failure
+	Data      map[string]string // additionalEventData; no sensitive values
+}
+
+// Emit records e together with the request. A closure that runs again starts
+// with none.
+func (r *Request) Emit(e ServiceEvent) { r.events = append(r.events, e) }
+
+// TakeEvents returns what Emit was given and forgets it. For the gateway.
+func (r *Request) TakeEvents() []ServiceEvent {
+	es := r.events
+	r.events = nil
+	return es
+}
+
+// Task is background work of a service: it looks for due rows through an index
+// and does a bounded part of it in one read-write transaction. The scheduler
+// runs it through the gateway, with the service as principal.
+type Task struct {
+	Name    string // "secretsmanager.purge", for logs and metrics
+	Service *Service
+	Every   time.Duration // between looks when nothing is due
+	// Run does one transaction's worth. more asks to be called again at once.
+	Run func(*Request) (more bool, err error)
+}
+
+// TLS is what an audit record says of the connection.
+type TLS struct {
+	Version, CipherSuite, Host string
+}
+
+// Caller is how services and workers reach services: the same gate, the same
+// transaction, the principal of r plus the service it came through.
+type Caller interface {
+	// Call runs op as r's principal through r's service.
+	Call(r *Request, op *Operation, in Struct) (Struct, error)
+}
+
+// Call calls op with typed input and output.
+func Call[I, O any](r *Request, op Op[I, O], in *I) (*O, error) {
+	out, err := r.Caller.Call(r, op.Operation, any(in).(Struct))
+	if err != nil {
+		return nil, err
+	}
+	return any(out).(*O), nil
+}
+
+// Partition is the ARN partition of the request's region.
+func (r *Request) Partition() string { return arn.Partition(r.Region) }
+
+// After registers f to run once the request has succeeded and its transaction,
+// if any, has committed. A closure that runs again starts with none.
+func (r *Request) After(f func()) { r.after = append(r.after, f) }
+
+// TakeAfter returns what After registered and forgets it. For the gateway.
+func (r *Request) TakeAfter() []func() {
+	fs := r.after
+	r.after = nil
+	return fs
+}
+
+// NewID returns a random UUID (version 4, RFC 9562).
+func NewID() string {
+	var u [16]byte
+	rand.Read(u[:]) // never fails (Go 1.24)
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	var b [36]byte
+	hex.Encode(b[0:8], u[0:4])
+	b[8] = '-'
+	hex.Encode(b[9:13], u[4:6])
+	b[13] = '-'
+	hex.Encode(b[14:18], u[6:8])
+	b[18] = '-'
+	hex.Encode(b[19:23], u[8:10])
+	b[23] = '-'
+	hex.Encode(b[24:36], u[10:16])
+	return string(b[:])
+}
