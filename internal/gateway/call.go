@@ -1,0 +1,262 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"coffer/internal/api"
+	"coffer/internal/arn"
+	"coffer/internal/audit"
+	"coffer/internal/fault"
+	"coffer/internal/policy"
+	"coffer/internal/table"
+	"coffer/internal/wire/awsjson"
+)
+
+// call is one request's state in the gate, and the api.Caller that its handler
+// reaches other services through.
+type call struct {
+	g       *Gateway
+	req     api.Request
+	start   time.Time
+	service *api.Service // nil when even that is unknown
+	route   *route       // nil when the operation is unknown
+	in      api.Struct   // nil until decoded
+
+	resource string   // the ARN the operation's own access was decided on
+	records  [][]byte // audit records in the order their calls ended
+	recorded bool     // records are committed with the mutation
+	code     string   // the error answered, empty for success
+}
+
+// begin starts a run of the handler. The transaction may run it again.
+func (c *call) begin(tx *table.Tx) {
+	c.req.Tx = tx
+	c.req.Allowed, c.req.AlsoAllowed = policy.Allowed{}, nil
+	c.req.TakeAfter()
+	c.req.TakeEvents()
+	c.records = nil
+	c.resource = ""
+}
+
+// authorize is the one place where calls from outside are decided.
+func (c *call) authorize(a *api.Access) error {
+	c.resource = a.Resource
+	return authorize(&c.req, a)
+}
+
+// authorize decides an access and all that hang on it, and leaves the proofs in
+// the request only if every one of them is allowed.
+func authorize(r *api.Request, a *api.Access) error {
+	allowed, err := decide(r, a)
+	if err != nil {
+		return err
+	}
+	var also []policy.Allowed
+	for i := range a.Also {
+		if len(a.Also[i].Also) > 0 { // fail closed: what is not looked at is not allowed
+			return fmt.Errorf("gateway: nested accesses of %s", r.Op.Action())
+		}
+		p, err := decide(r, &a.Also[i])
+		if err != nil {
+			return err
+		}
+		also = append(also, p)
+	}
+	r.Allowed, r.AlsoAllowed = allowed, also
+	return nil
+}
+
+// decide evaluates one access.
+func decide(r *api.Request, a *api.Access) (policy.Allowed, error) {
+	action := a.Action
+	if action == "" {
+		action = r.Op.Action()
+	}
+	account := a.Account
+	if a.Resource == "" {
+		account = r.Account // an operation without a resource is about the caller's account
+	}
+	allowed, denial := policy.Evaluate(&policy.Request{
+		Principal:        r.Principal.ARN,
+		PrincipalAccount: r.Principal.Account,
+		Root:             r.Principal.Type == "Root",
+		Action:           action,
+		Resource:         a.Resource,
+		ResourceAccount:  account,
+		Named:            a.Named,
+	})
+	if denial != nil {
+		return policy.Allowed{}, api.AccessDeniedException(denial.Message())
+	}
+	if !allowed.Valid() { // fail closed: no decision, no answer
+		return policy.Allowed{}, fmt.Errorf("gateway: no decision on %s", action)
+	}
+	return allowed, nil
+}
+
+// Call implements api.Caller: the same gate and transaction, the same principal,
+// and the service it came through.
+func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
+	rt := c.g.bound[op]
+	if rt == nil || rt.bound == nil {
+		return nil, fmt.Errorf("gateway: %s called %s, which is not served", r.Op.Action(), op.Action())
+	}
+	inner := api.Request{
+		Context:   r.Context,
+		ID:        r.ID,
+		Time:      r.Time,
+		Op:        op,
+		Principal: r.Principal,
+		Account:   r.Account,
+		Region:    r.Region,
+		SourceIP:  r.Op.Service.EventSource,
+		UserAgent: r.Op.Service.EventSource,
+		Via:       append(r.Via[:len(r.Via):len(r.Via)], r.Op.Service.EventSource),
+		Tx:        r.Tx,
+		Caller:    c,
+	}
+	var resource string
+	err := api.Validate(in)
+	var out api.Struct
+	if err == nil {
+		out, err = rt.bound.Run(&inner, in, func(a *api.Access) error {
+			resource = a.Resource
+			return authorize(&inner, a)
+		})
+	}
+	for _, f := range inner.TakeAfter() {
+		r.After(f)
+	}
+	for _, e := range inner.TakeEvents() {
+		r.Emit(e)
+	}
+	var fe *fault.Error
+	if err != nil {
+		fe = c.fault(op.Service, err)
+	}
+	c.records = append(c.records, appendRecord(nil, &inner, in, out, fe, resource))
+	return out, err
+}
+
+// record renders the outer call's own record behind those of its inner calls.
+func (c *call) record(out api.Struct, fe *fault.Error) {
+	c.records = append(c.records, appendRecord(nil, &c.req, c.in, out, fe, c.resource))
+}
+
+// fault makes err fit to be sent.
+func (c *call) fault(s *api.Service, err error) *fault.Error {
+	if fe, ok := fault.As(err); ok {
+		return fe
+	}
+	return internalError(s, err)
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const pooledAnswer = 16 << 10
+
+// answer records a successful read and sends the output.
+func (c *call) answer(w http.ResponseWriter, out api.Struct) {
+	if !c.recorded {
+		c.record(out, nil)
+		if err := c.g.cfg.Log.Append(c.records...); err != nil {
+			c.records = nil
+			c.g.cfg.Logger.Error("the audit log cannot be written; calls are refused", "request", c.req.ID, "error", err)
+			c.send(w, c.fault(c.service, err))
+			return
+		}
+	}
+	buf := buffers.Get().(*[]byte)
+	b := awsjson.Append((*buf)[:0], out)
+	c.write(w, http.StatusOK, b)
+	if cap(b) <= pooledAnswer {
+		clear(b) // it may have held a secret
+		*buf = b[:0]
+		buffers.Put(buf)
+	}
+}
+
+// refuse records a failed call and sends its error.
+func (c *call) refuse(w http.ResponseWriter, err error) {
+	fe := c.fault(c.service, err)
+	if fe.Kind == fault.Internal || fe.Kind == fault.Unavailable {
+		c.g.cfg.Logger.Error("request failed", "request", c.req.ID, "operation", c.action(), "code", fe.Code, "error", err)
+	}
+	c.record(nil, fe)
+	if err := c.g.cfg.Log.Append(c.records...); err != nil && fe.Kind != fault.Internal {
+		// No record, no answer: not even why it was refused.
+		c.g.cfg.Logger.Error("the audit log cannot be written; calls are refused", "request", c.req.ID, "error", err)
+		fe = internalError(c.service, err)
+	}
+	c.send(w, fe)
+}
+
+func (c *call) send(w http.ResponseWriter, fe *fault.Error) {
+	c.code = fe.Code
+	c.write(w, awsjson.Status(c.service, fe), awsjson.AppendError(nil, c.service, fe))
+}
+
+func (c *call) write(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	// Assigned, not Set: these are the canonical forms already.
+	h["Content-Type"] = contentType
+	h["X-Amzn-Requestid"] = []string{c.req.ID}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	w.Write(body) // a client that went away is not our error
+}
+
+var contentType = []string{"application/x-amz-json-1.1"}
+
+func (c *call) action() string {
+	if c.req.Op != nil {
+		return c.req.Op.Action()
+	}
+	return "unknown"
+}
+
+// appendRecord renders the CloudTrail record of one call.
+func appendRecord(dst []byte, r *api.Request, in, out api.Struct, fe *fault.Error, resource string) []byte {
+	rec := audit.Record{
+		EventTime:          r.Time,
+		AWSRegion:          r.Region,
+		SourceIPAddress:    r.SourceIP,
+		UserAgent:          r.UserAgent,
+		RequestID:          r.ID,
+		EventID:            api.NewID(),
+		RecipientAccountID: r.Account,
+		UserIdentity: audit.Identity{
+			Type:        r.Principal.Type,
+			PrincipalID: r.Principal.ID,
+			ARN:         r.Principal.ARN,
+			AccountID:   r.Principal.Account,
+			AccessKeyID: r.Principal.AccessKeyID,
+		},
+	}
+	if r.Op != nil {
+		rec.EventSource, rec.EventName = r.Op.Service.EventSource, r.Op.Name
+		rec.ReadOnly = r.Op.Mode == api.Read
+	}
+	if n := len(r.Via); n > 0 {
+		rec.UserIdentity.InvokedBy = r.Via[n-1]
+	}
+	if r.TLS != nil {
+		rec.TLSDetails = &audit.TLSDetails{TLSVersion: r.TLS.Version, CipherSuite: r.TLS.CipherSuite, ClientProvidedHostHeader: r.TLS.Host}
+	}
+	if in != nil {
+		rec.RequestParameters = api.AppendRedacted(nil, in)
+	}
+	if fe != nil {
+		rec.ErrorCode, rec.ErrorMessage = fe.Code, fe.Message
+	} else if out != nil && !rec.ReadOnly && len(out.Shape().Members) > 0 {
+		rec.ResponseElements = api.AppendRedacted(nil, out)
+	}
+	if a, err := arn.Parse(resource); err == nil && a.Service == "kms" {
+		rec.Resources = []audit.Resource{{ARN: resource, AccountID: a.Account, Type: "AWS::KMS::Key"}}
+	}
+	return rec.AppendJSON(dst)
+}

@@ -1,0 +1,351 @@
+// Package gateway is the one gate that every call passes: from outside over
+// HTTP, and between services through api.Caller.
+//
+//	route     credential scope and target name service, region, operation
+//	identify  the signature is verified, the access key names the principal
+//	decode    the protocol's codec fills the input; the model's constraints hold
+//	resolve   the service says which resources the call is about
+//	authorize the one decision; nothing about a resource is revealed before it
+//	handle    the service's function, in the transaction that resolved
+//	record    the audit record: with the mutation's own commit, or written
+//	          to the log before a read's or a refusal's answer leaves
+//	encode    the codec writes the answer, or the error
+//
+// It promises: no handler runs without a decision; no answer leaves without a
+// record, and when the log cannot be written calls fail closed; an error that
+// is not a fault.Error is logged whole and answered without detail; a panic
+// anywhere is such an error.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"coffer/internal/api"
+	"coffer/internal/audit"
+	"coffer/internal/fault"
+	"coffer/internal/sigv4"
+	"coffer/internal/table"
+	"coffer/internal/wire/awsjson"
+)
+
+// MaxBody is the largest request body, in bytes. AWS documents no figure for
+// the JSON services; "about 1 MB" is what clients see.
+const MaxBody = 1 << 20
+
+// Config says what the gate connects.
+type Config struct {
+	DB         *table.DB
+	Log        *audit.Log
+	Outbox     *Outbox
+	Operations []api.Bound    // those that are served
+	Services   []*api.Service // every service whose target prefix is known
+	Logger     *slog.Logger
+	Metrics    *Metrics
+	Now        func() time.Time // time.Now if nil
+
+	// TrustAccount, if set, makes the gate believe every access key id without
+	// verifying a signature: a 12-digit id is its account, any other belongs
+	// to TrustAccount. Only for `coffer server --dev`.
+	TrustAccount string
+}
+
+// Gateway is an http.Handler and an api.Caller factory. Safe for concurrent use.
+type Gateway struct {
+	cfg      Config
+	verifier *sigv4.Verifier
+	targets  map[string]*route         // by X-Amz-Target
+	prefixes map[string]*api.Service   // by target prefix
+	bound    map[*api.Operation]*route // for calls between services
+	regions  sync.Map                  // region names seen to be well-formed; bounded by the grammar check's limit
+}
+
+// route is one operation's way through the gate.
+type route struct {
+	op      *api.Operation
+	bound   *api.Bound // nil: not served
+	metrics opMetrics
+}
+
+// New builds the gate's tables. It fails on an operation bound twice, or bound
+// but not on the committed list of served operations, or listed but not bound.
+func New(cfg Config) (*Gateway, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	g := &Gateway{
+		cfg:      cfg,
+		verifier: sigv4.New(sigv4.Config{}),
+		targets:  make(map[string]*route),
+		prefixes: make(map[string]*api.Service),
+		bound:    make(map[*api.Operation]*route),
+	}
+	for _, s := range cfg.Services {
+		g.prefixes[s.TargetPrefix] = s
+		for _, op := range s.Operations {
+			rt := &route{op: op, metrics: cfg.Metrics.operation(op)}
+			g.targets[s.TargetPrefix+"."+op.Name] = rt
+			g.bound[op] = rt
+		}
+	}
+	for i := range cfg.Operations {
+		b := &cfg.Operations[i]
+		rt := g.bound[b.Op]
+		switch {
+		case rt == nil:
+			return nil, fmt.Errorf("gateway: %s is bound but its service is not listed", b.Op.Action())
+		case rt.bound != nil:
+			return nil, fmt.Errorf("gateway: %s is bound twice", b.Op.Action())
+		case b.Op.Mode == api.Unserved:
+			return nil, fmt.Errorf("gateway: %s is bound but not on the list of served operations", b.Op.Action())
+		}
+		rt.bound = b
+	}
+	for op, rt := range g.bound {
+		if op.Mode != api.Unserved && rt.bound == nil {
+			return nil, fmt.Errorf("gateway: %s is on the list of served operations but not bound", op.Action())
+		}
+	}
+	return g, nil
+}
+
+// ServeHTTP takes one request through the gate.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{g: g, start: g.cfg.Now()}
+	c.req = api.Request{
+		Context:   r.Context(),
+		ID:        api.NewID(),
+		Time:      c.start.UTC().Truncate(time.Millisecond),
+		SourceIP:  sourceIP(r.RemoteAddr),
+		UserAgent: r.UserAgent(),
+		TLS:       tlsDetails(r),
+		Caller:    c,
+	}
+	out, err := g.pass(c, w, r)
+	if err != nil {
+		c.refuse(w, err)
+	} else {
+		c.answer(w, out)
+	}
+	c.observe()
+}
+
+// pass runs the pipeline up to the encoded answer. A returned error has not
+// been recorded yet.
+func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api.Struct, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = g.panicked(c, v)
+		}
+	}()
+	body, err := readBody(w, r)
+	defer releaseBody(body)
+	if err != nil {
+		g.routeHint(c, r)
+		return nil, err
+	}
+	if err := g.identify(c, r, *body); err != nil {
+		return nil, err
+	}
+	if err := g.route(c, r); err != nil {
+		return nil, err
+	}
+	c.in = c.route.op.NewInput()
+	if err := awsjson.Decode(*body, c.in); err != nil {
+		c.in = nil
+		return nil, err
+	}
+	if err := api.Validate(c.in); err != nil {
+		return nil, err
+	}
+	return g.handle(c)
+}
+
+func (g *Gateway) panicked(c *call, v any) error {
+	// A panic's value may hold request data; only the runtime's own errors
+	// are known to be free of it.
+	what := fmt.Sprintf("%T", v)
+	if re, ok := v.(runtime.Error); ok {
+		what = re.Error()
+	}
+	g.cfg.Logger.Error("panic in a request", "request", c.req.ID, "operation", c.action(), "panic", what, "stack", string(debug.Stack()))
+	return fmt.Errorf("panic: %s", what)
+}
+
+// route finds the operation of an identified request.
+func (g *Gateway) route(c *call, r *http.Request) error {
+	if r.Method != http.MethodPost || r.URL.Path != "/" {
+		return api.UnknownOperationException("")
+	}
+	if !jsonContent(r.Header.Get("Content-Type")) {
+		return api.UnknownOperationException("")
+	}
+	if c.route == nil {
+		return api.UnknownOperationException("")
+	}
+	if c.route.bound == nil {
+		return api.NotServed(c.route.op)
+	}
+	return nil
+}
+
+// routeHint looks at the target without believing it: errors found before
+// the operation is known are still answered in the service's own form.
+func (g *Gateway) routeHint(c *call, r *http.Request) {
+	target := r.Header["X-Amz-Target"]
+	if len(target) != 1 {
+		return
+	}
+	c.route = g.targets[target[0]]
+	if c.route != nil {
+		c.service = c.route.op.Service
+		c.req.Op = c.route.op
+		return
+	}
+	if prefix, _, ok := strings.Cut(target[0], "."); ok {
+		c.service = g.prefixes[prefix]
+	}
+}
+
+// jsonContent reports whether a Content-Type is AWS JSON 1.1, the protocol of
+// every service served so far.
+func jsonContent(ct string) bool {
+	if ct == "application/x-amz-json-1.1" {
+		return true
+	}
+	ct, _, _ = strings.Cut(ct, ";")
+	return strings.EqualFold(strings.TrimSpace(ct), "application/x-amz-json-1.1")
+}
+
+// handle runs the operation in the transaction its mode asks for.
+func (g *Gateway) handle(c *call) (out api.Struct, err error) {
+	if err := g.cfg.Log.Err(); err != nil {
+		return nil, fmt.Errorf("the audit log cannot be written: %w", err)
+	}
+	b := c.route.bound
+	if err := b.Prepare(&c.req, c.in); err != nil {
+		return nil, err
+	}
+	ctx := c.req.Context
+	switch b.Op.Mode {
+	case api.Read:
+		err = g.cfg.DB.View(ctx, func(tx *table.Tx) error {
+			c.begin(tx)
+			out, err = b.Run(&c.req, c.in, c.authorize)
+			return err
+		})
+	case api.Write:
+		err = g.cfg.DB.Update(ctx, func(tx *table.Tx) error {
+			c.begin(tx)
+			out, err = b.Run(&c.req, c.in, c.authorize)
+			if err != nil {
+				return err
+			}
+			c.record(out, nil)
+			if err := c.recordEvents(b.Op.Service); err != nil {
+				return err
+			}
+			return g.cfg.Outbox.put(tx, c.req.Time, c.req.ID, c.records)
+		})
+		if err != nil && out != nil {
+			c.records = nil // they tell of a success that did not happen
+		}
+	case api.Outside:
+		c.begin(nil)
+		out, err = b.Run(&c.req, c.in, c.authorize)
+	default:
+		err = fmt.Errorf("gateway: %s has mode %d", b.Op.Action(), b.Op.Mode)
+	}
+	c.req.Tx = nil
+	if err != nil {
+		return nil, err
+	}
+	if b.Op.Mode == api.Write {
+		c.recorded = true
+		g.cfg.Outbox.committed(c.req.Time, c.req.ID, c.records)
+	}
+	for _, f := range c.req.TakeAfter() {
+		f()
+	}
+	return out, nil
+}
+
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// Bodies that grew beyond this are left to the collector rather than pooled.
+const pooledBody = 16 << 10
+
+// readBody reads the whole body into a pooled buffer, at most MaxBody.
+func readBody(w http.ResponseWriter, r *http.Request) (*[]byte, error) {
+	buf := bodies.Get().(*[]byte)
+	b := (*buf)[:0]
+	if r.ContentLength > MaxBody {
+		w.Header().Set("Connection", "close")
+		return buf, api.RequestEntityTooLargeException()
+	}
+	if n := int(r.ContentLength); n > cap(b) {
+		b = make([]byte, 0, n+1)
+	} else if cap(b) == 0 {
+		b = make([]byte, 0, 1024)
+	}
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		*buf = b
+		switch {
+		case len(b) > MaxBody:
+			w.Header().Set("Connection", "close")
+			return buf, api.RequestEntityTooLargeException()
+		case err == io.EOF:
+			return buf, nil
+		case err != nil:
+			w.Header().Set("Connection", "close")
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				return buf, api.RequestTimeoutException()
+			}
+			return buf, api.SerializationException("The request body ended before its declared length.").Because(err)
+		}
+	}
+}
+
+// releaseBody wipes and returns a buffer: it may have held a secret.
+func releaseBody(buf *[]byte) {
+	if buf == nil || cap(*buf) > pooledBody {
+		return
+	}
+	clear(*buf)
+	*buf = (*buf)[:0]
+	bodies.Put(buf)
+}
+
+func sourceIP(remote string) string {
+	if i := strings.LastIndexByte(remote, ':'); i >= 0 {
+		return strings.Trim(remote[:i], "[]")
+	}
+	return remote
+}
+
+// internalError is what the client sees of an untyped error: no detail.
+func internalError(s *api.Service, cause error) *fault.Error {
+	switch {
+	case errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded):
+		return api.ServiceUnavailableException("The request was not finished in time.").Because(cause)
+	case s == nil:
+		return api.InternalFailure(cause)
+	}
+	return s.Internal(cause)
+}

@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+
+	"coffer/internal/api"
+	"coffer/internal/arn"
+	"coffer/internal/fault"
+	"coffer/internal/iam"
+	"coffer/internal/sigv4"
+	"coffer/internal/table"
+)
+
+// identify verifies who makes the request and for which service and region.
+// The order of checks is AWS's: malformed, unknown key, clock skew, signature.
+func (g *Gateway) identify(c *call, r *http.Request, body []byte) error {
+	g.routeHint(c, r)
+	claim, err := sigv4.Parse(r)
+	if err != nil {
+		return authError(err)
+	}
+	if c.service == nil {
+		c.service = g.signedFor(claim.Service)
+	}
+	wantService := ""
+	if c.service != nil {
+		wantService = c.service.SigningName
+	}
+	var key *iam.AccessKey
+	if g.cfg.TrustAccount != "" {
+		account := g.cfg.TrustAccount
+		if iam.IsAccountID(claim.AccessKeyID) {
+			account = claim.AccessKeyID
+		}
+		if !validRegion(claim.Region) {
+			return authError(sigv4.RegionError(claim.Region))
+		}
+		key = &iam.AccessKey{ID: claim.AccessKeyID, Account: account}
+	} else {
+		key, err = g.accessKey(c.req.Context, claim.AccessKeyID)
+		if err != nil {
+			return err
+		}
+		var known *sigv4.Key // nil: no such key, which Verify tells in AWS's order
+		if key != nil {
+			known = &sigv4.Key{SecretAccessKey: sigv4.Secret(key.Secret.Reveal())}
+		}
+		if err := g.verifier.Verify(r, body, &claim, known, c.start, wantService, validRegion); err != nil {
+			return authError(err)
+		}
+	}
+	c.req.Region = claim.Region
+	c.req.Account = key.Account
+	c.req.Principal = api.Principal{
+		Type:        "Root",
+		ARN:         arn.ARN{Partition: arn.Partition(claim.Region), Service: "iam", Account: key.Account, Resource: "root"}.String(),
+		Account:     key.Account,
+		ID:          key.Account,
+		AccessKeyID: key.ID,
+	}
+	return nil
+}
+
+// accessKey finds a key by its id, nil if there is none. It is served from the
+// record cache.
+func (g *Gateway) accessKey(ctx context.Context, id string) (key *iam.AccessKey, err error) {
+	err = g.cfg.DB.View(ctx, func(tx *table.Tx) error {
+		key, err = iam.AccessKeys.Get(tx, table.K(id))
+		return err
+	})
+	if errors.Is(err, table.ErrNotFound) {
+		return nil, nil
+	}
+	return key, err
+}
+
+// signedFor finds a service by the name in a credential scope.
+func (g *Gateway) signedFor(name string) *api.Service {
+	for _, s := range g.cfg.Services {
+		if s.SigningName == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// authError turns a signature error into the error the JSON protocol sends.
+func authError(err error) error {
+	var e *sigv4.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return fault.New(fault.Denied, e.Reason.Code(false), e.Message)
+}
+
+// validRegion reports whether s has the form of a region name, such as
+// eu-west-1: words of lower-case letters, then a number, joined by hyphens.
+func validRegion(s string) bool {
+	if len(s) > 64 {
+		return false
+	}
+	words, start := 0, 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && s[i] != '-' {
+			continue
+		}
+		word := s[start:i]
+		if word == "" {
+			return false
+		}
+		if i == len(s) {
+			return words > 0 && all(word, '0', '9')
+		}
+		if !all(word, 'a', 'z') {
+			return false
+		}
+		words++
+		start = i + 1
+	}
+	return false
+}
+
+func all(s string, lo, hi byte) bool {
+	for i := range len(s) {
+		if s[i] < lo || s[i] > hi {
+			return false
+		}
+	}
+	return true
+}
+
+func tlsDetails(r *http.Request) *api.TLS {
+	if r.TLS == nil {
+		return nil
+	}
+	return &api.TLS{Version: tlsVersion(r.TLS.Version), CipherSuite: tls.CipherSuiteName(r.TLS.CipherSuite), Host: r.Host}
+}
+
+// tlsVersion spells versions as CloudTrail does.
+func tlsVersion(v uint16) string {
+	switch v {
+	case tls.VersionTLS12:
+		return "TLSv1.2"
+	case tls.VersionTLS13:
+		return "TLSv1.3"
+	}
+	return tls.VersionName(v)
+}
