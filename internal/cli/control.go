@@ -1,0 +1,412 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"coffer/internal/server"
+)
+
+// errNoServer is returned by dial when no server runs on the data directory.
+var errNoServer = errors.New("no server is running")
+
+// controlClient talks to the control socket of a running server.
+type controlClient struct{ http.Client }
+
+func dial(d server.Dir) (*controlClient, error) {
+	run, err := server.ReadJSON[server.Running](d.Running())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w on %s; start one with: coffer server", errNoServer, d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	conn, err := dialer.Dial("unix", run.Control)
+	if err != nil {
+		return nil, fmt.Errorf("%w on %s (its control socket does not answer: %w)", errNoServer, d, err)
+	}
+	conn.Close()
+	return &controlClient{http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", run.Control)
+		},
+	}}}, nil
+}
+
+// do sends in as JSON, if it is not nil, and decodes the answer into out.
+func (c *controlClient) do(ctx context.Context, method, path string, in, out any) error {
+	resp, err := c.send(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+func (c *controlClient) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://coffer"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		var e server.ControlError
+		if err := json.NewDecoder(resp.Body).Decode(&e); err != nil {
+			return nil, fmt.Errorf("control socket: %s", resp.Status)
+		}
+		return nil, errors.New(e.Error)
+	}
+	return resp, nil
+}
+
+type dirOpts struct {
+	dir  func() (server.Dir, error)
+	key  func(server.Dir) server.RootKeyConfig
+	json bool
+}
+
+func dirOnly(fs *flag.FlagSet) any {
+	o := &dirOpts{dir: dirFlag(fs)}
+	fs.BoolVar(&o.json, "json", false, "print JSON")
+	return o
+}
+
+func dirAndKey(fs *flag.FlagSet) any {
+	o := &dirOpts{dir: dirFlag(fs), key: keyFlags(fs)}
+	fs.BoolVar(&o.json, "json", false, "print JSON")
+	return o
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// ask opens the control socket named by opts and sends one request.
+func ask[T any](ctx context.Context, o *dirOpts, method, path string, in any) (out T, err error) {
+	dir, err := o.dir()
+	if err != nil {
+		return out, err
+	}
+	c, err := dial(dir)
+	if err != nil {
+		return out, err
+	}
+	err = c.do(ctx, method, path, in, &out)
+	return out, err
+}
+
+var accountListCommand = command{
+	name: "account list", summary: "list the accounts",
+	help:  "Lists the accounts of the running server.",
+	flags: dirOnly,
+	run: func(ctx context.Context, e Env, opts any, _ []string) error {
+		o := opts.(*dirOpts)
+		list, err := ask[[]server.AccountInfo](ctx, o, http.MethodGet, "/accounts", nil)
+		if err != nil {
+			return err
+		}
+		if o.json {
+			return printJSON(e.Stdout, list)
+		}
+		tw := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(tw, "ACCOUNT\tNAME\tCREATED")
+		for _, a := range list {
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", a.ID, a.Name, a.Created)
+		}
+		return tw.Flush()
+	},
+}
+
+var accountCreateCommand = command{
+	name: "account create", args: "NAME", summary: "make an account with root access keys",
+	help: `
+Makes an account with a random 12-digit id in the running server and prints its
+root access keys. They are shown this once: keep them, or make new ones later with
+coffer account keys.`,
+	flags: dirOnly,
+	run: func(ctx context.Context, e Env, opts any, args []string) error {
+		return showKeys(ctx, e, opts.(*dirOpts), "/accounts", map[string]string{"name": args[0]})
+	},
+}
+
+var accountKeysCommand = command{
+	name: "account keys", args: "ACCOUNT", summary: "rotate the root access keys of an account",
+	help: `
+Makes a new root access key for an account, named by id or name, prints it, and
+deletes the older ones: calls signed with them are refused from now on. For the
+first account the file that coffer env reads is brought up to date too.`,
+	flags: dirOnly,
+	run: func(ctx context.Context, e Env, opts any, args []string) error {
+		return showKeys(ctx, e, opts.(*dirOpts), "/accounts/keys", map[string]string{"account": args[0]})
+	},
+}
+
+func showKeys(ctx context.Context, e Env, o *dirOpts, path string, in any) error {
+	k, err := ask[server.AccountKeys](ctx, o, http.MethodPost, path, in)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(e.Stdout, k)
+	}
+	tw := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tw, "account\t%s (%s)\n", k.ID, k.Name)
+	fmt.Fprintf(tw, "access key id\t%s\n", k.AccessKeyID)
+	fmt.Fprintf(tw, "secret access key\t%s\n", k.SecretAccessKey)
+	for _, id := range k.Deleted {
+		fmt.Fprintf(tw, "deleted\t%s\n", id)
+	}
+	return tw.Flush()
+}
+
+var backupCommand = command{
+	name: "backup", args: "FILE", summary: "write a sealed backup of the running server",
+	help: `
+Writes a consistent backup of everything in the running server, without stopping
+it, to a new file. The backup is encrypted under the root key, which is not in
+it: keep a copy of the root key file (or the passphrase) apart from the backups.`,
+	flags: dirOnly,
+	run:   runBackup,
+}
+
+func runBackup(ctx context.Context, e Env, opts any, args []string) (err error) {
+	o := opts.(*dirOpts)
+	dir, err := o.dir()
+	if err != nil {
+		return err
+	}
+	c, err := dial(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(args[0]); err == nil {
+		return fmt.Errorf("%s exists already; a backup goes to a new file", args[0])
+	}
+	resp, err := c.send(ctx, http.MethodGet, "/backup", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	// Under its own name only when it is whole.
+	f, err := os.CreateTemp(filepath.Dir(args[0]), "."+filepath.Base(args[0])+"-") // 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	p := newProgress(e.Stderr, "written")
+	n, err := io.Copy(io.MultiWriter(f, p), resp.Body)
+	p.end()
+	if err != nil {
+		return fmt.Errorf("the backup broke off: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), args[0]); err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(e.Stdout, map[string]any{"file": args[0], "bytes": n})
+	}
+	fmt.Fprintf(e.Stdout, "%s: %d bytes. Restore with: coffer restore %s NEW-DIR\n", args[0], n, quote(args[0]))
+	return nil
+}
+
+var restoreCommand = command{
+	name: "restore", args: "FILE DIR", summary: "restore a backup into a new data directory",
+	help: `
+Restores a backup into a directory that does not exist yet. Nothing appears
+there unless the whole backup was read and is genuine. Needs the root key file
+or passphrase that the backup was made under.`,
+	flags: func(fs *flag.FlagSet) any {
+		o := &dirOpts{key: keyFlags(fs)}
+		fs.BoolVar(&o.json, "json", false, "print JSON")
+		return o
+	},
+	run: func(ctx context.Context, e Env, opts any, args []string) error {
+		o := opts.(*dirOpts)
+		dir, err := filepath.Abs(args[1])
+		if err != nil {
+			return err
+		}
+		key := o.key(server.Dir(dir))
+		r, err := server.Restore(ctx, args[0], server.Dir(dir), key)
+		if err != nil {
+			return err
+		}
+		if o.json {
+			return printJSON(e.Stdout, r)
+		}
+		start := self() + " server --data-dir " + quote(dir)
+		if key.File != "" {
+			start += " --root-key-file " + quote(key.File)
+		}
+		fmt.Fprintf(e.Stdout, "Restored %d rows and %d files as of %s.\nCheck it:  %s fsck %s%s\nStart it:  %s\n", r.Rows, r.Files, r.Created,
+			self(), quote(dir), keyArg(key), start)
+		return nil
+	},
+}
+
+func keyArg(k server.RootKeyConfig) string {
+	if k.File == "" {
+		return ""
+	}
+	return " --root-key-file " + quote(k.File)
+}
+
+var fsckCommand = command{
+	name: "fsck", args: "DIR", summary: "verify every row, reference and audit record of a data directory",
+	help: `
+Reads everything in a data directory whose server is stopped: the store's files
+block by block, every row and index and what they refer to, and the audit log.
+Prints what is wrong and where; exit code 3 if anything is.`,
+	flags: func(fs *flag.FlagSet) any {
+		o := &dirOpts{key: keyFlags(fs)}
+		fs.BoolVar(&o.json, "json", false, "print JSON")
+		return o
+	},
+	run: func(ctx context.Context, e Env, opts any, args []string) error {
+		o := opts.(*dirOpts)
+		logger, err := newLogger(e.Stderr, "text", 4)
+		if err != nil {
+			return err
+		}
+		dir, err := filepath.Abs(args[0])
+		if err != nil {
+			return err
+		}
+		r, err := server.Fsck(ctx, o.key(server.Dir(dir)), logger, func(step string) {
+			if !o.json {
+				fmt.Fprintln(e.Stderr, step+" ...")
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if o.json {
+			err = printJSON(e.Stdout, r)
+		} else {
+			for _, p := range r.Problems {
+				fmt.Fprintf(e.Stdout, "%s: %s\n", p.Where, p.What)
+			}
+			fmt.Fprintf(e.Stdout, "%d rows, %d audit records, %d problems\n", r.Rows, r.AuditRecords, len(r.Problems))
+		}
+		if err == nil && len(r.Problems) > 0 {
+			err = errFound
+		}
+		return err
+	},
+}
+
+var auditVerifyCommand = command{
+	name: "audit verify", summary: "verify the audit log's hash chain",
+	help: `
+Verifies that no record of the audit log was removed, altered, inserted or moved.
+Asks the running server; if none runs, reads the data directory itself. Exit
+code 3 if anything is wrong.`,
+	flags: dirAndKey,
+	run: func(ctx context.Context, e Env, opts any, _ []string) error {
+		o := opts.(*dirOpts)
+		r, err := ask[server.VerifyReport](ctx, o, http.MethodGet, "/audit/verify", nil)
+		if errors.Is(err, errNoServer) {
+			r, err = verifyOffline(ctx, e, o)
+		}
+		if err != nil {
+			return err
+		}
+		if o.json {
+			err = printJSON(e.Stdout, r)
+		} else {
+			for _, p := range r.Problems {
+				fmt.Fprintln(e.Stdout, p)
+			}
+			fmt.Fprintf(e.Stdout, "%d records in %d segments, %d problems\n", r.Records, r.Segments, len(r.Problems))
+		}
+		if err == nil && len(r.Problems) > 0 {
+			err = errFound
+		}
+		return err
+	},
+}
+
+func verifyOffline(ctx context.Context, e Env, o *dirOpts) (server.VerifyReport, error) {
+	dir, err := o.dir()
+	if err != nil {
+		return server.VerifyReport{}, err
+	}
+	logger, err := newLogger(e.Stderr, "text", 4)
+	if err != nil {
+		return server.VerifyReport{}, err
+	}
+	off, err := server.OpenOffline(ctx, o.key(dir), logger)
+	if err != nil {
+		return server.VerifyReport{}, err
+	}
+	defer off.Close()
+	return off.VerifyAudit(ctx, dir)
+}
+
+// progress shows on a terminal how far a long copy is.
+type progress struct {
+	w    io.Writer
+	what string
+	n    int64
+	last time.Time
+	tty  bool
+}
+
+func newProgress(w io.Writer, what string) *progress {
+	p := &progress{w: w, what: what}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		p.tty = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+func (p *progress) Write(b []byte) (int, error) {
+	p.n += int64(len(b))
+	if now := time.Now(); p.tty && now.Sub(p.last) > 200*time.Millisecond {
+		p.last = now
+		fmt.Fprintf(p.w, "\r%.1f MiB %s", float64(p.n)/(1<<20), p.what)
+	}
+	return len(b), nil
+}
+
+func (p *progress) end() {
+	if p.tty {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

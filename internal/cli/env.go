@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+
+	"coffer/internal/server"
+)
+
+type envOpts struct {
+	dir   func() (server.Dir, error)
+	dev   bool
+	url   string
+	shell string
+	json  bool
+}
+
+var envCommand = command{
+	name: "env", summary: "print the environment that points AWS tools here",
+	help: `
+Prints the variables that make AWS SDKs and the AWS CLI talk to this server as
+the root of its first account:
+
+  eval "$(coffer env)"                             sh, bash, zsh
+  coffer env --shell fish | source                 fish
+  coffer env --shell powershell | Invoke-Expression`,
+	flags: func(f *flag.FlagSet) any {
+		o := &envOpts{dir: dirFlag(f)}
+		f.BoolVar(&o.dev, "dev", false, "for a server started with --dev")
+		f.StringVar(&o.url, "url", "http://127.0.0.1:4566", "with --dev: endpoint `URL`")
+		f.StringVar(&o.shell, "shell", "sh", "`SHELL`: sh, fish or powershell")
+		f.BoolVar(&o.json, "json", false, "print a JSON object instead")
+		return o
+	},
+	run: runEnv,
+}
+
+func runEnv(_ context.Context, e Env, opts any, _ []string) error {
+	o := opts.(*envOpts)
+	vars := [][2]string{
+		{"AWS_ENDPOINT_URL", o.url},
+		{"AWS_REGION", "us-east-1"},
+		{"AWS_DEFAULT_REGION", "us-east-1"},
+		{"AWS_ACCESS_KEY_ID", "test"},
+		{"AWS_SECRET_ACCESS_KEY", "test"},
+	}
+	if !o.dev {
+		dir, err := o.dir()
+		if err != nil {
+			return err
+		}
+		run, err := server.ReadJSON[server.Running](dir.Running())
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("no server is running on %s; start one with: coffer server", dir)
+		}
+		if err != nil {
+			return err
+		}
+		cred, err := server.ReadJSON[server.Credentials](dir.Credentials())
+		if err != nil {
+			return fmt.Errorf("root access keys of the first account: %w; `coffer account keys ACCOUNT` makes new ones", err)
+		}
+		vars = [][2]string{
+			{"AWS_ENDPOINT_URL", run.URL},
+			{"AWS_REGION", run.Region},
+			{"AWS_DEFAULT_REGION", run.Region}, // what the AWS CLI v1 reads
+			{"AWS_ACCESS_KEY_ID", cred.AccessKeyID},
+			{"AWS_SECRET_ACCESS_KEY", cred.SecretAccessKey},
+		}
+		if run.CA != "" {
+			vars = append(vars, [2]string{"AWS_CA_BUNDLE", run.CA})
+		}
+	}
+	if o.json {
+		m := make(map[string]string)
+		for _, v := range vars {
+			m[v[0]] = v[1]
+		}
+		enc := json.NewEncoder(e.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(m)
+	}
+	// A profile or a session token from before would win over, or spoil, the keys.
+	switch o.shell {
+	case "sh":
+		for _, v := range vars {
+			fmt.Fprintf(e.Stdout, "export %s=%s\n", v[0], quote(v[1]))
+		}
+		fmt.Fprintln(e.Stdout, "unset AWS_PROFILE AWS_SESSION_TOKEN")
+	case "fish":
+		for _, v := range vars {
+			fmt.Fprintf(e.Stdout, "set -gx %s %s\n", v[0], quote(v[1]))
+		}
+		fmt.Fprintln(e.Stdout, "set -e AWS_PROFILE; set -e AWS_SESSION_TOKEN")
+	case "powershell":
+		for _, v := range vars {
+			fmt.Fprintf(e.Stdout, "$env:%s = '%s'\n", v[0], v[1])
+		}
+		fmt.Fprintln(e.Stdout, "Remove-Item Env:AWS_PROFILE, Env:AWS_SESSION_TOKEN -ErrorAction SilentlyContinue")
+	default:
+		return fmt.Errorf("--shell is sh, fish or powershell, not %q (%w)", o.shell, errUsage)
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"coffer/internal/server"
+)
+
+type serverOpts struct {
+	cfg       server.Config
+	dir       func() (server.Dir, error)
+	key       func(server.Dir) server.RootKeyConfig
+	logLevel  slog.Level
+	logFormat string
+}
+
+var serverCommand = command{
+	name: "server", summary: "serve the AWS API",
+	help: `
+Serves Secrets Manager and KMS until it is told to stop (SIGINT, SIGTERM).
+
+The first start makes, in the data directory, a root key, an account with root
+access keys, and a CA with a server certificate; it prints what to type next.
+Keep a copy of root.key somewhere else: without it the data cannot be read,
+and it is not part of a backup.
+
+With --dev everything is in memory and gone at the end, the API is plain HTTP
+on 127.0.0.1:4566, and every access key is accepted as root: "test" belongs to
+account 000000000000, a 12-digit access key is the account itself. This is for
+tests and CI jobs, and listens on loopback addresses only.`,
+	flags: func(fs *flag.FlagSet) any {
+		o := &serverOpts{dir: dirFlag(fs), key: keyFlags(fs)}
+		fs.BoolVar(&o.cfg.Dev, "dev", false, "in memory, plain HTTP, any access key: for tests")
+		fs.StringVar(&o.cfg.Listen, "listen", "", "`HOST:PORT` of the AWS API (default 127.0.0.1:8443; with --dev 127.0.0.1:4566)")
+		fs.StringVar(&o.cfg.Admin, "admin-listen", "", "`HOST:PORT` of /healthz, /readyz and /metrics, or off (default 127.0.0.1:8444; with --dev off)")
+		fs.StringVar(&o.cfg.Region, "region", "us-east-1", "`REGION` that `coffer env` sets; every region is served")
+		fs.StringVar(&o.cfg.CertFile, "tls-cert", "", "own certificate chain, PEM `FILE`; taken up again when it changes")
+		fs.StringVar(&o.cfg.KeyFile, "tls-key", "", "key of --tls-cert, PEM `FILE`")
+		fs.BoolVar(&o.cfg.PlainHTTP, "plain-http", false, "no TLS: secrets cross the network in clear unless something else encrypts them")
+		fs.DurationVar(&o.cfg.AuditSync, "audit-sync", time.Second, "sync the audit log at least this often; -1s syncs before every answer")
+		fs.IntVar(&o.cfg.MaxConns, "max-conns", 16384, "connections served at once; further ones wait")
+		fs.IntVar(&o.cfg.CacheMiB, "cache-mib", 48, "bound of the cache of decoded records, in MiB")
+		fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "`LEVEL`: debug, info, warn or error")
+		fs.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
+		return o
+	},
+	run: runServer,
+}
+
+func runServer(ctx context.Context, e Env, opts any, _ []string) error {
+	o := opts.(*serverOpts)
+	logger, err := newLogger(e.Stderr, o.logFormat, o.logLevel)
+	if err != nil {
+		return err
+	}
+	cfg := o.cfg
+	cfg.Logger = logger
+	if cfg.Dir, err = o.dir(); err != nil && !cfg.Dev {
+		return err
+	}
+	key := o.key(cfg.Dir)
+	cfg.RootKeyFile, cfg.Passphrase = key.File, key.Passphrase
+	if err := noCoreDumps(); err != nil {
+		logger.Warn("core dumps cannot be switched off; one would hold keys", "error", err)
+	}
+	s, err := server.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	greet(e.Stdout, s, cfg)
+	err = s.Run(ctx)
+	if e := s.Close(); err == nil {
+		err = e
+	}
+	logger.Info("stopped")
+	return err
+}
+
+func newLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, error) {
+	opts := &slog.HandlerOptions{Level: level}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format is text or json, not %q (%w)", format, errUsage)
+}
+
+// greet tells what serves where, and the lines to paste next.
+func greet(w io.Writer, s *server.Server, cfg server.Config) {
+	account, fresh := s.Account()
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "Coffer is ready.")
+	fmt.Fprintf(tw, "  endpoint\t%s\n", s.URL())
+	if a := s.AdminAddr(); a != "" {
+		fmt.Fprintf(tw, "  health, metrics\thttp://%s/healthz, /readyz, /metrics\n", a)
+	}
+	env := self() + " env"
+	if cfg.Dev {
+		fmt.Fprintf(tw, "  store\tin memory; gone when this process ends\n")
+		fmt.Fprintf(tw, "  account\t%s; any access key is its root, a 12-digit one names another account\n", account)
+		env += " --dev"
+		if s.Addr() != "127.0.0.1:4566" {
+			env += " --url " + s.URL()
+		}
+	} else {
+		fmt.Fprintf(tw, "  data\t%s\n", cfg.Dir)
+		if fresh {
+			fmt.Fprintf(tw, "  account\t%s, made now; its root access keys are in %s\n", account, cfg.Dir.Credentials())
+			if cfg.Passphrase == nil && cfg.RootKeyFile == "" {
+				fmt.Fprintf(tw, "  root key\t%s; keep a copy elsewhere: without it the data cannot be read\n", cfg.Dir.RootKey())
+			}
+		} else {
+			fmt.Fprintf(tw, "  account\t%s\n", account)
+		}
+		if d, err := server.DefaultDir(); err != nil || d != cfg.Dir {
+			env += " --data-dir " + quote(string(cfg.Dir))
+		}
+	}
+	tw.Flush()
+	fmt.Fprintf(w, "\nIn another shell:\n  eval \"$(%s)\"\n", env)
+	if fresh || cfg.Dev {
+		fmt.Fprint(w, "  aws secretsmanager create-secret --name hello --secret-string world\n  aws secretsmanager get-secret-value --secret-id hello\n\n")
+	} else {
+		fmt.Fprint(w, "  aws secretsmanager list-secrets\n\n")
+	}
+}
+
+// self is how to call this program again: by name if that finds it, by go run
+// if it was started so, else by its path.
+func self() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return "coffer"
+	}
+	if strings.Contains(exe, "go-build") {
+		if _, err := os.Stat(filepath.Join("cmd", "coffer")); err == nil {
+			return "go run ./cmd/coffer"
+		}
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if filepath.Join(dir, filepath.Base(exe)) == exe {
+			return filepath.Base(exe)
+		}
+	}
+	return quote(exe)
+}
+
+// quote makes a word safe for a POSIX shell.
+func quote(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:=+@,", r))
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,209 @@
+package kms
+
+import (
+	"errors"
+	"strings"
+
+	"coffer/internal/api"
+	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/arn"
+	"coffer/internal/table"
+)
+
+const aliasPrefix = "alias/"
+
+// identifier is a KeyId parameter taken apart: key id, key ARN, alias name or
+// alias ARN ("Key identifiers (KeyId)", KMS developer guide).
+type identifier struct {
+	account string // the owner
+	key     string // key id, or
+	alias   string // alias name with its prefix
+}
+
+// parseIdentifier reads s. What it refuses is refused for its form alone, so
+// the answer says nothing about what exists.
+func parseIdentifier(r *api.Request, s string, aliases bool) (identifier, error) {
+	id, rest := identifier{account: r.Account}, s
+	if arn.Is(s) {
+		a, err := arn.Parse(s)
+		if err != nil || a.Service != "kms" || !isAccount(a.Account) {
+			return identifier{}, invalidKeyID(s)
+		}
+		if a.Region != r.Region {
+			return identifier{}, kmsapi.NotFoundException("Invalid arn " + a.Region)
+		}
+		if a.Partition != r.Partition() {
+			return identifier{}, invalidKeyID(s)
+		}
+		id.account = a.Account
+		var isKey bool
+		if rest, isKey = strings.CutPrefix(a.Resource, "key/"); !isKey && !strings.HasPrefix(rest, aliasPrefix) || isKey && !isKeyID(rest) {
+			return identifier{}, invalidKeyID(s)
+		}
+	}
+	switch {
+	case isKeyID(rest):
+		id.key = rest
+	case aliases && isAliasName(rest):
+		id.alias = rest
+	default:
+		return identifier{}, invalidKeyID(s)
+	}
+	return id, nil
+}
+
+func invalidKeyID(s string) error { return kmsapi.NotFoundException("Invalid keyId '" + s + "'") }
+
+// isKeyID reports whether s has the form of a key id: a UUID, or "mrk-" and 32
+// hexadecimal digits.
+func isKeyID(s string) bool {
+	if digits, ok := strings.CutPrefix(s, "mrk-"); ok {
+		return len(digits) == 32 && isHex(digits)
+	}
+	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
+		isHex(s[:8]) && isHex(s[9:13]) && isHex(s[14:18]) && isHex(s[19:23]) && isHex(s[24:])
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+// isAliasName reports whether an alias of that name can exist.
+func isAliasName(s string) bool {
+	rest, ok := strings.CutPrefix(s, aliasPrefix)
+	if !ok || rest == "" || len(s) > 256 {
+		return false
+	}
+	for i := range len(rest) {
+		c := rest[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '/' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func isAccount(s string) bool {
+	if len(s) != 12 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func resourceARN(r *api.Request, account, resource string) string {
+	return "arn:" + r.Partition() + ":kms:" + r.Region + ":" + account + ":" + resource
+}
+
+func keyARN(r *api.Request, account, id string) string { return resourceARN(r, account, "key/"+id) }
+
+// target is what an identifier names. It is made before authorization, so it
+// carries the bad news along instead of telling it.
+type target struct {
+	arn     string // of the key; of the alias while that names no key
+	account string // the owner
+	named   string // for denials: the caller's own words as an ARN, so that they read the same whether or not the thing exists
+	key     *Key   // shared with the cache, not to be changed; nil: there is none
+	absent  error  // what to say when there is none
+
+	// The AWS managed key that is to be made at first use.
+	managed *managedService
+	newID   string
+}
+
+// locate looks up what name stands for.
+func locate(r *api.Request, name string, aliases bool) (target, error) {
+	id, err := parseIdentifier(r, name, aliases)
+	if err != nil {
+		return target{}, err
+	}
+	if id.alias == "" {
+		return locateKey(r, id.account, id.key)
+	}
+	t := target{account: id.account, named: resourceARN(r, id.account, id.alias)}
+	t.arn = t.named
+	a, err := Aliases.Get(r.Tx, table.K(id.account, r.Region, id.alias))
+	if err == nil {
+		var of target
+		if of, err = locateKey(r, id.account, a.KeyID); err != nil {
+			return target{}, err
+		}
+		if of.key != nil {
+			t.key, t.arn = of.key, of.arn
+			return t, nil
+		}
+	} else if !errors.Is(err, table.ErrNotFound) {
+		return target{}, err
+	}
+	t.absent = aliasNotFound(t.named)
+	return t, nil
+}
+
+func locateKey(r *api.Request, account, id string) (target, error) {
+	k, err := Keys.Get(r.Tx, table.K(account, r.Region, id))
+	if err == nil && !k.over(r.Time) {
+		return target{arn: k.ARN, account: account, named: k.ARN, key: k}, nil
+	}
+	if err != nil && !errors.Is(err, table.ErrNotFound) {
+		return target{}, err
+	}
+	a := keyARN(r, account, id)
+	return target{arn: a, account: account, named: a, absent: keyNotFound(a)}, nil
+}
+
+func keyNotFound(arn string) error {
+	return kmsapi.NotFoundException("Key '" + arn + "' does not exist")
+}
+func aliasNotFound(arn string) error {
+	return kmsapi.NotFoundException("Alias " + arn + " is not found.")
+}
+
+func (t *target) access(action string) api.Access {
+	return api.Access{Action: action, Resource: t.arn, Account: t.account, Named: t.named}
+}
+
+// found returns the key to a caller whose action was authorized, as far as the
+// key's own policy goes along.
+func (t *target) found(r *api.Request, action string) (*Key, error) {
+	if t.key == nil {
+		return nil, t.absent
+	}
+	if err := t.key.admits(r, action); err != nil {
+		return nil, err
+	}
+	return t.key, nil
+}
+
+// change is found for operations that write: a private copy.
+func (t *target) change(r *api.Request) (*Key, error) {
+	k, err := t.found(r, r.Op.Action())
+	if err != nil {
+		return nil, err
+	}
+	return Keys.Load(r.Tx, keyKey(k))
+}
+
+// onKey resolves operations that take a key id or key ARN.
+func onKey[I any](keyID func(*I) *string) func(*api.Request, *I) (target, api.Access, error) {
+	return func(r *api.Request, in *I) (target, api.Access, error) {
+		t, err := locate(r, *keyID(in), false)
+		return t, t.access(""), err
+	}
+}
+
+// onKeyOrAlias resolves operations that take an alias as well.
+func onKeyOrAlias[I any](keyID func(*I) *string) func(*api.Request, *I) (target, api.Access, error) {
+	return func(r *api.Request, in *I) (target, api.Access, error) {
+		t, err := locate(r, *keyID(in), true)
+		return t, t.access(""), err
+	}
+}

@@ -1,0 +1,322 @@
+package kms
+
+import (
+	"slices"
+	"time"
+
+	"coffer/internal/api"
+	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/material"
+	"coffer/internal/table"
+)
+
+// Key is a KMS key in one account and region.
+type Key struct {
+	Account     string       `cbor:"1,keyasint"`
+	Region      string       `cbor:"2,keyasint"`
+	ID          string       `cbor:"3,keyasint"`
+	ARN         string       `cbor:"4,keyasint"` // kept, though it follows from the rest: every call needs it
+	Created     table.Millis `cbor:"5,keyasint"`
+	Description string       `cbor:"6,keyasint,omitempty"`
+	Spec        string       `cbor:"7,keyasint"`
+	Usage       string       `cbor:"8,keyasint"`
+	Origin      string       `cbor:"9,keyasint"`
+	State       string       `cbor:"10,keyasint"` // one of the KeyState constants of the model
+	Deletion    table.Millis `cbor:"11,keyasint,omitempty"`
+	Service     string       `cbor:"12,keyasint,omitempty"` // of an AWS managed key: "secretsmanager"
+	Tags        []Tag        `cbor:"13,keyasint,omitempty"` // by key
+
+	// Materials are all that the key has had, oldest first. New ciphertexts
+	// are made with the last; the others only decrypt.
+	Materials []Material `cbor:"14,keyasint"`
+
+	// Automatic rotation: every Period days (0: off) counted from From.
+	Period int          `cbor:"15,keyasint,omitempty"`
+	From   table.Millis `cbor:"16,keyasint,omitempty"`
+}
+
+// Material is one generation of key material.
+type Material struct {
+	ID       string       `cbor:"1,keyasint"`
+	Wrapped  []byte       `cbor:"2,keyasint"`
+	Created  table.Millis `cbor:"3,keyasint"`
+	Rotation string       `cbor:"4,keyasint,omitempty"` // what brought it: "AUTOMATIC", "ON_DEMAND"; empty: the key's creation
+}
+
+// Tag is a tag of a key.
+type Tag struct {
+	Key   string `cbor:"1,keyasint"`
+	Value string `cbor:"2,keyasint"`
+}
+
+// The states a key can be in so far.
+const (
+	enabled         = kmsapi.KeyStateEnabled
+	disabled        = kmsapi.KeyStateDisabled
+	pendingDeletion = kmsapi.KeyStatePendingDeletion
+)
+
+const (
+	deleteIndex = "kms.due.delete"
+	rotateIndex = "kms.due.rotate"
+)
+
+// Keys holds the keys by account, region and id.
+var Keys = table.Collection[Key]{
+	Name: "kms.key",
+	Key:  keyKey,
+	Indexes: []table.Index[Key]{
+		{Name: deleteIndex, Keys: func(k *Key) []table.Key {
+			if k.State != pendingDeletion {
+				return nil
+			}
+			return []table.Key{table.K(k.Deletion.Part(), k.Account, k.Region, k.ID)}
+		}},
+		{Name: rotateIndex, Keys: func(k *Key) []table.Key {
+			// Keys that are disabled or wait for deletion do not rotate; once
+			// enabled again they are found here, overdue if they are.
+			if k.Period == 0 || k.State != enabled {
+				return nil
+			}
+			return []table.Key{table.K(k.nextRotation().Part(), k.Account, k.Region, k.ID)}
+		}},
+	},
+}
+
+func keyKey(k *Key) table.Key { return table.K(k.Account, k.Region, k.ID) }
+
+// over reports whether the key's waiting period has ended.
+func (k *Key) over(now time.Time) bool {
+	return k.State == pendingDeletion && table.At(now) >= k.Deletion
+}
+
+func (k *Key) current() *Material { return &k.Materials[len(k.Materials)-1] }
+
+func (m *Material) wrapped() material.Wrapped { return material.Wrapped{ID: m.ID, Blob: m.Wrapped} }
+
+// material finds a generation by its id, newest first: most ciphertexts are young.
+func (k *Key) material(id string) *Material {
+	for i := len(k.Materials) - 1; i >= 0; i-- {
+		if k.Materials[i].ID == id {
+			return &k.Materials[i]
+		}
+	}
+	return nil
+}
+
+// usable says why the key cannot be used for cryptography or rotation now.
+func (k *Key) usable() error {
+	switch k.State {
+	case enabled:
+		return nil
+	case disabled:
+		return kmsapi.DisabledException(k.ARN + " is disabled.")
+	}
+	return k.notPending()
+}
+
+// notPending refuses changes to a key that waits for its deletion.
+func (k *Key) notPending() error {
+	if k.State == pendingDeletion {
+		return kmsapi.KMSInvalidStateException(k.ARN + " is pending deletion.")
+	}
+	return nil
+}
+
+func (k *Key) metadata() *kmsapi.KeyMetadata {
+	manager := kmsapi.KeyManagerTypeCustomer
+	if k.Service != "" {
+		manager = kmsapi.KeyManagerTypeAws
+	}
+	return &kmsapi.KeyMetadata{
+		AWSAccountId:          new(k.Account),
+		KeyId:                 new(k.ID),
+		Arn:                   new(k.ARN),
+		CreationDate:          k.Created.Ptr(),
+		Enabled:               new(k.State == enabled),
+		Description:           new(k.Description),
+		KeyUsage:              new(k.Usage),
+		KeyState:              new(k.State),
+		DeletionDate:          k.Deletion.Ptr(),
+		Origin:                new(k.Origin),
+		KeyManager:            new(manager),
+		CustomerMasterKeySpec: new(k.Spec),
+		KeySpec:               new(k.Spec),
+		EncryptionAlgorithms:  []string{kmsapi.EncryptionAlgorithmSpecSymmetricDefault},
+		MultiRegion:           new(false),
+		CurrentKeyMaterialId:  new(k.current().ID),
+	}
+}
+
+// usages lists what a key of each spec can be for ("Key spec reference", KMS
+// developer guide).
+var usages = map[string][]string{
+	"SYMMETRIC_DEFAULT":     {"ENCRYPT_DECRYPT"},
+	"RSA_2048":              {"ENCRYPT_DECRYPT", "SIGN_VERIFY"},
+	"RSA_3072":              {"ENCRYPT_DECRYPT", "SIGN_VERIFY"},
+	"RSA_4096":              {"ENCRYPT_DECRYPT", "SIGN_VERIFY"},
+	"ECC_NIST_P256":         {"SIGN_VERIFY", "KEY_AGREEMENT"},
+	"ECC_NIST_P384":         {"SIGN_VERIFY", "KEY_AGREEMENT"},
+	"ECC_NIST_P521":         {"SIGN_VERIFY", "KEY_AGREEMENT"},
+	"ECC_SECG_P256K1":       {"SIGN_VERIFY"},
+	"ECC_NIST_EDWARDS25519": {"SIGN_VERIFY"},
+	"ML_DSA_44":             {"SIGN_VERIFY"},
+	"ML_DSA_65":             {"SIGN_VERIFY"},
+	"ML_DSA_87":             {"SIGN_VERIFY"},
+	"HMAC_224":              {"GENERATE_VERIFY_MAC"},
+	"HMAC_256":              {"GENERATE_VERIFY_MAC"},
+	"HMAC_384":              {"GENERATE_VERIFY_MAC"},
+	"HMAC_512":              {"GENERATE_VERIFY_MAC"},
+	"SM2":                   {"ENCRYPT_DECRYPT", "SIGN_VERIFY", "KEY_AGREEMENT"},
+}
+
+// checkKind refuses what AWS refuses about spec, usage and origin, and then
+// what is not served yet.
+func checkKind(in *kmsapi.CreateKeyInput) error {
+	if in.KeySpec != nil && in.CustomerMasterKeySpec != nil {
+		return api.ValidationException("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
+	}
+	spec := kmsapi.KeySpecSymmetricDefault
+	for _, s := range []*string{in.KeySpec, in.CustomerMasterKeySpec} {
+		if s != nil {
+			spec = *s
+		}
+	}
+	if in.KeyUsage == nil && spec != kmsapi.KeySpecSymmetricDefault {
+		return api.ValidationException("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+	}
+	if in.KeyUsage != nil && !slices.Contains(usages[spec], *in.KeyUsage) {
+		return api.ValidationException("KeyUsage " + *in.KeyUsage + " is not compatible with KeySpec " + spec)
+	}
+	switch {
+	case in.Origin != nil && *in.Origin != kmsapi.OriginTypeAwsKms:
+		return kmsapi.UnsupportedOperationException("Keys of origin " + *in.Origin + " are not served yet.")
+	case in.CustomKeyStoreId != nil || in.XksKeyId != nil:
+		return kmsapi.UnsupportedOperationException("Custom key stores are not served yet.")
+	case spec != kmsapi.KeySpecSymmetricDefault:
+		return kmsapi.UnsupportedOperationException("Keys of spec " + spec + " are not served yet.")
+	case in.MultiRegion != nil && *in.MultiRegion:
+		return kmsapi.UnsupportedOperationException("Multi-Region keys are not served yet.")
+	}
+	return nil
+}
+
+func resolveCreateKey(r *api.Request, in *kmsapi.CreateKeyInput) (struct{}, api.Access, error) {
+	a := api.Access{Account: r.Account}
+	if len(in.Tags) > 0 { // "To use the Tags parameter, kms:TagResource"
+		a.Also = []api.Access{{Action: "kms:TagResource", Account: r.Account}}
+	}
+	return struct{}{}, a, nil
+}
+
+func (s *Service) createKey(r *api.Request, in *kmsapi.CreateKeyInput, _ struct{}) (*kmsapi.CreateKeyOutput, error) {
+	id := api.NewID()
+	arn := keyARN(r, r.Account, id)
+	tags, err := mergeTags(nil, in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	text := defaultPolicy(r)
+	if in.Policy != nil {
+		text = *in.Policy
+		if err := checkPolicy(r, arn, text, in.BypassPolicyLockoutSafetyCheck); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkKind(in); err != nil {
+		return nil, err
+	}
+	k := &Key{Tags: tags}
+	if in.Description != nil {
+		k.Description = *in.Description
+	}
+	if err := s.put(r, id, k, text); err != nil {
+		return nil, err
+	}
+	return &kmsapi.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
+}
+
+// put completes a new symmetric key of the caller's account and stores it with
+// its policy.
+func (s *Service) put(r *api.Request, id string, k *Key, policyText string) error {
+	k.Account, k.Region, k.ID, k.ARN = r.Account, r.Region, id, keyARN(r, r.Account, id)
+	k.Created = table.At(r.Time)
+	k.Spec, k.Usage, k.Origin = kmsapi.KeySpecSymmetricDefault, kmsapi.KeyUsageTypeEncryptDecrypt, kmsapi.OriginTypeAwsKms
+	k.State = enabled
+	w, err := s.material.Generate(r.Context, id)
+	if err != nil {
+		return err
+	}
+	k.Materials = []Material{{ID: w.ID, Wrapped: w.Blob, Created: k.Created}}
+	if err := Keys.Put(r.Tx, k); err != nil {
+		return err
+	}
+	return Policies.Put(r.Tx, &Policy{Account: k.Account, Region: k.Region, KeyID: k.ID, Text: policyText})
+}
+
+func describeKey(r *api.Request, _ *kmsapi.DescribeKeyInput, t target) (*kmsapi.DescribeKeyOutput, error) {
+	k, err := t.found(r, r.Op.Action())
+	if err != nil {
+		return nil, err
+	}
+	return &kmsapi.DescribeKeyOutput{KeyMetadata: k.metadata()}, nil
+}
+
+func listKeys(r *api.Request, in *kmsapi.ListKeysInput, _ struct{}) (*kmsapi.ListKeysOutput, error) {
+	p, err := newPage(r, in.Limit, in.Marker, 100, "")
+	if err != nil {
+		return nil, err
+	}
+	out := &kmsapi.ListKeysOutput{Keys: []kmsapi.KeyListEntry{}}
+	for e, err := range Keys.Scan(r.Tx, p.rows(table.K(r.Account, r.Region))) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Value.over(r.Time) {
+			continue
+		}
+		if len(out.Keys) == p.limit {
+			out.NextMarker = p.next(*out.Keys[p.limit-1].KeyId)
+			break
+		}
+		out.Keys = append(out.Keys, kmsapi.KeyListEntry{KeyId: new(e.Value.ID), KeyArn: new(e.Value.ARN)})
+	}
+	out.Truncated = new(out.NextMarker != nil)
+	return out, nil
+}
+
+func enableKey(r *api.Request, _ *kmsapi.EnableKeyInput, t target) (*kmsapi.EnableKeyOutput, error) {
+	return &kmsapi.EnableKeyOutput{}, setState(r, &t, enabled)
+}
+
+func disableKey(r *api.Request, _ *kmsapi.DisableKeyInput, t target) (*kmsapi.DisableKeyOutput, error) {
+	return &kmsapi.DisableKeyOutput{}, setState(r, &t, disabled)
+}
+
+// setState enables or disables; doing so twice is fine.
+func setState(r *api.Request, t *target, state string) error {
+	k, err := t.change(r)
+	if err != nil {
+		return err
+	}
+	if err := k.notPending(); err != nil {
+		return err
+	}
+	if k.State == state {
+		return nil
+	}
+	k.State = state
+	return Keys.Put(r.Tx, k)
+}
+
+func updateKeyDescription(r *api.Request, in *kmsapi.UpdateKeyDescriptionInput, t target) (*kmsapi.UpdateKeyDescriptionOutput, error) {
+	k, err := t.change(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.notPending(); err != nil {
+		return nil, err
+	}
+	k.Description = *in.Description
+	return &kmsapi.UpdateKeyDescriptionOutput{}, Keys.Put(r.Tx, k)
+}

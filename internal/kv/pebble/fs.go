@@ -1,0 +1,251 @@
+package pebble
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// walFS stands between Pebble and the file system, to stop the store at the
+// first failed write of a log, and to take the haste out of retries.
+//
+// Pebble changes logs with its mutex unlocked under a deferred Unlock, and
+// panics there on any error: the runtime then kills the process for unlocking
+// an unlocked mutex, which nothing can recover. So in those places the error
+// is not returned: the store is stopped and the goroutine, which is the
+// applier and nobody's request, waits for ever. Errors of writes and syncs do
+// return; Pebble gives them to those who wait for the sync.
+type walFS struct {
+	vfs.FS
+	e *engine
+}
+
+func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
+
+// Unwrap implements vfs.FS.
+func (f *walFS) Unwrap() vfs.FS { return f.FS }
+
+// stopHere stops the store and does not return, once the store is open.
+func (f *walFS) stopHere(err error) {
+	if err == nil || !f.e.armed.Load() {
+		return
+	}
+	f.e.fail(err)
+	select {}
+}
+
+// Create implements vfs.FS.
+func (f *walFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, c)
+	if err != nil {
+		if isLog(name) {
+			f.stopHere(err)
+		}
+		f.pause(err)
+		return nil, err
+	}
+	return f.wrap(name, file), nil
+}
+
+// ReuseForWrite implements vfs.FS.
+func (f *walFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.ReuseForWrite(from, to, c)
+	if err != nil {
+		if isLog(to) {
+			f.stopHere(err)
+		}
+		return nil, err
+	}
+	return f.wrap(to, file), nil
+}
+
+// OpenDir implements vfs.FS.
+func (f *walFS) OpenDir(name string) (vfs.File, error) {
+	d, err := f.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &dirFile{d, f}, nil
+}
+
+func (f *walFS) wrap(name string, file vfs.File) vfs.File {
+	switch {
+	case isLog(name):
+		return &logFile{file, f}
+	case isManifest(name):
+		return &manifestFile{File: file, name: name}
+	case filepath.Ext(name) == ".sst":
+		return &tableFile{file, f}
+	}
+	return file
+}
+
+// pause slows a retry on a full disk; Pebble's flush retries without any.
+func (f *walFS) pause(err error) {
+	if vfs.IsNoSpaceError(err) && f.e.armed.Load() {
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// fail stops the store for a failed write.
+func (e *engine) fail(err error) {
+	err = explain(e.dir, "write to", err)
+	e.log.Error("store: writing has stopped", "dir", e.dir, "err", err)
+	e.store.Stop(err)
+}
+
+// logFile is a write-ahead log. It stops the store before Pebble sees the
+// error, so that no further commit gets near the broken log.
+type logFile struct {
+	vfs.File
+	f *walFS
+}
+
+func (l *logFile) note(err error) error {
+	if err != nil && l.f.e.armed.Load() {
+		l.f.e.fail(err)
+	}
+	return err
+}
+
+// Write implements vfs.File.
+func (l *logFile) Write(p []byte) (int, error) {
+	n, err := l.File.Write(p)
+	return n, l.note(err)
+}
+
+// Sync implements vfs.File.
+func (l *logFile) Sync() error {
+	l.f.e.syncs.Add(1)
+	return l.note(l.File.Sync())
+}
+
+// SyncData implements vfs.File.
+func (l *logFile) SyncData() error {
+	l.f.e.syncs.Add(1)
+	return l.note(l.File.SyncData())
+}
+
+// Close implements vfs.File. An earlier error would make Pebble panic just
+// after this.
+func (l *logFile) Close() error {
+	err := l.File.Close()
+	l.f.stopHere(err)
+	l.f.stopHere(l.f.e.store.Err())
+	return err
+}
+
+func isManifest(name string) bool { return strings.HasPrefix(filepath.Base(name), "MANIFEST-") }
+
+// manifestFile is a manifest. After each sync it notes its name and length in
+// the file SYNCED, because a manifest cut short reads as a good, older one,
+// with which Pebble would open the store and delete what it does not know.
+// The note is not synced itself: after a power loss it may be old or torn and
+// then says less, never something false.
+type manifestFile struct {
+	vfs.File
+	name string
+	size uint64
+}
+
+// Write implements vfs.File.
+func (m *manifestFile) Write(p []byte) (int, error) {
+	n, err := m.File.Write(p)
+	m.size += uint64(n)
+	return n, err
+}
+
+// Sync implements vfs.File.
+func (m *manifestFile) Sync() error {
+	size := m.size
+	if err := m.File.Sync(); err != nil {
+		return err
+	}
+	noteSynced(m.name, size)
+	return nil
+}
+
+// tableFile is a table being written.
+type tableFile struct {
+	vfs.File
+	f *walFS
+}
+
+// Write implements vfs.File.
+func (t *tableFile) Write(p []byte) (int, error) {
+	n, err := t.File.Write(p)
+	t.f.pause(err)
+	return n, err
+}
+
+// dirFile is an open directory; a sync of it makes new files last.
+type dirFile struct {
+	vfs.File
+	f *walFS
+}
+
+// Sync implements vfs.File.
+func (d *dirFile) Sync() error {
+	err := d.File.Sync()
+	d.f.stopHere(err)
+	return err
+}
+
+// logger gives Pebble's messages to slog.
+type logger struct{ e *engine }
+
+// Infof implements pebble.Logger.
+func (l logger) Infof(format string, args ...any) {
+	if l.e.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.e.log.Debug("pebble: " + fmt.Sprintf(format, args...))
+	}
+}
+
+// Errorf implements pebble.Logger.
+func (l logger) Errorf(format string, args ...any) {
+	l.e.log.Error("pebble: " + fmt.Sprintf(format, args...))
+}
+
+// fatal is what Fatalf panics with.
+type fatal struct{ error }
+
+// Fatalf implements pebble.Logger. Pebble expects that it does not return. On
+// a goroutine that came from our code it panics, and Open or the applier
+// recovers. On Pebble's own it ends the goroutine: deferred unlocks run, so
+// reads go on, but the manifest stays locked, and with it everything that
+// deletes files that the failed manifest write may or may not name.
+func (l logger) Fatalf(format string, args ...any) {
+	err := fatal{fmt.Errorf(format, args...)}
+	for _, a := range args {
+		if e, ok := a.(error); ok {
+			err = fatal{fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), e)}
+		}
+	}
+	l.e.fail(err)
+	if ours() {
+		panic(err)
+	}
+	runtime.Goexit()
+}
+
+// ours reports whether a function of this package, other than the logger, is
+// on the stack.
+func ours() bool {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if strings.HasPrefix(f.Function, "coffer/internal/kv/pebble.") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package secretsmanager
+
+import (
+	"crypto/rand"
+	"sync"
+
+	"coffer/internal/api"
+	smapi "coffer/internal/api/secretsmanager"
+	"coffer/internal/table"
+)
+
+// Config says what a Service needs. The zero value works.
+type Config struct {
+	// TokenKey authenticates page tokens. Derive it from the keyring, so
+	// that tokens survive a restart and are good on every node; without one
+	// they are good until the process ends.
+	TokenKey []byte
+}
+
+// Service is Secrets Manager. Safe for concurrent use.
+type Service struct {
+	tokenKey []byte
+
+	mu    sync.Mutex
+	notes map[table.Key]accessNote // of reads not yet written; see accessed.go
+	noted int                      // versions in notes
+}
+
+// New returns a Service.
+func New(cfg Config) *Service {
+	s := &Service{tokenKey: cfg.TokenKey, notes: make(map[table.Key]accessNote)}
+	if len(s.tokenKey) == 0 {
+		s.tokenKey = make([]byte, 32)
+		rand.Read(s.tokenKey) // never fails (Go 1.24)
+	}
+	return s
+}
+
+// Operations returns the served operations with their handlers.
+func (s *Service) Operations() []api.Bound {
+	return []api.Bound{
+		api.Bind(smapi.BatchGetSecretValue, resolveBatchGetSecretValue, s.batchGetSecretValue),
+		api.Bind(smapi.CreateSecret, resolveCreateSecret, createSecret),
+		api.Bind(smapi.DeleteResourcePolicy, resolveDeleteResourcePolicy, deleteResourcePolicy),
+		api.Bind(smapi.DeleteSecret, resolveDeleteSecret, deleteSecret),
+		api.Bind(smapi.DescribeSecret, resolveDescribeSecret, describeSecret),
+		api.Bind(smapi.GetRandomPassword, resolveGetRandomPassword, getRandomPassword),
+		api.Bind(smapi.GetResourcePolicy, resolveGetResourcePolicy, getResourcePolicy),
+		api.Bind(smapi.GetSecretValue, resolveGetSecretValue, s.getSecretValue),
+		api.Bind(smapi.ListSecretVersionIds, resolveListSecretVersionIds, s.listSecretVersionIds),
+		api.Bind(smapi.ListSecrets, resolveListSecrets, s.listSecrets),
+		api.Bind(smapi.PutResourcePolicy, resolvePutResourcePolicy, putResourcePolicy),
+		api.Bind(smapi.PutSecretValue, resolvePutSecretValue, putSecretValue),
+		api.Bind(smapi.RestoreSecret, resolveRestoreSecret, restoreSecret),
+		api.Bind(smapi.TagResource, resolveTagResource, tagResource),
+		api.Bind(smapi.UntagResource, resolveUntagResource, untagResource),
+		api.Bind(smapi.UpdateSecret, resolveUpdateSecret, updateSecret),
+		api.Bind(smapi.UpdateSecretVersionStage, resolveUpdateSecretVersionStage, updateSecretVersionStage),
+		api.Bind(smapi.ValidateResourcePolicy, resolveValidateResourcePolicy, validateResourcePolicy),
+	}
+}
+
+// Task is background work. Run does a bounded part of it in an Update
+// transaction of its own, as a service principal of no account; more says that
+// there is work left that is due now.
+type Task struct {
+	Name string
+	Run  func(*api.Request) (more bool, err error)
+}
+
+// Tasks returns the service's background work, for the scheduler.
+func (s *Service) Tasks() []Task {
+	return []Task{
+		{"FlushAccessed", s.FlushAccessed},
+		{"PurgeDue", s.PurgeDue},
+		{"CleanDeprecated", s.CleanDeprecated},
+	}
+}
+
+func getRandomPassword(r *api.Request, in *smapi.GetRandomPasswordInput, _ struct{}) (*smapi.GetRandomPasswordOutput, error) {
+	spec := passwordSpec{
+		Length:             defaultPasswordLength,
+		ExcludeCharacters:  str(in.ExcludeCharacters),
+		ExcludeNumbers:     isTrue(in.ExcludeNumbers),
+		ExcludePunctuation: isTrue(in.ExcludePunctuation),
+		ExcludeUppercase:   isTrue(in.ExcludeUppercase),
+		ExcludeLowercase:   isTrue(in.ExcludeLowercase),
+		IncludeSpace:       isTrue(in.IncludeSpace),
+		RequireEachType:    in.RequireEachIncludedType == nil || *in.RequireEachIncludedType,
+	}
+	if in.PasswordLength != nil {
+		spec.Length = int(*in.PasswordLength)
+	}
+	password, err := randomPassword(spec)
+	if err != nil {
+		return nil, err
+	}
+	return &smapi.GetRandomPasswordOutput{RandomPassword: password}, nil
+}
+
+func resolveGetRandomPassword(r *api.Request, _ *smapi.GetRandomPasswordInput) (struct{}, api.Access, error) {
+	return struct{}{}, everything(r), nil
+}

@@ -1,0 +1,98 @@
+package secretsmanager
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"coffer/internal/api"
+	smapi "coffer/internal/api/secretsmanager"
+)
+
+// maxTags is the quota on tags of a secret.
+const maxTags = 50
+
+const (
+	textTooManyTags  = "You can't add more than 50 tags to a secret."
+	textDuplicateTag = "You can't use the same tag key twice in one request."
+	textReservedTag  = "aws: prefixed tag key names are not allowed for external use."
+	textTagText      = "Tag keys and values can contain letters, numbers, spaces, and any of the following: _.:/=+-@"
+	textNoTagKey     = "You must provide a key for each tag."
+)
+
+func resolveTagResource(r *api.Request, in *smapi.TagResourceInput) (target, api.Access, error) {
+	return write(r, in.SecretId)
+}
+
+func tagResource(r *api.Request, in *smapi.TagResourceInput, t target) (*smapi.TagResourceOutput, error) {
+	s, err := t.live()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.addTags(in.Tags); err != nil {
+		return nil, err
+	}
+	return &smapi.TagResourceOutput{}, save(r, s)
+}
+
+func resolveUntagResource(r *api.Request, in *smapi.UntagResourceInput) (target, api.Access, error) {
+	return write(r, in.SecretId)
+}
+
+func untagResource(r *api.Request, in *smapi.UntagResourceInput, t target) (*smapi.UntagResourceOutput, error) {
+	s, err := t.live()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range in.TagKeys {
+		if reserved(k) {
+			return nil, smapi.InvalidParameterException(textReservedTag)
+		}
+	}
+	s.Tags = slices.DeleteFunc(s.Tags, func(t Tag) bool { return slices.Contains(in.TagKeys, t.Key) })
+	return &smapi.UntagResourceOutput{}, save(r, s)
+}
+
+// addTags adds or overwrites tags (spec §9).
+func (s *Secret) addTags(tags []smapi.Tag) error {
+	seen := make(map[string]bool, len(tags))
+	for i := range tags {
+		key, value := str(tags[i].Key), str(tags[i].Value)
+		switch {
+		case key == "":
+			return smapi.InvalidParameterException(textNoTagKey) // the model does not require it
+		case reserved(key):
+			return smapi.InvalidParameterException(textReservedTag)
+		case !tagText(key) || !tagText(value):
+			return smapi.InvalidParameterException(textTagText)
+		case seen[key]:
+			return smapi.InvalidParameterException(textDuplicateTag)
+		}
+		seen[key] = true
+		s.Tagged = true
+		if j := slices.IndexFunc(s.Tags, func(t Tag) bool { return t.Key == key }); j >= 0 {
+			s.Tags[j].Value = value
+		} else {
+			s.Tags = append(s.Tags, Tag{key, value})
+		}
+	}
+	if len(s.Tags) > maxTags {
+		return smapi.InvalidParameterException(textTooManyTags)
+	}
+	return nil
+}
+
+// reserved: the prefix aws:, in any case, is for tags that services set. What
+// CloudFormation sets comes through its own door, not through this call.
+func reserved(key string) bool {
+	return len(key) >= 4 && strings.EqualFold(key[:4], "aws:")
+}
+
+func tagText(s string) bool {
+	for _, c := range s {
+		if !unicode.IsLetter(c) && !unicode.IsNumber(c) && !unicode.Is(unicode.Zs, c) && !strings.ContainsRune("_.:/=+-@", c) {
+			return false
+		}
+	}
+	return true
+}

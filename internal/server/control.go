@@ -1,0 +1,205 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"coffer/internal/audit"
+	"coffer/internal/backup"
+	"coffer/internal/envelope"
+	"coffer/internal/iam"
+	"coffer/internal/table"
+)
+
+// The control socket is how the command line reaches a running server: a Unix
+// socket in the data directory that only its owner may connect to. It speaks
+// JSON over HTTP.
+//
+//	GET  /accounts                    the accounts
+//	POST /accounts        {"name"}    make one; answers its root access keys
+//	POST /accounts/keys   {"account"} rotate root access keys; answers the new ones
+//	GET  /audit/verify                verify the audit log; streams findings
+//	GET  /backup                      a sealed backup of everything
+
+// ControlError is the body of a refused control request.
+type ControlError struct {
+	Error string `json:"error"`
+}
+
+// AccountInfo is an account as the control socket tells of it.
+type AccountInfo struct {
+	ID      string `json:"account"`
+	Name    string `json:"name"`
+	Created string `json:"created"`
+}
+
+// AccountKeys is an account with fresh root access keys.
+type AccountKeys struct {
+	AccountInfo
+	AccessKeyID     string   `json:"accessKeyId"`
+	SecretAccessKey string   `json:"secretAccessKey"`
+	Deleted         []string `json:"deletedAccessKeyIds,omitempty"`
+}
+
+// VerifyReport is what a verification of the audit log found.
+type VerifyReport struct {
+	Records  uint64   `json:"records"`
+	Segments int      `json:"segments"`
+	Problems []string `json:"problems"`
+}
+
+// listenControl opens the control socket and publishes where the server listens.
+func (s *Server) listenControl() error {
+	path, err := controlPath(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	// A leftover of a killed server. No server can be alive: we hold the store's lock.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if s.controlListener, err = net.Listen("unix", path); err != nil {
+		return fmt.Errorf("control socket %s: %w", path, err)
+	}
+	s.closers = append(s.closers, closeListener(s.controlListener))
+	if err := os.Chmod(path, 0o600); err != nil {
+		return fmt.Errorf("control socket %s: %w", path, err)
+	}
+	run := Running{PID: os.Getpid(), URL: s.URL(), Admin: s.AdminAddr(), Control: path, Region: s.cfg.Region}
+	if s.cert != nil && s.cfg.CertFile == "" {
+		if run.CA, err = filepath.Abs(s.cfg.Dir.CA()); err != nil {
+			return err
+		}
+	}
+	return WriteJSON(s.cfg.Dir.Running(), run)
+}
+
+// controlPath is in the data directory unless that is too deep: the address of
+// a Unix socket has about a hundred bytes.
+func controlPath(d Dir) (string, error) {
+	path, err := filepath.Abs(d.path("admin.sock"))
+	if err != nil || len(path) < 100 {
+		return path, err
+	}
+	tmp, err := os.MkdirTemp("", "coffer-") // 0700
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(tmp, "admin.sock"), nil
+}
+
+func (s *Server) controlHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /accounts", control(func(ctx context.Context, _ struct{}) (list []AccountInfo, err error) {
+		list = []AccountInfo{}
+		err = s.db.View(ctx, func(tx *table.Tx) error {
+			accounts, err := iam.ListAccounts(tx)
+			list = list[:0]
+			for _, a := range accounts {
+				list = append(list, accountInfo(a))
+			}
+			return err
+		})
+		return list, err
+	}))
+	mux.HandleFunc("POST /accounts", control(func(ctx context.Context, in struct{ Name string }) (out AccountKeys, err error) {
+		err = s.db.Update(ctx, func(tx *table.Tx) error {
+			a, k, err := iam.CreateAccount(tx, in.Name, s.cfg.Now())
+			if err == nil {
+				out = accountKeys(a, k, nil)
+			}
+			return err
+		})
+		return out, err
+	}))
+	mux.HandleFunc("POST /accounts/keys", control(func(ctx context.Context, in struct{ Account string }) (out AccountKeys, err error) {
+		err = s.db.Update(ctx, func(tx *table.Tx) error {
+			a, err := iam.FindAccount(tx, in.Account)
+			if err != nil {
+				return err
+			}
+			k, gone, err := iam.RotateRootKeys(tx, a.ID, s.cfg.Now())
+			if err == nil {
+				out = accountKeys(a, k, gone)
+			}
+			return err
+		})
+		if err == nil && out.ID == s.account {
+			// `coffer env` must go on working for the first account.
+			err = WriteJSON(s.cfg.Dir.Credentials(), Credentials{out.ID, out.AccessKeyID, out.SecretAccessKey})
+		}
+		return out, err
+	}))
+	mux.HandleFunc("GET /audit/verify", control(func(ctx context.Context, _ struct{}) (VerifyReport, error) {
+		return verifyReport(func(report func(audit.Finding)) (audit.Summary, error) { return s.log.Verify(ctx, report) })
+	}))
+	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.log.Sync(); err != nil {
+			answerControl(w, nil, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		// A backup that fails half-way has no end mark, and restore refuses it;
+		// the connection is cut so that the client knows at once.
+		if err := backup.Write(r.Context(), w, s.backupSource()); err != nil {
+			s.cfg.Logger.Error("backup failed", "error", err)
+			panic(http.ErrAbortHandler)
+		}
+	})
+	return mux
+}
+
+func accountInfo(a *iam.Account) AccountInfo {
+	return AccountInfo{ID: a.ID, Name: a.Name, Created: a.Created.Time().Format("2006-01-02T15:04:05Z")}
+}
+
+func accountKeys(a *iam.Account, k *iam.AccessKey, gone []string) AccountKeys {
+	return AccountKeys{AccountInfo: accountInfo(a), AccessKeyID: k.ID, SecretAccessKey: k.Secret.Reveal(), Deleted: gone}
+}
+
+// control adapts a function to a control request: JSON in, JSON out.
+func control[I, O any](f func(context.Context, I) (O, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in I
+		if r.Method == http.MethodPost {
+			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&in); err != nil {
+				answerControl(w, nil, fmt.Errorf("control request: %w", err))
+				return
+			}
+		}
+		out, err := f(r.Context(), in)
+		answerControl(w, out, err)
+	}
+}
+
+func answerControl(w http.ResponseWriter, out any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		out = ControlError{err.Error()}
+	}
+	json.NewEncoder(w).Encode(out) // a client that went away is not our error
+}
+
+// VerifyAudit verifies the audit log of a data directory that no server has open.
+func VerifyAudit(ctx context.Context, d Dir, db *table.DB, ring *envelope.Keyring) (VerifyReport, error) {
+	return verifyReport(func(report func(audit.Finding)) (audit.Summary, error) {
+		return audit.Verify(ctx, audit.Config{Dir: d.Audit(), Anchors: &anchors{db}, Key: auditKey(ring)}, report)
+	})
+}
+
+func verifyReport(verify func(func(audit.Finding)) (audit.Summary, error)) (VerifyReport, error) {
+	r := VerifyReport{Problems: []string{}}
+	sum, err := verify(func(f audit.Finding) { r.Problems = append(r.Problems, f.Error()) })
+	r.Records, r.Segments = sum.Records, sum.Segments
+	return r, err
+}

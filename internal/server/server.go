@@ -1,0 +1,461 @@
+// Package server puts Coffer together: it is the only package that knows all
+// others.
+//
+// New opens the data directory (or a store in memory) and builds everything;
+// Run serves until its context ends and then lets requests under way finish;
+// Close releases what New opened. Goroutines start in Run and are waited for in
+// reverse order.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
+
+	"coffer/internal/api"
+	kmsapi "coffer/internal/api/kms"
+	smapi "coffer/internal/api/secretsmanager"
+	"coffer/internal/audit"
+	"coffer/internal/envelope"
+	"coffer/internal/gateway"
+	"coffer/internal/iam"
+	"coffer/internal/kms"
+	"coffer/internal/kv"
+	"coffer/internal/kv/memory"
+	"coffer/internal/kv/pebble"
+	"coffer/internal/material"
+	"coffer/internal/scheduler"
+	"coffer/internal/secretsmanager"
+	"coffer/internal/table"
+)
+
+// Config says how to serve. The zero value with a Dir is a usable server.
+type Config struct {
+	Dir    Dir    // data directory; ignored with Dev
+	Dev    bool   // store in memory, plain HTTP, any access key is root, loopback only
+	Listen string // host:port of the AWS API; 127.0.0.1:8443, with Dev 127.0.0.1:4566
+	Admin  string // host:port of health and metrics; 127.0.0.1:8444, with Dev none; "off" for none
+	Region string // the region `coffer env` names; us-east-1
+
+	CertFile, KeyFile string // own certificate; empty: a CA and certificate made on first start
+	PlainHTTP         bool   // no TLS; for a loopback address or behind a proxy
+
+	RootKeyFile string                 // empty: root.key in Dir
+	Passphrase  func() ([]byte, error) // if set, the root key comes from a passphrase
+
+	AuditSync time.Duration // the audit log is synced at least this often; 0: 1 s; negative: before every answer
+
+	Store kv.Store // rows go here instead of the embedded store in Dir; for tests
+
+	MaxConns int // connections served at once; 0: 16384
+	CacheMiB int // bound of the record cache; 0: 48
+
+	Logger *slog.Logger
+	Now    func() time.Time // for tests
+}
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 5 * time.Minute // longer than SDKs keep idle connections
+	shutdownTimeout   = 15 * time.Second
+	maxHeader         = 64 << 10 // room for long session tokens
+
+	devAccount = "000000000000" // what emulators answer, and tests expect
+)
+
+func (c *Config) defaults() error {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8443"
+		if c.Dev {
+			c.Listen = "127.0.0.1:4566"
+		}
+	}
+	if c.Admin == "" {
+		c.Admin = "127.0.0.1:8444"
+		if c.Dev {
+			c.Admin = "off"
+		}
+	}
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 16384
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Dev {
+		c.PlainHTTP = true
+		if !loopback(c.Listen) || (c.Admin != "off" && !loopback(c.Admin)) {
+			return fmt.Errorf("--dev accepts every access key, so it listens on loopback addresses only, not on %s", c.Listen)
+		}
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	return nil
+}
+
+// loopback reports whether a listen address cannot be reached from elsewhere.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Server is a whole Coffer.
+type Server struct {
+	cfg      Config
+	store    kv.Store
+	keyring  *envelope.Keyring
+	db       *table.DB
+	log      *audit.Log
+	anchors  *anchors
+	outbox   *gateway.Outbox
+	gate     *gateway.Gateway
+	sched    *scheduler.Scheduler
+	services services
+	registry *prometheus.Registry
+	cert     *certificate
+
+	listener, adminListener, controlListener net.Listener
+	controlPath                              string
+	fresh                                    bool // this start made the first account
+	account                                  string
+	ready                                    atomic.Bool
+	closers                                  []func() error
+	closeOnce                                sync.Once
+	closeErr                                 error
+}
+
+// services are the floors 3 packages, and what fsck and the workers need of them.
+type services struct {
+	material *material.Store
+	kms      *kms.Service
+	sm       *secretsmanager.Service
+}
+
+func newServices(root envelope.RootKey, ring *envelope.Keyring) (services, error) {
+	m, err := material.New(material.Config{Root: root})
+	if err != nil {
+		return services{}, err
+	}
+	return services{
+		material: m,
+		kms:      kms.New(kms.Config{Material: m}),
+		sm:       secretsmanager.New(secretsmanager.Config{TokenKey: ring.Derive("page tokens").Bytes()}),
+	}, nil
+}
+
+// served is the literal table of services.
+var served = []*api.Service{smapi.Service, kmsapi.Service}
+
+// New opens everything. On an error nothing stays open.
+func New(ctx context.Context, cfg Config) (s *Server, err error) {
+	if err := cfg.defaults(); err != nil {
+		return nil, err
+	}
+	s = &Server{cfg: cfg, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			s.Close()
+			s = nil
+		}
+	}()
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	root, err := s.openStore(ctx)
+	if err != nil {
+		return s, err
+	}
+	if err := s.openLog(ctx); err != nil {
+		return s, err
+	}
+	if s.services, err = newServices(root, s.keyring); err != nil {
+		return s, err
+	}
+	if err := s.firstAccount(ctx); err != nil {
+		return s, err
+	}
+	s.outbox = gateway.NewOutbox(s.db, s.log, cfg.Logger)
+	if err := s.outbox.Recover(ctx); err != nil {
+		return s, fmt.Errorf("audit records of an earlier run: %w", err)
+	}
+	gc := gateway.Config{
+		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Logger: cfg.Logger,
+		Operations: append(s.services.sm.Operations(), s.services.kms.Operations()...),
+		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
+	}
+	if cfg.Dev {
+		gc.TrustAccount = devAccount
+	}
+	if s.gate, err = gateway.New(gc); err != nil {
+		return s, err
+	}
+	tasks := s.services.kms.Tasks()
+	for _, t := range s.services.sm.Tasks() {
+		tasks = append(tasks, api.Task{Name: "secretsmanager." + t.Name, Service: smapi.Service, Every: 10 * time.Second, Run: t.Run})
+	}
+	s.sched = scheduler.New(tasks, s.gate, cfg.Logger, s.registry)
+	s.registerMetrics()
+	return s, s.listen(ctx)
+}
+
+// openStore opens the rows and the keys above them, and makes both on first start.
+func (s *Server) openStore(ctx context.Context) (envelope.RootKey, error) {
+	if s.cfg.Dev {
+		s.store = memory.New()
+		s.closers = append(s.closers, s.store.Close)
+		root := envelope.NewMemoryKey()
+		return root, s.openTables(ctx, root)
+	}
+	if err := s.cfg.Dir.make(); err != nil {
+		return nil, err
+	}
+	if s.store = s.cfg.Store; s.store == nil {
+		store, err := pebble.Open(pebble.Config{Dir: s.cfg.Dir.Store(), Logger: s.cfg.Logger})
+		if err != nil {
+			return nil, err
+		}
+		s.store = store
+	}
+	s.closers = append(s.closers, s.store.Close)
+	root, err := s.rootKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return root, s.openTables(ctx, root)
+}
+
+// rootKey opens the root key, or makes it when the store is new. A store that
+// holds data never gets a new root key: that would hide that the old one is missing.
+func (s *Server) rootKey(ctx context.Context) (envelope.RootKey, error) {
+	return OpenRootKey(ctx, s.store, RootKeyConfig{Dir: s.cfg.Dir, File: s.cfg.RootKeyFile, Passphrase: s.cfg.Passphrase, Create: true})
+}
+
+func (s *Server) openTables(ctx context.Context, root envelope.RootKey) (err error) {
+	s.db, s.keyring, err = OpenTables(ctx, s.store, root, s.cfg.CacheMiB<<20)
+	if err == nil {
+		s.closers = append(s.closers, func() error { s.keyring.Destroy(); return nil })
+	}
+	return err
+}
+
+func (s *Server) openLog(ctx context.Context) (err error) {
+	s.anchors = &anchors{db: s.db}
+	cfg := audit.Config{SyncEvery: s.cfg.AuditSync, Anchors: s.anchors, Key: auditKey(s.keyring), Now: s.cfg.Now, Logger: s.cfg.Logger}
+	if s.cfg.Dev {
+		// A dev server leaves nothing behind, its audit log included.
+		if cfg.Dir, err = os.MkdirTemp("", "coffer-dev-audit-"); err != nil {
+			return err
+		}
+		dir := cfg.Dir
+		s.closers = append(s.closers, func() error { return os.RemoveAll(dir) })
+	} else {
+		cfg.Dir = s.cfg.Dir.Audit()
+	}
+	if s.log, err = audit.Open(cfg); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.log.Close)
+	return nil
+}
+
+// firstAccount makes the first account and its root access keys. The keys are
+// written before the account is committed: an account nobody has keys for
+// would be worse than keys for no account, which the next start replaces.
+func (s *Server) firstAccount(ctx context.Context) error {
+	if s.cfg.Dev {
+		s.account = devAccount
+		return nil
+	}
+	var accounts []*iam.Account
+	if err := s.db.View(ctx, func(tx *table.Tx) (err error) {
+		accounts, err = iam.ListAccounts(tx)
+		return err
+	}); err != nil {
+		return err
+	}
+	if len(accounts) > 0 {
+		s.account = accounts[0].ID
+		return nil
+	}
+	err := s.db.Update(ctx, func(tx *table.Tx) error {
+		account, key, err := iam.CreateAccount(tx, "main", s.cfg.Now())
+		if err != nil {
+			return err
+		}
+		s.account = account.ID
+		return WriteJSON(s.cfg.Dir.Credentials(), Credentials{account.ID, key.ID, key.Secret.Reveal()})
+	})
+	s.fresh = err == nil
+	return err
+}
+
+// listen takes the addresses, so that a taken port fails New and not Run.
+func (s *Server) listen(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if s.listener, err = lc.Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with --listen", s.cfg.Listen, err)
+	}
+	s.closers = append(s.closers, closeListener(s.listener))
+	if s.cfg.Admin != "off" {
+		if s.adminListener, err = lc.Listen(ctx, "tcp", s.cfg.Admin); err != nil {
+			return fmt.Errorf("cannot listen on %s for health and metrics: %w; choose another address with --admin-listen, or off", s.cfg.Admin, err)
+		}
+		s.closers = append(s.closers, closeListener(s.adminListener))
+	}
+	if !s.cfg.PlainHTTP {
+		if s.cfg.CertFile != "" {
+			s.cert = &certificate{certFile: s.cfg.CertFile, keyFile: s.cfg.KeyFile}
+			err = s.cert.load()
+		} else {
+			s.cert, err = ownCertificate(s.cfg.Dir, serverHosts(s.cfg.Listen))
+		}
+		if err != nil {
+			return err
+		}
+		s.cert.warn = s.cfg.Logger.Warn
+	}
+	if s.cfg.Dev {
+		return nil
+	}
+	return s.listenControl()
+}
+
+func closeListener(l net.Listener) func() error {
+	return func() error {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// Addr is the address of the AWS API.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// AdminAddr is the address of health and metrics, "" for none.
+func (s *Server) AdminAddr() string {
+	if s.adminListener == nil {
+		return ""
+	}
+	return s.adminListener.Addr().String()
+}
+
+// URL is what clients set as their endpoint.
+func (s *Server) URL() string {
+	if s.cfg.PlainHTTP {
+		return "http://" + s.Addr()
+	}
+	return "https://" + s.Addr()
+}
+
+// Account is the id of the first account. Fresh reports whether this start made it.
+func (s *Server) Account() (id string, fresh bool) { return s.account, s.fresh }
+
+// Run serves until ctx ends, then finishes requests under way, at most 15 s.
+func (s *Server) Run(ctx context.Context) error {
+	// Workers outlive the listeners: the records of the last mutations are still to be moved.
+	workers, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.outbox.Run(workers) })
+	sched, stopSched := context.WithCancel(context.WithoutCancel(ctx))
+	var schedDone sync.WaitGroup
+	schedDone.Go(func() { s.sched.Run(sched) })
+	defer func() {
+		stopSched()
+		schedDone.Wait()
+		stopWorkers()
+		wg.Wait()
+	}()
+
+	main := s.httpServer(s.gate)
+	l := netutil.LimitListener(s.listener, s.cfg.MaxConns)
+	if s.cert != nil {
+		main.TLSConfig = tlsConfig(s.cert.get)
+		l = tls.NewListener(l, main.TLSConfig)
+	}
+	servers := []*http.Server{main}
+	failed := make(chan error, 3)
+	serve := func(srv *http.Server, l net.Listener) {
+		wg.Go(func() {
+			if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	serve(main, l)
+	if s.adminListener != nil {
+		admin := s.httpServer(s.adminHandler())
+		servers = append(servers, admin)
+		serve(admin, s.adminListener)
+	}
+	if s.controlListener != nil {
+		control := s.httpServer(s.controlHandler())
+		control.ReadTimeout, control.WriteTimeout = 0, 0 // backups and verifications take their time
+		servers = append(servers, control)
+		serve(control, s.controlListener)
+		defer os.Remove(s.cfg.Dir.Running())
+	}
+	s.ready.Store(true)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.ready.Store(false)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	for _, srv := range servers {
+		if e := srv.Shutdown(end); e != nil {
+			s.cfg.Logger.Warn("requests were cut off at shutdown", "error", e)
+			srv.Close()
+		}
+	}
+	return err
+}
+
+func (s *Server) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// Close releases what New opened, in reverse order. Call it after Run.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		for i := len(s.closers) - 1; i >= 0; i-- {
+			s.closeErr = errors.Join(s.closeErr, s.closers[i]())
+		}
+	})
+	return s.closeErr
+}
