@@ -28,6 +28,7 @@ type call struct {
 
 	resource string   // the ARN the operation's own access was decided on
 	records  [][]byte // audit records in the order their calls ended
+	arena    *[]byte  // pooled memory of a read's records; nil in a mutation, whose records live on
 	recorded bool     // records are committed with the mutation
 	code     string   // the error answered, empty for success
 }
@@ -38,7 +39,10 @@ func (c *call) begin(tx *table.Tx) {
 	c.req.Allowed, c.req.AlsoAllowed = policy.Allowed{}, nil
 	c.req.TakeAfter()
 	c.req.TakeEvents()
-	c.records = nil
+	c.records = c.records[:0]
+	if c.arena != nil {
+		*c.arena = (*c.arena)[:0]
+	}
 	c.resource = ""
 }
 
@@ -138,13 +142,13 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 	if err != nil {
 		fe = c.fault(op.Service, err)
 	}
-	c.records = append(c.records, appendRecord(newRecord(), &inner, in, out, fe, resource))
+	c.appendRecord(&inner, in, out, fe, resource)
 	return out, err
 }
 
 // record renders the outer call's own record behind those of its inner calls.
 func (c *call) record(out api.Struct, fe *fault.Error) {
-	c.records = append(c.records, appendRecord(newRecord(), &c.req, c.in, out, fe, c.resource))
+	c.appendRecord(&c.req, c.in, out, fe, c.resource)
 }
 
 // fault makes err fit to be sent.
@@ -219,9 +223,34 @@ func (c *call) action() string {
 	return "unknown"
 }
 
-// newRecord has room for a usual record: growing it piece by piece was a fifth
-// of all bytes allocated by a read.
-func newRecord() []byte { return make([]byte, 0, 1536) }
+// arenas are the memory that the records of reads are rendered into: written to
+// the log before the answer leaves, they are of no use afterwards.
+var arenas = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+const pooledArena = 16 << 10
+
+// appendRecord renders a record and keeps it until the call is recorded.
+func (c *call) appendRecord(r *api.Request, in, out api.Struct, fe *fault.Error, resource string) {
+	if c.arena == nil {
+		c.records = append(c.records, appendRecord(make([]byte, 0, 1536), r, in, out, fe, resource))
+		return
+	}
+	// Growing moves the arena; records rendered before stay where they are.
+	start := len(*c.arena)
+	*c.arena = appendRecord(*c.arena, r, in, out, fe, resource)
+	end := len(*c.arena)
+	c.records = append(c.records, (*c.arena)[start:end:end])
+}
+
+// release returns the arena once the records are written.
+func (c *call) release() {
+	c.records = nil
+	if c.arena != nil && cap(*c.arena) <= pooledArena {
+		*c.arena = (*c.arena)[:0]
+		arenas.Put(c.arena)
+	}
+	c.arena = nil
+}
 
 // appendRecord renders the CloudTrail record of one call.
 func appendRecord(dst []byte, r *api.Request, in, out api.Struct, fe *fault.Error, resource string) []byte {

@@ -137,6 +137,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		c.answer(w, out)
 	}
+	c.release()
 	c.observe()
 }
 
@@ -239,6 +240,7 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	ctx := c.req.Context
 	switch b.Op.Mode {
 	case api.Read:
+		c.arena = arenas.Get().(*[]byte)
 		err = g.cfg.DB.View(ctx, func(tx *table.Tx) error {
 			c.begin(tx)
 			out, err = b.Run(&c.req, c.in, c.authorize)

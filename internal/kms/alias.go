@@ -65,8 +65,16 @@ func locateAlias(r *api.Request, name string) (naming, error) {
 	if err != nil && !errors.Is(err, table.ErrNotFound) {
 		return n, err
 	}
-	n.alias = a
-	return n, nil
+	if a == nil {
+		return n, nil
+	}
+	// The aliases of a key that is gone are gone with it, though their rows
+	// wait for PurgeDue.
+	t, err := locateKey(r, r.Account, a.KeyID)
+	if err == nil && t.key != nil {
+		n.alias = a
+	}
+	return n, err
 }
 
 // access is on the alias and on every key whose aliases change ("Controlling
@@ -186,10 +194,13 @@ func deleteAlias(r *api.Request, _ *kmsapi.DeleteAliasInput, n naming) (*kmsapi.
 // simply not there.
 func listAliases(r *api.Request, in *kmsapi.ListAliasesInput, _ struct{}) (*kmsapi.ListAliasesOutput, error) {
 	out := &kmsapi.ListAliasesOutput{Aliases: []kmsapi.AliasListEntry{}}
-	add := func(p *page, a *Alias) bool {
+	add := func(p *page, a *Alias) (more bool, err error) {
+		if t, err := locateKey(r, a.Account, a.KeyID); err != nil || t.key == nil {
+			return true, err // gone with its key
+		}
 		if len(out.Aliases) == p.limit {
 			out.NextMarker = p.next(*out.Aliases[p.limit-1].AliasName)
-			return false
+			return false, nil
 		}
 		out.Aliases = append(out.Aliases, kmsapi.AliasListEntry{
 			AliasName:       new(a.Name),
@@ -198,7 +209,7 @@ func listAliases(r *api.Request, in *kmsapi.ListAliasesInput, _ struct{}) (*kmsa
 			CreationDate:    a.Created.Ptr(),
 			LastUpdatedDate: a.Updated.Ptr(),
 		})
-		return true
+		return true, nil
 	}
 	if in.KeyId == nil {
 		p, err := newPage(r, in.Limit, in.Marker, 50, "")
@@ -209,7 +220,9 @@ func listAliases(r *api.Request, in *kmsapi.ListAliasesInput, _ struct{}) (*kmsa
 			if err != nil {
 				return nil, err
 			}
-			if !add(p, e.Value) {
+			if more, err := add(p, e.Value); err != nil {
+				return nil, err
+			} else if !more {
 				break
 			}
 		}
@@ -236,7 +249,9 @@ func listAliases(r *api.Request, in *kmsapi.ListAliasesInput, _ struct{}) (*kmsa
 			if err != nil {
 				return nil, err
 			}
-			if !add(p, a) {
+			if more, err := add(p, a); err != nil {
+				return nil, err
+			} else if !more {
 				break
 			}
 		}

@@ -31,7 +31,6 @@ func TestAliasNames(t *testing.T) {
 	m := c.createKey()
 	const prefix = `Alias must start with the prefix "alias/". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html`
 	const pattern = "' at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$"
-	long := "alias/" + strings.Repeat("a", 251)
 	for _, tc := range []struct{ name, code, message string }{
 		{"app", "ValidationException", prefix},
 		{"Alias/app", "ValidationException", prefix},
@@ -42,7 +41,6 @@ func TestAliasNames(t *testing.T) {
 		{"alias/a b", "ValidationException", "1 validation error detected: Value 'alias/a b" + pattern},
 		{"alias/aws/secretsmanager", "NotAuthorizedException", ""},
 		{"alias/aws/anything", "NotAuthorizedException", ""},
-		{long, "ValidationException", "1 validation error detected: Value '" + long + "' at 'aliasName' failed to satisfy constraint: Member must have length less than or equal to 256"},
 	} {
 		refuse(c, kmsapi.CreateAlias, &kmsapi.CreateAliasInput{AliasName: &tc.name, TargetKeyId: m.KeyId}, tc.code, tc.message)
 		refuse(c, kmsapi.UpdateAlias, &kmsapi.UpdateAliasInput{AliasName: &tc.name, TargetKeyId: m.KeyId}, tc.code, tc.message)

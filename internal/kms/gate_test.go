@@ -32,6 +32,7 @@ const (
 // world is a KMS of its own on a store in memory.
 type world struct {
 	testing.TB
+	store    *memory.Store
 	db       *table.DB
 	service  *kms.Service
 	material *material.Store
@@ -53,6 +54,7 @@ func newWorld(t testing.TB) *world {
 	store := memory.New()
 	w := &world{
 		TB:       t,
+		store:    store,
 		db:       table.New(table.Config{Store: store, Sealer: sealer}),
 		service:  kms.New(kms.Config{Material: m}),
 		material: m,
@@ -97,6 +99,13 @@ type client struct {
 
 func (w *world) in(account, region string) client {
 	return client{world: w, account: account, region: region}
+}
+
+// with is c for a test within the test.
+func (c client) with(t testing.TB) client {
+	w := *c.world
+	w.TB, c.world = t, &w
+	return c
 }
 
 // through is c as Secrets Manager forwards its calls while it handles a write.

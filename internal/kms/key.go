@@ -170,11 +170,10 @@ var usages = map[string][]string{
 	"SM2":                   {"ENCRYPT_DECRYPT", "SIGN_VERIFY", "KEY_AGREEMENT"},
 }
 
-// checkKind refuses what AWS refuses about spec, usage and origin, and then
-// what is not served yet.
-func checkKind(in *kmsapi.CreateKeyInput) error {
+// checkSpec returns the key's spec, or what AWS refuses about spec and usage.
+func checkSpec(in *kmsapi.CreateKeyInput) (string, error) {
 	if in.KeySpec != nil && in.CustomerMasterKeySpec != nil {
-		return api.ValidationException("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
+		return "", api.ValidationException("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
 	}
 	spec := kmsapi.KeySpecSymmetricDefault
 	for _, s := range []*string{in.KeySpec, in.CustomerMasterKeySpec} {
@@ -183,11 +182,16 @@ func checkKind(in *kmsapi.CreateKeyInput) error {
 		}
 	}
 	if in.KeyUsage == nil && spec != kmsapi.KeySpecSymmetricDefault {
-		return api.ValidationException("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+		return "", api.ValidationException("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
 	}
 	if in.KeyUsage != nil && !slices.Contains(usages[spec], *in.KeyUsage) {
-		return api.ValidationException("KeyUsage " + *in.KeyUsage + " is not compatible with KeySpec " + spec)
+		return "", api.ValidationException("KeyUsage " + *in.KeyUsage + " is not compatible with KeySpec " + spec)
 	}
+	return spec, nil
+}
+
+// checkServed refuses the kinds of key that AWS has and we do not.
+func checkServed(in *kmsapi.CreateKeyInput, spec string) error {
 	switch {
 	case in.Origin != nil && *in.Origin != kmsapi.OriginTypeAwsKms:
 		return kmsapi.UnsupportedOperationException("Keys of origin " + *in.Origin + " are not served yet.")
@@ -210,8 +214,11 @@ func resolveCreateKey(r *api.Request, in *kmsapi.CreateKeyInput) (struct{}, api.
 }
 
 func (s *Service) createKey(r *api.Request, in *kmsapi.CreateKeyInput, _ struct{}) (*kmsapi.CreateKeyOutput, error) {
+	spec, err := checkSpec(in)
+	if err != nil {
+		return nil, err
+	}
 	id := api.NewID()
-	arn := keyARN(r, r.Account, id)
 	tags, err := mergeTags(nil, in.Tags)
 	if err != nil {
 		return nil, err
@@ -219,11 +226,11 @@ func (s *Service) createKey(r *api.Request, in *kmsapi.CreateKeyInput, _ struct{
 	text := defaultPolicy(r)
 	if in.Policy != nil {
 		text = *in.Policy
-		if err := checkPolicy(r, arn, text, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		if err := checkPolicy(r, keyARN(r, r.Account, id), text, in.BypassPolicyLockoutSafetyCheck); err != nil {
 			return nil, err
 		}
 	}
-	if err := checkKind(in); err != nil {
+	if err := checkServed(in, spec); err != nil {
 		return nil, err
 	}
 	k := &Key{Tags: tags}

@@ -92,10 +92,7 @@ func TestCreateKeyParameters(t *testing.T) {
 		{"multi-Region", "UnsupportedOperationException", "Multi-Region keys are not served yet.", kmsapi.CreateKeyInput{MultiRegion: new(true)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := c
-			w := *c.world
-			w.TB, c.world = t, &w
-			refuse(c, kmsapi.CreateKey, &tc.in, tc.code, tc.message)
+			refuse(c.with(t), kmsapi.CreateKey, &tc.in, tc.code, tc.message)
 		})
 	}
 	if n := len(must(c, kmsapi.ListKeys, &kmsapi.ListKeysInput{}).Keys); n != 2 {

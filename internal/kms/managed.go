@@ -42,7 +42,7 @@ func (m *managedService) through(r *api.Request) bool {
 // target is the key that handle will make.
 func locateForUse(r *api.Request, name string) (target, error) {
 	t, err := locate(r, name, true)
-	if err != nil || t.key != nil || t.account != r.Account {
+	if err != nil || t.key != nil {
 		return t, err
 	}
 	for i := range managedServices {

@@ -1,121 +1,138 @@
 package secretsmanager
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
+	"coffer/internal/policy"
 	"coffer/internal/table"
 )
 
-// Check goes through all rows of the service and reports, in words, every
-// reference that leads nowhere, every row that nothing leads to, and every
-// secret that breaks a rule on labels. It opens no values: those are under
-// KMS keys. The error is one of reading. For fsck, in a View transaction.
-func Check(tx *table.Tx, report func(problem string)) error {
-	for e, err := range Secrets.Scan(tx, table.Range{}) {
+// Check is the service's part of fsck: it follows every reference between
+// rows, in both directions, and holds every secret against the rules on labels.
+// It opens no values: those are under KMS keys. report gets one sentence per
+// finding. The error is of the store, and ends the check. tx must be a View's.
+func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format string, args ...any)) error {
+	c := checker{ctx, tx, report}
+	return errors.Join(
+		each(c, &Secrets, c.secret),
+		each(c, &DeprecatedVersions, c.deprecated),
+		each(c, &Values, c.value),
+		each(c, &Policies, c.policy),
+	)
+}
+
+type checker struct {
+	ctx    context.Context
+	tx     *table.Tx
+	report func(format string, args ...any)
+}
+
+// each checks the records of a collection. A damaged row ends it: what is
+// behind cannot be told apart from what is missing.
+func each[T any](c checker, rows *table.Collection[T], check func(*T) error) error {
+	for e, err := range rows.Scan(c.tx, table.Range{}) {
+		if errors.Is(err, table.ErrDamaged) {
+			c.report("%s: %v; the rows behind it are not checked", rows.Name, err)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if err := checkSecret(tx, e.Value, report); err != nil {
+		if rows.Key(e.Value) != e.Key {
+			c.report("%s: row %q holds another record", rows.Name, e.Key.Parts())
+		}
+		if err := check(e.Value); err != nil {
 			return err
 		}
-	}
-	for e, err := range DeprecatedVersions.Scan(tx, table.Range{}) {
-		if err != nil {
+		if err := c.ctx.Err(); err != nil {
 			return err
-		}
-		d := e.Value
-		owner, err := ownerOf(tx, d.Account, d.Region, d.Name, d.UID)
-		if err != nil {
-			return err
-		}
-		what := fmt.Sprintf("deprecated version %s of %s/%s/%s", d.Version.ID, d.Account, d.Region, d.Name)
-		switch {
-		case owner == nil:
-			waits, err := purgeWaits(tx, d)
-			if err != nil {
-				return err
-			}
-			if !waits {
-				report(what + ": its secret does not exist")
-			}
-		case owner.labelled(d.Version.ID) != nil:
-			report(what + ": the secret has a version of that id with labels")
-		}
-		if len(d.Version.Stages) > 0 {
-			report(what + ": has labels")
-		}
-		if err := checkValue(tx, what, d.Account, d.Region, d.UID, &d.Version, report); err != nil {
-			return err
-		}
-	}
-	for e, err := range Values.Scan(tx, table.Range{}) {
-		if err != nil {
-			return err
-		}
-		if err := checkValueOwner(tx, e.Value, report); err != nil {
-			return err
-		}
-	}
-	for e, err := range Policies.Scan(tx, table.Range{}) {
-		if err != nil {
-			return err
-		}
-		p := e.Value
-		owner, err := ownerOf(tx, p.Account, p.Region, p.Name, p.UID)
-		if err != nil {
-			return err
-		}
-		if owner == nil || !owner.HasPolicy {
-			report(fmt.Sprintf("resource policy of %s/%s/%s: no secret has it", p.Account, p.Region, p.Name))
 		}
 	}
 	return nil
 }
 
-func checkSecret(tx *table.Tx, s *Secret, report func(string)) error {
+func (c checker) deprecated(d *Deprecated) error {
+	what := fmt.Sprintf("deprecated version %s of %s/%s/%s", d.Version.ID, d.Account, d.Region, d.Name)
+	owner, err := ownerOf(c.tx, d.Account, d.Region, d.Name, d.UID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case owner == nil:
+		if _, err := Purges.Load(c.tx, table.K(d.Account, d.Region, d.UID)); errors.Is(err, table.ErrNotFound) {
+			c.report("%s: its secret does not exist", what)
+		} else if err != nil {
+			return err
+		}
+	case owner.labelled(d.Version.ID) != nil:
+		c.report("%s: the secret has a version of that id with labels", what)
+	}
+	if len(d.Version.Stages) > 0 {
+		c.report("%s: has labels", what)
+	}
+	return c.stored(what, d.Account, d.Region, d.UID, &d.Version)
+}
+
+func (c checker) policy(p *Policy) error {
+	owner, err := ownerOf(c.tx, p.Account, p.Region, p.Name, p.UID)
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("resource policy of %s/%s/%s", p.Account, p.Region, p.Name)
+	if owner == nil || !owner.HasPolicy {
+		c.report("%s: no secret has it", what)
+	}
+	if _, err := policy.Parse([]byte(p.Text), policy.Resource); err != nil {
+		c.report("%s: %v", what, err)
+	}
+	return nil
+}
+
+func (c checker) secret(s *Secret) error {
 	what := s.arn()
 	ids, labels := map[string]bool{}, map[string]bool{}
 	hasValue := s.Deprecated > 0
 	for i := range s.Versions {
 		v := &s.Versions[i]
 		if ids[v.ID] {
-			report(fmt.Sprintf("%s: two versions have the id %s", what, v.ID))
+			c.report("%s: two versions have the id %s", what, v.ID)
 		}
 		ids[v.ID] = true
 		if len(v.Stages) == 0 {
-			report(fmt.Sprintf("%s: version %s has no labels and is not deprecated", what, v.ID))
+			c.report("%s: version %s has no labels and is not deprecated", what, v.ID)
 		}
 		for _, l := range v.Stages {
 			if labels[l] {
-				report(fmt.Sprintf("%s: label %s is on two versions", what, l))
+				c.report("%s: label %s is on two versions", what, l)
 			}
 			labels[l] = true
 		}
 		hasValue = hasValue || v.Kind != noValue
-		if err := checkValue(tx, what+": version "+v.ID, s.Account, s.Region, s.UID, v, report); err != nil {
+		if err := c.stored(what+": version "+v.ID, s.Account, s.Region, s.UID, v); err != nil {
 			return err
 		}
 	}
 	if hasValue && !labels[current] {
-		report(what + ": has values and no AWSCURRENT")
+		c.report("%s: has values and no AWSCURRENT", what)
 	}
 	if len(labels) > maxLabels {
-		report(fmt.Sprintf("%s: %d labels", what, len(labels)))
+		c.report("%s: %d labels", what, len(labels))
 	}
 	n := 0
-	for _, err := range DeprecatedVersions.ScanIndex(tx, byDeprecatedCreated, table.Range{Prefix: s.part()}) {
+	for _, err := range DeprecatedVersions.ScanIndex(c.tx, byDeprecatedCreated, table.Range{Prefix: s.part()}) {
 		if err != nil {
 			return err
 		}
 		n++
 	}
 	if n != s.Deprecated {
-		report(fmt.Sprintf("%s: counts %d deprecated versions and has %d", what, s.Deprecated, n))
+		c.report("%s: counts %d deprecated versions and has %d", what, s.Deprecated, n)
 	}
 	if s.HasPolicy {
-		if _, err := Policies.Load(tx, s.part()); errors.Is(err, table.ErrNotFound) {
-			report(what + ": its resource policy is missing")
+		if _, err := Policies.Load(c.tx, s.part()); errors.Is(err, table.ErrNotFound) {
+			c.report("%s: its resource policy is missing", what)
 		} else if err != nil {
 			return err
 		}
@@ -123,27 +140,28 @@ func checkSecret(tx *table.Tx, s *Secret, report func(string)) error {
 	return nil
 }
 
-func checkValue(tx *table.Tx, what, account, region, uid string, v *Version, report func(string)) error {
+// stored checks that a version has all it needs to give its value.
+func (c checker) stored(what, account, region, uid string, v *Version) error {
 	if v.Kind == noValue {
 		return nil
 	}
 	if len(v.DataKey) == 0 {
-		report(what + ": has no data key")
+		c.report("%s: has no data key", what)
 	}
 	if len(v.Value) > 0 {
 		return nil
 	}
-	_, err := Values.Load(tx, table.K(account, region, uid, v.ID))
+	_, err := Values.Load(c.tx, table.K(account, region, uid, v.ID))
 	if errors.Is(err, table.ErrNotFound) {
-		report(what + ": its value is missing")
+		c.report("%s: its value is missing", what)
 		return nil
 	}
 	return err
 }
 
-func checkValueOwner(tx *table.Tx, v *Value, report func(string)) error {
+func (c checker) value(v *Value) error {
 	what := fmt.Sprintf("value of version %s of %s/%s/%s", v.Version, v.Account, v.Region, v.Name)
-	d, err := DeprecatedVersions.Load(tx, table.K(v.Account, v.Region, v.UID, v.Version))
+	d, err := DeprecatedVersions.Load(c.tx, table.K(v.Account, v.Region, v.UID, v.Version))
 	var owned *Version
 	switch {
 	case err == nil:
@@ -151,7 +169,7 @@ func checkValueOwner(tx *table.Tx, v *Value, report func(string)) error {
 	case !errors.Is(err, table.ErrNotFound):
 		return err
 	default:
-		owner, err := ownerOf(tx, v.Account, v.Region, v.Name, v.UID)
+		owner, err := ownerOf(c.tx, v.Account, v.Region, v.Name, v.UID)
 		if err != nil {
 			return err
 		}
@@ -161,9 +179,9 @@ func checkValueOwner(tx *table.Tx, v *Value, report func(string)) error {
 	}
 	switch {
 	case owned == nil:
-		report(what + ": no version has it")
+		c.report("%s: no version has it", what)
 	case len(owned.Value) > 0:
-		report(what + ": the version has its value in its own row")
+		c.report("%s: the version has its value in its own row", what)
 	}
 	return nil
 }
@@ -175,12 +193,4 @@ func ownerOf(tx *table.Tx, account, region, name, uid string) (*Secret, error) {
 		return nil, nil
 	}
 	return s, err
-}
-
-func purgeWaits(tx *table.Tx, d *Deprecated) (bool, error) {
-	_, err := Purges.Load(tx, table.K(d.Account, d.Region, d.UID))
-	if errors.Is(err, table.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }

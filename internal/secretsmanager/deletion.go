@@ -45,6 +45,9 @@ func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t target) (*smapi
 	}
 	out := &smapi.DeleteSecretOutput{ARN: new(s.arn()), Name: new(s.Name), DeletionDate: new(r.Time)}
 	if force {
+		if err := emitAll(r, s, startDelete); err != nil {
+			return nil, err
+		}
 		_, err := purge(r, s)
 		return out, err
 	}
@@ -57,6 +60,9 @@ func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t target) (*smapi
 	}
 	s.Deleted = table.At(r.Time.Add(time.Duration(window) * 24 * time.Hour))
 	out.DeletionDate = s.Deleted.Ptr()
+	if err := emitAll(r, s, startDelete); err != nil {
+		return nil, err
+	}
 	return out, save(r, s)
 }
 
@@ -86,6 +92,9 @@ func restoreSecret(r *api.Request, _ *smapi.RestoreSecretInput, t target) (*smap
 		return out, nil
 	}
 	s.Deleted = 0
+	if err := emitAll(r, s, cancelDelete); err != nil {
+		return nil, err
+	}
 	return out, save(r, s)
 }
 
@@ -103,7 +112,9 @@ func purge(r *api.Request, s *Secret) (cost int, err error) {
 		}
 	}
 	for i := range s.Versions {
-		if v := &s.Versions[i]; v.Kind != noValue && len(v.Value) == 0 {
+		v := &s.Versions[i]
+		emitDelete(r, s, s.arn(), endDelete, v.ID)
+		if v.Kind != noValue && len(v.Value) == 0 {
 			if err := Values.Delete(r.Tx, s.part(v.ID)); err != nil {
 				return 0, err
 			}
@@ -112,9 +123,9 @@ func purge(r *api.Request, s *Secret) (cost int, err error) {
 	if s.Deprecated == 0 {
 		return purgeEstimate(s), nil
 	}
-	done, err := sweep(r.Tx, s, sweepWithSecret)
+	done, err := sweep(r, s, s.arn(), sweepWithSecret)
 	if err == nil && !done {
-		err = Purges.Put(r.Tx, &Purge{Account: s.Account, Region: s.Region, UID: s.UID, Since: table.At(r.Time)})
+		err = Purges.Put(r.Tx, &Purge{Account: s.Account, Region: s.Region, UID: s.UID, ARN: s.arn(), Since: table.At(r.Time)})
 	}
 	return purgeEstimate(s), err
 }
@@ -133,9 +144,9 @@ func purgeEstimate(s *Secret) int {
 
 // sweep removes deprecated versions of a secret that is gone; of s only the
 // place is used.
-func sweep(tx *table.Tx, s *Secret, limit int) (done bool, err error) {
+func sweep(r *api.Request, s *Secret, secretARN string, limit int) (done bool, err error) {
 	var ids []string
-	for e, err := range DeprecatedVersions.ScanIndex(tx, byDeprecatedCreated, table.Range{Prefix: s.part()}) {
+	for e, err := range DeprecatedVersions.ScanIndex(r.Tx, byDeprecatedCreated, table.Range{Prefix: s.part()}) {
 		if err != nil {
 			return false, err
 		}
@@ -144,7 +155,7 @@ func sweep(tx *table.Tx, s *Secret, limit int) (done bool, err error) {
 		}
 	}
 	for _, id := range ids[:min(len(ids), limit)] {
-		if err := removeDeprecated(tx, s, id); err != nil {
+		if err := removeDeprecated(r, s, secretARN, id); err != nil {
 			return false, err
 		}
 	}
@@ -160,7 +171,7 @@ func (s *Service) PurgeDue(r *api.Request) (more bool, err error) {
 			return false, err
 		}
 		p := e.Value
-		done, err := sweep(r.Tx, &Secret{Account: p.Account, Region: p.Region, UID: p.UID}, sweepAlone)
+		done, err := sweep(r, &Secret{Account: p.Account, Region: p.Region, UID: p.UID}, p.ARN, sweepAlone)
 		if err == nil && done {
 			err = Purges.Delete(r.Tx, Purges.Key(p))
 		}
@@ -223,4 +234,39 @@ func due(r *api.Request, queue string, limit int) (keys []table.Key, more bool, 
 		keys = append(keys, e.Record)
 	}
 	return keys, false, nil
+}
+
+// The service events of a version's deletion (CloudTrail "non-API events").
+const (
+	startDelete  = "StartSecretVersionDelete"
+	cancelDelete = "CancelSecretVersionDelete"
+	endDelete    = "EndSecretVersionDelete"
+)
+
+// emitDelete records a step of a version's deletion; of s only the place is
+// used. Members of the data beside SecretId are not on record.
+func emitDelete(r *api.Request, s *Secret, secretARN, event, id string) {
+	data := map[string]string{"SecretId": secretARN, "SecretVersionId": id}
+	if event == startDelete && s.Deleted != 0 {
+		data["DeletionDate"] = s.Deleted.Time().Format(time.RFC3339)
+	}
+	r.Emit(api.ServiceEvent{Name: event, Account: s.Account, Region: s.Region, Data: data})
+}
+
+// emitAll records a step for every version of a secret.
+func emitAll(r *api.Request, s *Secret, event string) error {
+	secretARN := s.arn()
+	for i := range s.Versions {
+		emitDelete(r, s, secretARN, event, s.Versions[i].ID)
+	}
+	if s.Deprecated == 0 {
+		return nil
+	}
+	for e, err := range DeprecatedVersions.ScanIndex(r.Tx, byDeprecatedCreated, table.Range{Prefix: s.part()}) {
+		if err != nil {
+			return err
+		}
+		emitDelete(r, s, secretARN, event, e.Record.Parts()[3])
+	}
+	return nil
 }

@@ -16,7 +16,7 @@
 //
 // # Rows
 //
-// A parts separator is written as "/" here; see package table.
+// The parts of keys are separated by "/" here; see package table.
 //
 //	sm.secret            account/region/name          Secret with its labelled versions
 //	  sm.secret.created    account/region/created/name

@@ -50,7 +50,7 @@ type reference struct {
 	account string // the owner: of the ARN, or the caller for a name
 	name    string // empty: names nothing here
 	suffix  string // of a complete ARN; empty matches any
-	arn     string // what to authorize on when there is no such secret
+	arn     string // what to authorize on as long as no secret is found
 }
 
 // parseSecretID takes a SecretId apart (spec §3). An ARN that ends in a hyphen
@@ -108,7 +108,7 @@ func isAccount(s string) bool {
 	return len(s) == 12
 }
 
-// target is what resolve found: the secret, or nil.
+// target is what resolve found: the secret and its ARN, or no secret.
 type target struct {
 	reference
 	secret *Secret
@@ -145,8 +145,8 @@ func resolve(r *api.Request, id *string, get func(*table.Tx, table.Key) (*Secret
 	if ref.suffix != "" && ref.suffix != s.Suffix {
 		return t, access, nil
 	}
-	t.secret = s
-	access.Resource = s.arn()
+	t.secret, t.arn = s, s.arn()
+	access.Resource = t.arn
 	return t, access, nil
 }
 

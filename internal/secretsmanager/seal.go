@@ -103,8 +103,7 @@ func (s *Secret) keyShown(keyARN string) string {
 }
 
 // open decrypts a version's value. The caller owns the bytes.
-func open(r *api.Request, s *Secret, v *Version, blob []byte) ([]byte, error) {
-	secretARN := s.arn()
+func open(r *api.Request, secretARN string, v *Version, blob []byte) ([]byte, error) {
 	key, err := unwrap(r, v, secretARN)
 	if err != nil {
 		return nil, decryptFault(err)

@@ -89,7 +89,8 @@ type Purge struct {
 	Account string       `cbor:"1,keyasint"`
 	Region  string       `cbor:"2,keyasint"`
 	UID     string       `cbor:"3,keyasint"`
-	Since   table.Millis `cbor:"4,keyasint"`
+	ARN     string       `cbor:"4,keyasint"` // for the records of what is removed
+	Since   table.Millis `cbor:"5,keyasint"`
 }
 
 // The index names that code below the collections refers to.
@@ -157,7 +158,7 @@ func (s *Secret) part(ids ...string) table.Key {
 
 // arn is the secret's full ARN.
 func (s *Secret) arn() string {
-	return arnPrefix(arn.Partition(s.Region), s.Region, s.Account) + s.Name + "-" + s.Suffix
+	return "arn:" + arn.Partition(s.Region) + ":secretsmanager:" + s.Region + ":" + s.Account + ":secret:" + s.Name + "-" + s.Suffix
 }
 
 func arnPrefix(partition, region, account string) string {

@@ -345,7 +345,42 @@ func TestManyLargeVersions(t *testing.T) {
 	if _, err := call(c, smapi.DeleteSecret, &smapi.DeleteSecretInput{SecretId: new("s"), ForceDeleteWithoutRecovery: new(true)}); err != nil {
 		t.Fatal(err)
 	}
-	c.work("PurgeDue")
+	c.work("secretsmanager.purge")
+}
+
+// The write that costs most: it takes all labels from nineteen versions with
+// values of their own rows, removes old versions, and stores the largest
+// value. It fits one transaction.
+func TestTheLargestWrite(t *testing.T) {
+	w := newWorld(t)
+	w.twice = false
+	c := w.root()
+	key := w.kms.add(account, "k1")
+	c.create("s", "1")
+	c.pass(time.Second)
+	for i := range 120 {
+		c.put("s", fmt.Sprint("d", i), strings.Repeat("x", 5000))
+	}
+	var labels []string
+	for i := range 18 {
+		labels = append(labels, fmt.Sprint("l", i))
+		c.put("s", fmt.Sprint("w", i), strings.Repeat("x", 5000), labels[i])
+	}
+	c.pass(48 * time.Hour)
+	c.put("s", "all", strings.Repeat("y", 65536), labels...)
+	if v, err := c.get("s", "w17", ""); err != nil || len(v) != 5000 {
+		t.Error(err)
+	}
+	if _, err := c.get("s", "v1", ""); fault.Code(err) != "ResourceNotFoundException" {
+		t.Errorf("nothing old was removed: %v", err)
+	}
+	if _, err := call(c, smapi.UpdateSecret, &smapi.UpdateSecretInput{SecretId: new("s"), KmsKeyId: &key, ClientRequestToken: token("last"), SecretString: api.Sensitive(strings.Repeat("z", 65536))}); err != nil {
+		t.Error(err)
+	}
+	w.work("secretsmanager.clean")
+	if n := len(strings.Fields(c.allLabels("s"))); n != 100 {
+		t.Errorf("%d versions", n)
+	}
 }
 
 func TestGetRandomPassword(t *testing.T) {

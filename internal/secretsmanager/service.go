@@ -3,6 +3,7 @@ package secretsmanager
 import (
 	"crypto/rand"
 	"sync"
+	"time"
 
 	"coffer/internal/api"
 	smapi "coffer/internal/api/secretsmanager"
@@ -60,20 +61,13 @@ func (s *Service) Operations() []api.Bound {
 	}
 }
 
-// Task is background work. Run does a bounded part of it in an Update
-// transaction of its own, as a service principal of no account; more says that
-// there is work left that is due now.
-type Task struct {
-	Name string
-	Run  func(*api.Request) (more bool, err error)
-}
-
 // Tasks returns the service's background work, for the scheduler.
-func (s *Service) Tasks() []Task {
-	return []Task{
-		{"FlushAccessed", s.FlushAccessed},
-		{"PurgeDue", s.PurgeDue},
-		{"CleanDeprecated", s.CleanDeprecated},
+func (s *Service) Tasks() []api.Task {
+	return []api.Task{
+		// Often: what is not flushed is lost with the process.
+		{Name: "secretsmanager.accessed", Service: smapi.Service, Every: time.Minute, Run: s.FlushAccessed},
+		{Name: "secretsmanager.purge", Service: smapi.Service, Every: time.Minute, Run: s.PurgeDue},
+		{Name: "secretsmanager.clean", Service: smapi.Service, Every: 10 * time.Minute, Run: s.CleanDeprecated},
 	}
 }
 

@@ -140,7 +140,6 @@ func updateSecretVersionStage(r *api.Request, in *smapi.UpdateSecretVersionStage
 		return nil, smapi.InvalidRequestException(fmt.Sprintf(textEmptyTarget, v.ID))
 	} else {
 		// AWSPENDING stays on v: rotation functions take it off themselves.
-		v.detach(previous)
 		s.moveCurrent(v)
 	}
 	if s.labels() > maxLabels {

@@ -24,14 +24,14 @@ func (s *Service) getSecretValue(r *api.Request, in *smapi.GetSecretValueInput, 
 	if r.Principal.Account != sec.Account && v.defaultKey() {
 		return nil, smapi.InvalidRequestException(textForeignKey)
 	}
-	plain, err := load(r, sec, v)
+	plain, err := load(r, sec, t.arn, v)
 	if err != nil {
 		return nil, err
 	}
 	s.noteAccess(r, sec, v)
 	// Pointers into the shared record are fine: answers are only read.
 	out := &smapi.GetSecretValueOutput{
-		ARN:           new(sec.arn()),
+		ARN:           &t.arn,
 		Name:          &sec.Name,
 		VersionId:     &v.ID,
 		VersionStages: v.Stages,

@@ -68,7 +68,8 @@ func (s *Secret) attach(v *Version, label string) {
 	v.Stages = append(v.Stages, label)
 }
 
-// moveCurrent gives AWSCURRENT to v and AWSPREVIOUS to the version that had it.
+// moveCurrent gives AWSCURRENT to v and AWSPREVIOUS to the version that had it;
+// whoever had AWSPREVIOUS loses it, also when that is v.
 func (s *Secret) moveCurrent(v *Version) {
 	old := s.holder(current)
 	if old == v {
@@ -76,7 +77,6 @@ func (s *Secret) moveCurrent(v *Version) {
 	}
 	s.attach(v, current)
 	if old != nil {
-		v.detach(previous)
 		s.attach(old, previous)
 	}
 }
@@ -181,7 +181,7 @@ func addVersion(r *api.Request, s *Secret, id string, val plainValue, stages []s
 }
 
 func equalValue(r *api.Request, s *Secret, v *Version, val plainValue) (bool, error) {
-	plain, err := load(r, s, v)
+	plain, err := load(r, s, s.arn(), v)
 	if err != nil {
 		return false, err
 	}
@@ -203,16 +203,16 @@ func place(tx *table.Tx, s *Secret, v *Version, blob []byte) error {
 }
 
 // load reads and opens a version's value. The caller owns the bytes.
-func load(r *api.Request, s *Secret, v *Version) ([]byte, error) {
+func load(r *api.Request, s *Secret, secretARN string, v *Version) ([]byte, error) {
 	blob := v.Value
 	if len(blob) == 0 {
 		row, err := Values.Get(r.Tx, s.part(v.ID))
 		if err != nil {
-			return nil, fmt.Errorf("value of version %s of %s: %w", v.ID, s.arn(), err)
+			return nil, fmt.Errorf("value of version %s of %s: %w", v.ID, secretARN, err)
 		}
 		blob = row.Sealed
 	}
-	return open(r, s, v, blob)
+	return open(r, secretARN, v, blob)
 }
 
 // save stores a changed secret: versions that lost their last label are
@@ -271,7 +271,8 @@ func retain(r *api.Request, s *Secret, limit int) error {
 		gone = append(gone, parts[4])
 	}
 	for _, id := range gone {
-		if err := removeDeprecated(r.Tx, s, id); err != nil {
+		emitDelete(r, s, s.arn(), startDelete, id)
+		if err := removeDeprecated(r, s, s.arn(), id); err != nil {
 			return err
 		}
 	}
@@ -279,11 +280,14 @@ func retain(r *api.Request, s *Secret, limit int) error {
 	return nil
 }
 
-func removeDeprecated(tx *table.Tx, s *Secret, id string) error {
-	if err := DeprecatedVersions.Delete(tx, s.part(id)); err != nil {
+// removeDeprecated removes a deprecated version for good; of s only the place
+// is used.
+func removeDeprecated(r *api.Request, s *Secret, secretARN, id string) error {
+	emitDelete(r, s, secretARN, endDelete, id)
+	if err := DeprecatedVersions.Delete(r.Tx, s.part(id)); err != nil {
 		return err
 	}
-	return Values.Delete(tx, s.part(id))
+	return Values.Delete(r.Tx, s.part(id))
 }
 
 // revive brings a deprecated version back among those with labels; nil if

@@ -251,7 +251,7 @@ func TestVersionRetention(t *testing.T) {
 	err := put()
 	wantFault[int](t, nil, err, "LimitExceededException", "You've reached the quota of versions for this secret. Versions that were created in the last 24 hours aren't removed.")
 	n--
-	w.work("CleanDeprecated")
+	w.work("secretsmanager.clean")
 	if got := ids(); got != 150 {
 		t.Errorf("%d versions: young ones were removed", got)
 	}
@@ -263,13 +263,13 @@ func TestVersionRetention(t *testing.T) {
 	if _, err := c.get("s", "v1", ""); fault.Code(err) != "ResourceNotFoundException" {
 		t.Errorf("the oldest version is still there: %v", err)
 	}
-	w.work("CleanDeprecated")
+	w.work("secretsmanager.clean")
 	if got := ids(); got < 130 || got > 145 {
 		t.Errorf("%d versions while most are young", got)
 	}
 	c.pass(24 * time.Hour)
 	changed := *c.describe("s").LastChangedDate
-	w.work("CleanDeprecated")
+	w.work("secretsmanager.clean")
 	if got := ids(); got != 100 {
 		t.Errorf("%d versions left, want 100", got)
 	}
@@ -391,7 +391,7 @@ func TestListSecretVersionIds(t *testing.T) {
 	if _, err := c.get("s", "v3", ""); err != nil {
 		t.Fatal(err)
 	}
-	c.work("FlushAccessed")
+	c.work("secretsmanager.accessed")
 	list := func(in smapi.ListSecretVersionIdsInput) *smapi.ListSecretVersionIdsOutput {
 		t.Helper()
 		in.SecretId = new("s")

@@ -44,10 +44,13 @@ func CheckStore(ctx context.Context, db *table.DB, svcs services, report func(wh
 		if rows, err = table.Check(tx, collections(), [][]byte{keyringRow}, report); err != nil {
 			return err
 		}
-		if err := secretsmanager.Check(tx, func(problem string) { report("secretsmanager", problem) }); err != nil {
+		of := func(service string) func(string, ...any) {
+			return func(format string, args ...any) { report(service, fmt.Sprintf(format, args...)) }
+		}
+		if err := svcs.sm.Check(ctx, tx, of("secretsmanager")); err != nil {
 			return err
 		}
-		return svcs.kms.Check(ctx, tx, func(format string, args ...any) { report("kms", fmt.Sprintf(format, args...)) })
+		return svcs.kms.Check(ctx, tx, of("kms"))
 	})
 	return rows, err
 }
