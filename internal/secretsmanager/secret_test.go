@@ -2,6 +2,7 @@ package secretsmanager_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"coffer/internal/api"
 	smapi "coffer/internal/api/secretsmanager"
 	"coffer/internal/fault"
+	"coffer/internal/secretsmanager"
+	"coffer/internal/table"
 )
 
 func TestCreateSecret(t *testing.T) {
@@ -332,6 +335,23 @@ func TestManyLargeVersions(t *testing.T) {
 		if v, err := c.get("s", "", fmt.Sprint("l", i)); err != nil || len(v) != 4000+40*i {
 			t.Errorf("version %d: %v", i, err)
 		}
+	}
+	err := c.db.View(context.Background(), func(tx *table.Tx) error {
+		s, err := secretsmanager.Secrets.Load(tx, table.K(account, region, "s"))
+		if err != nil {
+			return err
+		}
+		n := 0
+		for _, v := range s.Versions {
+			n += len(v.Value)
+		}
+		if n > 16<<10 {
+			t.Errorf("the row holds %d bytes of values", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	// One call deprecates them all.
 	stages := []string{}
