@@ -56,10 +56,12 @@ type Operation struct {
 	Errors        []*ErrorShape // what the model says it may answer
 	Method, URI   string        // REST binding
 	Status        int           // REST: HTTP status of success; 0 means 200
+
+	action string // set by NewService
 }
 
 // Action returns the IAM action, "secretsmanager:GetSecretValue".
-func (o *Operation) Action() string { return o.Service.ActionPrefix + ":" + o.Name }
+func (o *Operation) Action() string { return o.action }
 
 // Op is an operation together with its Go types, so that binding a handler of
 // other types does not compile. I and O are the structures; *I and *O are Structs.

@@ -5,6 +5,7 @@ package api
 func NewService(s Service) *Service {
 	for _, o := range s.Operations {
 		o.Service = &s
+		o.action = s.ActionPrefix + ":" + o.Name
 	}
 	return &s
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -28,8 +29,11 @@ const (
 // structures in a list under a path like tags.1.member.key. Values of sensitive
 // members never appear.
 func Validate(in Struct) error {
-	var buf [8]step
-	v := validator{path: buf[:0]}
+	v := validators.Get().(*validator)
+	defer func() {
+		*v = validator{path: v.path[:0]}
+		validators.Put(v)
+	}()
 	v.structure(in)
 	if v.count == 0 {
 		return nil
@@ -40,6 +44,10 @@ func Validate(in Struct) error {
 	}
 	return ValidationException(strconv.Itoa(v.count) + " validation error" + plural + " detected: " + strings.Join(v.failures, "; "))
 }
+
+// validators are pooled because Validate is on the way of every call, and almost
+// always finds nothing.
+var validators = sync.Pool{New: func() any { return &validator{path: make([]step, 0, 8)} }}
 
 // step is a part of a path: a member, its index if it is an element (from 1),
 // its key if it is a map's value.

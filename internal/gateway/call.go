@@ -31,6 +31,10 @@ type call struct {
 	arena    *[]byte  // pooled memory of a read's records; nil in a mutation, whose records live on
 	recorded bool     // records are committed with the mutation
 	code     string   // the error answered, empty for success
+
+	// Memory for the usual read: its records, and the service it came through.
+	ownRecords [4][]byte
+	ownVia     [1]string
 }
 
 // begin starts a run of the handler. The transaction may run it again.
@@ -109,6 +113,10 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 	if rt == nil || rt.bound == nil {
 		return nil, fmt.Errorf("gateway: %s called %s, which is not served", r.Op.Action(), op.Action())
 	}
+	via := c.ownVia[:0]
+	if len(r.Via) > 0 {
+		via = r.Via[:len(r.Via):len(r.Via)]
+	}
 	inner := api.Request{
 		Context:   r.Context,
 		ID:        r.ID,
@@ -119,7 +127,7 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 		Region:    r.Region,
 		SourceIP:  r.Op.Service.EventSource,
 		UserAgent: r.Op.Service.EventSource,
-		Via:       append(r.Via[:len(r.Via):len(r.Via)], r.Op.Service.EventSource),
+		Via:       append(via, r.Op.Service.EventSource),
 		Tx:        r.Tx,
 		Caller:    c,
 	}
@@ -208,8 +216,9 @@ func (c *call) write(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	// Assigned, not Set: these are the canonical forms already.
 	h["Content-Type"] = contentType
-	h["X-Amzn-Requestid"] = []string{c.req.ID}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	values := []string{c.req.ID, strconv.Itoa(len(body))}
+	h["X-Amzn-Requestid"] = values[0:1:1]
+	h["Content-Length"] = values[1:2:2]
 	w.WriteHeader(status)
 	w.Write(body) // a client that went away is not our error
 }
@@ -232,28 +241,35 @@ const pooledArena = 16 << 10
 // appendRecord renders a record and keeps it until the call is recorded.
 func (c *call) appendRecord(r *api.Request, in, out api.Struct, fe *fault.Error, resource string) {
 	if c.arena == nil {
-		c.records = append(c.records, appendRecord(make([]byte, 0, 1536), r, in, out, fe, resource))
+		params := make([]byte, 0, 256)
+		if in != nil {
+			params = api.AppendRedacted(params, in)
+		}
+		c.records = append(c.records, appendRecord(make([]byte, 0, 1536), r, params, out, fe, resource))
 		return
 	}
-	// Growing moves the arena; records rendered before stay where they are.
+	// Growing moves the arena; what was rendered before stays where it is.
 	start := len(*c.arena)
-	*c.arena = appendRecord(*c.arena, r, in, out, fe, resource)
+	if in != nil {
+		*c.arena = api.AppendRedacted(*c.arena, in)
+	}
 	end := len(*c.arena)
-	c.records = append(c.records, (*c.arena)[start:end:end])
+	*c.arena = appendRecord(*c.arena, r, (*c.arena)[start:end:end], out, fe, resource)
+	c.records = append(c.records, (*c.arena)[end:len(*c.arena):len(*c.arena)])
 }
 
-// release returns the arena once the records are written.
+// release gives back what is pooled, once the call is recorded and answered.
 func (c *call) release() {
-	c.records = nil
 	if c.arena != nil && cap(*c.arena) <= pooledArena {
 		*c.arena = (*c.arena)[:0]
 		arenas.Put(c.arena)
 	}
-	c.arena = nil
+	*c = call{}
+	calls.Put(c)
 }
 
 // appendRecord renders the CloudTrail record of one call.
-func appendRecord(dst []byte, r *api.Request, in, out api.Struct, fe *fault.Error, resource string) []byte {
+func appendRecord(dst []byte, r *api.Request, params []byte, out api.Struct, fe *fault.Error, resource string) []byte {
 	rec := audit.Record{
 		EventTime:          r.Time,
 		AWSRegion:          r.Region,
@@ -280,9 +296,7 @@ func appendRecord(dst []byte, r *api.Request, in, out api.Struct, fe *fault.Erro
 	if r.TLS != nil {
 		rec.TLSDetails = &audit.TLSDetails{TLSVersion: r.TLS.Version, CipherSuite: r.TLS.CipherSuite, ClientProvidedHostHeader: r.TLS.Host}
 	}
-	if in != nil {
-		rec.RequestParameters = api.AppendRedacted(make([]byte, 0, 256), in)
-	}
+	rec.RequestParameters = params
 	if fe != nil {
 		rec.ErrorCode, rec.ErrorMessage = fe.Code, fe.Message
 	} else if out != nil && !rec.ReadOnly && len(out.Shape().Members) > 0 {

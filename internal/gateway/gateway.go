@@ -119,9 +119,15 @@ func New(cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
+// calls are pooled: one is the largest thing that a read would allocate. So
+// nothing may keep a *api.Request of a call from outside beyond the call.
+var calls = sync.Pool{New: func() any { return new(call) }}
+
 // ServeHTTP takes one request through the gate.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{g: g, start: g.cfg.Now()}
+	c := calls.Get().(*call)
+	c.g, c.start = g, g.cfg.Now()
+	c.records = c.ownRecords[:0]
 	c.req = api.Request{
 		Context:   r.Context(),
 		ID:        api.NewID(),
@@ -137,8 +143,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		c.answer(w, out)
 	}
-	c.release()
 	c.observe()
+	c.release()
 }
 
 // pass runs the pipeline up to the encoded answer. A returned error has not
@@ -247,6 +253,7 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 			return err
 		})
 	case api.Write:
+		c.records = nil // the outbox keeps them
 		err = g.cfg.DB.Update(ctx, func(tx *table.Tx) error {
 			c.begin(tx)
 			out, err = b.Run(&c.req, c.in, c.authorize)
