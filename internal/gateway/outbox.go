@@ -26,25 +26,36 @@ func pendingKey(p *pending) table.Key { return table.K(p.Time.Part(), p.ID) }
 var Pending = table.Collection[pending]{Name: "audit.pending", NoCache: true, Key: pendingKey}
 
 // Outbox moves the records of mutations from the store, where they were
-// committed with the mutation itself, to the log. A crash between the two
-// neither loses nor doubles a record: what is in the store at start is appended
-// unless the log's tail has it.
+// committed with the mutation itself, to the log. A row is removed once the log
+// has its records on stable storage. A crash in between neither loses nor doubles
+// a record: what is in the store at start is appended unless the log has it.
 type Outbox struct {
 	db     *table.DB
 	log    *audit.Log
 	logger *slog.Logger
+	wake   chan struct{}
 
 	mu    sync.Mutex
-	queue []*pending
-	wake  chan struct{}
+	queue []*pending // not in the log yet
+
+	moved []*pending // in the log, perhaps not synced; of Run's goroutine
 }
 
-// One transaction may delete this many rows: kv.MaxOps less a margin.
-const moveBatch = 100
-
-// maxPending bounds the mutations whose records wait for the log; beyond it
-// mutations are refused until the log takes records again.
-const maxPending = 10_000
+const (
+	// One transaction may delete this many rows: kv.MaxOps less a margin.
+	removeBatch = 100
+	// moveBatch bounds what is appended at once.
+	moveBatch = 1000
+	// recoverBatch bounds what Recover holds in memory.
+	recoverBatch = 20_000
+	// maxPending bounds the mutations whose records wait for the log; beyond it
+	// mutations are refused until the log takes records again.
+	maxPending = 10_000
+	// removeEvery is how long rows stay after they were moved: one sync of the
+	// log, and a few transactions, then serve all mutations of that time. A sync per
+	// batch was measured to hold up the store's own syncs.
+	removeEvery = time.Second
+)
 
 var errOutboxFull = fmt.Errorf("the records of %d mutations wait for the audit log", maxPending)
 
@@ -89,7 +100,7 @@ func (o *Outbox) Recover(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				if rows = append(rows, e.Value); len(rows) == moveBatch {
+				if rows = append(rows, e.Value); len(rows) == recoverBatch {
 					break
 				}
 			}
@@ -102,10 +113,13 @@ func (o *Outbox) Recover(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := o.append(missing); err != nil {
-			return err
+		if len(missing) > 0 {
+			if err := o.log.Append(missing...); err != nil {
+				return err
+			}
 		}
-		if err := o.remove(ctx, rows); err != nil {
+		o.moved = rows
+		if err := o.remove(ctx); err != nil {
 			return err
 		}
 	}
@@ -142,22 +156,34 @@ func (o *Outbox) missing(ctx context.Context, rows []*pending) ([][]byte, error)
 
 // Run moves records until ctx ends, then moves what is left.
 func (o *Outbox) Run(ctx context.Context) {
+	var tick <-chan time.Time // runs only while there is something to do
 	for {
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			o.drain(last)
+			o.move()
+			if err := o.remove(last); err != nil {
+				o.logger.Error("moved audit records cannot be removed from the store; the next start will", "error", err)
+			}
 			return
 		case <-o.wake:
-			o.drain(ctx)
+			o.move()
+		case <-tick:
+			tick = nil
+			o.move() // again, if it failed before
+			if err := o.remove(ctx); err != nil && ctx.Err() == nil {
+				o.logger.Error("moved audit records cannot be removed from the store yet", "error", err)
+			}
+		}
+		if tick == nil && (len(o.moved) > 0 || o.Len() > 0) {
+			tick = time.After(removeEvery)
 		}
 	}
 }
 
-// drain moves until the queue is empty or something fails. What failed stays
-// queued, and is tried again after a pause.
-func (o *Outbox) drain(ctx context.Context) {
+// move appends what is queued. What fails stays queued: it is safe in the store.
+func (o *Outbox) move() {
 	for {
 		o.mu.Lock()
 		batch := o.queue[:min(len(o.queue), moveBatch)]
@@ -169,53 +195,45 @@ func (o *Outbox) drain(ctx context.Context) {
 		for _, p := range batch {
 			records = append(records, p.Records...)
 		}
-		if err := o.append(records); err != nil {
+		if err := o.log.Append(records...); err != nil {
 			o.logger.Error("committed audit records cannot be moved to the log; they are safe in the store and will be tried again", "pending", o.Len(), "error", err)
-			o.retry(ctx)
 			return
 		}
 		// In the log from here on: whatever happens to the rows, they must not be
 		// appended again by this process.
-		o.mu.Lock()
-		o.queue = o.queue[len(batch):]
-		o.mu.Unlock()
-		if err := o.remove(ctx, batch); err != nil {
-			o.logger.Error("moved audit records cannot be removed from the store; the next start will", "error", err)
+		for _, p := range batch {
+			o.moved = append(o.moved, &pending{Time: p.Time, ID: p.ID})
 		}
+		o.mu.Lock()
+		o.queue = append([]*pending(nil), o.queue[len(batch):]...)
+		o.mu.Unlock()
 	}
 }
 
-func (o *Outbox) append(records [][]byte) error {
-	if len(records) == 0 {
+// remove deletes the rows of what was moved, once the log is synced. What
+// fails stays to be removed later.
+func (o *Outbox) remove(ctx context.Context) error {
+	if len(o.moved) == 0 {
 		return nil
 	}
-	if err := o.log.Append(records...); err != nil {
+	if err := o.log.Sync(); err != nil {
 		return err
 	}
-	// The rows hold these records durably; they may go only when the log does.
-	return o.log.Sync()
-}
-
-func (o *Outbox) retry(ctx context.Context) {
-	t := time.NewTimer(time.Second)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (o *Outbox) remove(ctx context.Context, rows []*pending) error {
-	return o.db.Update(ctx, func(tx *table.Tx) error {
-		for _, p := range rows {
-			if err := Pending.Delete(tx, pendingKey(p)); err != nil {
-				return err
+	for len(o.moved) > 0 {
+		batch := o.moved[:min(len(o.moved), removeBatch)]
+		err := o.db.Update(ctx, func(tx *table.Tx) error {
+			for _, p := range batch {
+				if err := Pending.Delete(tx, pendingKey(p)); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		o.moved = o.moved[len(batch):]
+	}
+	o.moved = nil
+	return nil
 }

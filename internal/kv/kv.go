@@ -64,9 +64,12 @@ type Store interface {
 	View(ctx context.Context, f func(Tx) error) error
 
 	// Update runs f and commits what it wrote. If f returns an error nothing is
-	// written and the error is returned as it is. ctx bounds waiting and
-	// retries; once a commit has begun, it is waited for. A commit whose
-	// sync fails poisons the store: this and every later Update fails.
+	// written and the error is returned as it is, once what f read is durable.
+	// A limit that a Put, Delete or Scan ran into makes Update fail even if f
+	// overlooked it. ctx bounds waiting and retries (then the error is
+	// ErrConflict and ctx's cause); once a commit has begun, it is waited for.
+	// A commit whose sync fails poisons the store: this and every later Update
+	// fails. An Update must not run inside another one.
 	Update(ctx context.Context, f func(Tx) error) error
 
 	// OnCommit registers f to be called in commit order for every commit,
@@ -112,6 +115,11 @@ type Tx interface {
 	// transaction that saw version <= Version()). In Update, the key joins what is validated
 	// at commit. In View, the transaction waits on return until version is durable.
 	Observe(key []byte, version uint64)
+
+	// Committed sets f to be called with the version of this transaction's own
+	// commit, after the store's OnCommit hooks and under their rules. A second call
+	// replaces the first; in View, and when nothing is committed, f is not called.
+	Committed(f func(version uint64))
 }
 
 // Row is one key and its value.

@@ -122,7 +122,7 @@ func read(r *api.Request, id *string) (target, api.Access, error) {
 
 // write resolves a SecretId; the secret is a private copy, to be changed.
 func write(r *api.Request, id *string) (target, api.Access, error) {
-	return resolve(r, id, Secrets.Load)
+	return resolve(r, id, Secrets.Edit)
 }
 
 func resolve(r *api.Request, id *string, get func(*table.Tx, table.Key) (*Secret, error)) (target, api.Access, error) {

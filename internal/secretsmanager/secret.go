@@ -2,6 +2,7 @@ package secretsmanager
 
 import (
 	"errors"
+	"slices"
 
 	"coffer/internal/arn"
 	"coffer/internal/table"
@@ -106,8 +107,9 @@ const (
 // The collections. Only this package writes them.
 var (
 	Secrets = table.Collection[Secret]{
-		Name: "sm.secret",
-		Key:  (*Secret).key,
+		Name:  "sm.secret",
+		Key:   (*Secret).key,
+		Clone: (*Secret).clone,
 		Indexes: []table.Index[Secret]{
 			{Name: byCreated, Keys: func(s *Secret) []table.Key { return s.sorted(s.Created) }},
 			{Name: byChanged, Keys: func(s *Secret) []table.Key { return s.sorted(s.Changed) }},
@@ -136,6 +138,19 @@ var (
 		Key:  func(p *Purge) table.Key { return table.K(p.Account, p.Region, p.UID) },
 	}
 )
+
+// clone copies what changes in place: the lists, not the bytes of values, which
+// are only ever replaced.
+func (s *Secret) clone() *Secret {
+	c := *s
+	c.Tags = slices.Clone(s.Tags)
+	c.Versions = slices.Clone(s.Versions)
+	for i := range c.Versions {
+		c.Versions[i].Stages = slices.Clone(c.Versions[i].Stages)
+		c.Versions[i].Keys = slices.Clone(c.Versions[i].Keys)
+	}
+	return &c
+}
 
 func (s *Secret) key() table.Key { return table.K(s.Account, s.Region, s.Name) }
 

@@ -224,8 +224,9 @@ func save(r *api.Request, s *Secret) error {
 		case len(v.Stages) > 0:
 			kept = append(kept, v)
 		case v.Kind != noValue:
+			v.Stages = nil // as the row reads back: readers get this very record
 			d := &Deprecated{Account: s.Account, Region: s.Region, UID: s.UID, Name: s.Name, Version: v}
-			if err := DeprecatedVersions.Put(r.Tx, d); err != nil {
+			if err := DeprecatedVersions.Insert(r.Tx, d); err != nil {
 				return err
 			}
 			s.Deprecated++

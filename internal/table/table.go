@@ -27,8 +27,8 @@
 // wrote before any transaction can start that sees the commit, and an entry read
 // from an old snapshot is not taken in after a newer commit. So a transaction
 // that is served from the cache sees exactly its own snapshot.
-// Cached records are shared: Get's result must not be changed. Load gives a
-// private copy to change and Put.
+// Cached records are shared: Get's result must not be changed, nor a record after
+// Put. Load and Edit give a private copy to change and Put.
 package table
 
 import (
@@ -86,7 +86,29 @@ func New(cfg Config) *DB {
 type Tx struct {
 	kv    kv.Tx
 	db    *DB
-	dirty map[string]any // records written in this transaction; nil: deleted
+	dirty map[string]written // records written in this transaction
+
+	// indexed is what stands in the indexes for records that were loaded or
+	// written here, one list per index: Put and Delete need not read the record
+	// a second time to find its old index rows. nil in View.
+	indexed map[string][][]Key
+}
+
+// written is a record of this transaction; value is nil if it was deleted.
+type written struct {
+	value any
+	size  int // of the sealed row; 0 if it is not to be cached
+}
+
+// remember takes what was written into the cache: what was just written is
+// what is read or written next. It runs inside the commit, after the cache has
+// dropped the older records.
+func (tx *Tx) remember(version uint64) {
+	for row, w := range tx.dirty {
+		if w.value != nil && w.size > 0 {
+			tx.db.cache.put([]byte(row), w.value, w.size, version)
+		}
+	}
 }
 
 // View runs f on a snapshot; see kv.Store. f may run again.
@@ -96,7 +118,11 @@ func (db *DB) View(ctx context.Context, f func(*Tx) error) error {
 
 // Update runs f and commits what it wrote; see kv.Store. f may run again.
 func (db *DB) Update(ctx context.Context, f func(*Tx) error) error {
-	return db.store.Update(ctx, func(tx kv.Tx) error { return f(&Tx{kv: tx, db: db}) })
+	return db.store.Update(ctx, func(tx kv.Tx) error {
+		t := &Tx{kv: tx, db: db, dirty: make(map[string]written), indexed: make(map[string][][]Key)}
+		tx.Committed(t.remember)
+		return f(t)
+	})
 }
 
 // CacheStats returns the hits, misses and bytes of the record cache since start.
@@ -142,6 +168,9 @@ type Collection[T any] struct {
 	NoCache bool // for records read once
 	// Key returns the key a record must be stored under; used by Put and fsck.
 	Key func(*T) Key
+	// Clone, if set, copies a record deeply enough that changing the copy does
+	// not change the original; it lets Edit start from the cache.
+	Clone func(*T) *T
 }
 
 // Index is an ordering of a collection's records. Keys returns the tuples that
@@ -166,11 +195,11 @@ func (c *Collection[T]) Get(tx *Tx, k Key) (*T, error) {
 		return nil, ErrNotFound // no record can have such a key
 	}
 	if tx.dirty != nil {
-		if v, ok := tx.dirty[string(row)]; ok {
-			if v == nil {
+		if w, ok := tx.dirty[string(row)]; ok {
+			if w.value == nil {
 				return nil, ErrNotFound
 			}
-			return v.(*T), nil
+			return w.value.(*T), nil
 		}
 	}
 	if !c.NoCache {
@@ -181,6 +210,9 @@ func (c *Collection[T]) Get(tx *Tx, k Key) (*T, error) {
 	}
 	v, size, err := c.read(tx, row)
 	if err != nil {
+		if len(c.Indexes) > 0 && tx.indexed != nil && errors.Is(err, ErrNotFound) {
+			tx.indexed[string(row)] = nil
+		}
 		return nil, err
 	}
 	if !c.NoCache {
@@ -197,7 +229,45 @@ func (c *Collection[T]) Load(tx *Tx, k Key) (*T, error) {
 		return nil, ErrNotFound
 	}
 	v, _, err := c.read(tx, row)
+	if len(c.Indexes) > 0 && tx.indexed != nil {
+		switch {
+		case err == nil:
+			tx.indexed[string(row)] = c.indexKeys(v)
+		case errors.Is(err, ErrNotFound):
+			tx.indexed[string(row)] = nil
+		}
+	}
 	return v, err
+}
+
+// Edit is Load through the cache, for records that are often read and then
+// written. The collection must have a Clone.
+func (c *Collection[T]) Edit(tx *Tx, k Key) (*T, error) {
+	v, err := c.Get(tx, k)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	if row, rerr := c.row(k); rerr == nil && len(c.Indexes) > 0 && tx.indexed != nil {
+		if _, known := tx.indexed[string(row)]; !known {
+			tx.indexed[string(row)] = c.indexKeys(v)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.Clone(v), nil
+}
+
+// indexKeys is where v stands in each index; nil for no record.
+func (c *Collection[T]) indexKeys(v *T) [][]Key {
+	if v == nil {
+		return nil
+	}
+	keys := make([][]Key, len(c.Indexes))
+	for i := range c.Indexes {
+		keys[i] = c.Indexes[i].Keys(v)
+	}
+	return keys
 }
 
 func (c *Collection[T]) read(tx *Tx, row []byte) (*T, int, error) {
@@ -228,24 +298,32 @@ func (c *Collection[T]) Put(tx *Tx, v *T) error {
 	if err != nil {
 		return err
 	}
-	if len(c.Indexes) > 0 {
-		old, err := c.Load(tx, c.Key(v))
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		if err := c.reindex(tx, row, old, v); err != nil {
-			return err
-		}
+	if err := c.reindex(tx, row, c.Key(v), v); err != nil {
+		return err
 	}
 	plain, err := encMode.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("table: encode %s: %w", c.Name, err)
 	}
-	if err := tx.kv.Put(row, tx.db.sealer.Seal(nil, plain, row)); err != nil {
+	blob := tx.db.sealer.Seal(nil, plain, row)
+	if err := tx.kv.Put(row, blob); err != nil {
 		return err
 	}
-	tx.mark(row, v)
+	w := written{value: v, size: len(blob)}
+	if c.NoCache {
+		w.size = 0
+	}
+	tx.dirty[string(row)] = w
 	return nil
+}
+
+// Insert is Put for a record that is known not to exist: it does not look. If it
+// exists after all, index rows of the old one are left behind, which fsck finds.
+func (c *Collection[T]) Insert(tx *Tx, v *T) error {
+	if row, err := c.row(c.Key(v)); err == nil && tx.indexed != nil {
+		tx.indexed[string(row)] = nil
+	}
+	return c.Put(tx, v)
 }
 
 // Delete removes the record at k and its index rows; an absent one is fine.
@@ -254,51 +332,49 @@ func (c *Collection[T]) Delete(tx *Tx, k Key) error {
 	if err != nil {
 		return err
 	}
-	if len(c.Indexes) > 0 {
-		old, err := c.Load(tx, k)
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := c.reindex(tx, row, old, nil); err != nil {
-			return err
-		}
+	if err := c.reindex(tx, row, k, nil); err != nil {
+		return err
 	}
 	if err := tx.kv.Delete(row); err != nil {
 		return err
 	}
-	tx.mark(row, nil)
+	tx.dirty[string(row)] = written{}
 	return nil
 }
 
-func (tx *Tx) mark(row []byte, v any) {
-	if tx.dirty == nil {
-		tx.dirty = make(map[string]any)
+// reindex replaces the index rows of the record under row by those of now, nil
+// for none.
+func (c *Collection[T]) reindex(tx *Tx, row []byte, k Key, now *T) error {
+	if len(c.Indexes) == 0 {
+		return nil
 	}
-	tx.dirty[string(row)] = v
-}
-
-func (c *Collection[T]) reindex(tx *Tx, row []byte, old, now *T) error {
+	was, known := tx.indexed[string(row)]
+	if !known {
+		if _, err := c.Load(tx, k); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		was = tx.indexed[string(row)]
+	}
+	is := c.indexKeys(now)
 	for i := range c.Indexes {
 		ix := &c.Indexes[i]
-		var was, is []Key
-		if old != nil {
-			was = ix.Keys(old)
+		var old, fresh []Key
+		if was != nil {
+			old = was[i]
 		}
-		if now != nil {
-			is = ix.Keys(now)
+		if is != nil {
+			fresh = is[i]
 		}
-		for _, k := range was {
-			if !has(is, k) {
-				if err := tx.kv.Delete(ix.row(k)); err != nil {
-					return err
-				}
+		for _, k := range old {
+			if has(fresh, k) {
+				continue
+			}
+			if err := tx.kv.Delete(ix.row(k)); err != nil {
+				return err
 			}
 		}
-		for _, k := range is {
-			if has(was, k) {
+		for _, k := range fresh {
+			if has(old, k) {
 				continue
 			}
 			if k == "" || k[0] != 0 {
@@ -309,6 +385,9 @@ func (c *Collection[T]) reindex(tx *Tx, row []byte, old, now *T) error {
 				return err
 			}
 		}
+	}
+	if tx.indexed != nil {
+		tx.indexed[string(row)] = is
 	}
 	return nil
 }

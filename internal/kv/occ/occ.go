@@ -416,7 +416,7 @@ func (t *tx) attempt(ctx context.Context, f func(kv.Tx) error, exclusive, eager 
 	if s.log.changed(t) {
 		return nil, 0, againConflict, nil
 	}
-	p, version, err = s.apply(t.writes)
+	p, version, err = s.apply(t.writes, t.committed)
 	return p, version, againNo, err
 }
 
@@ -438,7 +438,7 @@ func (s *Store) lockCommit(ctx context.Context) error {
 
 func (s *Store) unlockCommit() { <-s.commit }
 
-func (s *Store) apply(writes []Write) (Pending, uint64, error) {
+func (s *Store) apply(writes []Write, committed func(uint64)) (Pending, uint64, error) {
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
 	version := s.version.Load() + 1
@@ -458,6 +458,9 @@ func (s *Store) apply(writes []Write) (Pending, uint64, error) {
 			h(version, s.keys)
 		}
 		clear(s.keys)
+	}
+	if committed != nil {
+		committed(version)
 	}
 	s.version.Store(version)
 	s.snapMu.Lock()

@@ -37,6 +37,8 @@ type tx struct {
 	reads   [][]byte
 	ranges  []span
 	arena   Arena
+
+	committed func(uint64) // set by the closure
 }
 
 var pool = sync.Pool{New: func() any { return new(tx) }}
@@ -64,6 +66,9 @@ func (t *tx) begin() {
 	}
 }
 
+// Committed implements kv.Tx.
+func (t *tx) Committed(f func(uint64)) { t.committed = f }
+
 // end ends a run; wait stays for the caller.
 func (t *tx) end() {
 	if t.started {
@@ -76,6 +81,7 @@ func (t *tx) end() {
 func (t *tx) reset() {
 	t.live, t.told, t.late = false, false, false
 	t.ops, t.bytes, t.refused = 0, 0, nil
+	t.committed = nil
 	t.snap.release()
 	t.snap = nil
 	clear(t.writes)
