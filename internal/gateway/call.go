@@ -28,6 +28,7 @@ type call struct {
 
 	resource string   // the ARN the operation's own access was decided on
 	records  [][]byte // audit records in the order their calls ended
+	refusals [][]byte // those of records that tell of a failure of an inner call
 	arena    *[]byte  // pooled memory of a read's records; nil in a mutation, whose records live on
 	recorded bool     // records are committed with the mutation
 	code     string   // the error answered, empty for success
@@ -43,7 +44,7 @@ func (c *call) begin(tx *table.Tx) {
 	c.req.Allowed, c.req.AlsoAllowed = policy.Allowed{}, nil
 	c.req.TakeAfter()
 	c.req.TakeEvents()
-	c.records = c.records[:0]
+	c.records, c.refusals = c.records[:0], nil
 	if c.arena != nil {
 		*c.arena = (*c.arena)[:0]
 	}
@@ -151,6 +152,9 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 		fe = c.fault(op.Service, err)
 	}
 	c.appendRecord(&inner, in, out, fe, resource)
+	if fe != nil {
+		c.refusals = append(c.refusals, c.records[len(c.records)-1])
+	}
 	return out, err
 }
 
@@ -185,8 +189,8 @@ func (c *call) answer(w http.ResponseWriter, out api.Struct) {
 	buf := buffers.Get().(*[]byte)
 	b := awsjson.Append((*buf)[:0], out)
 	c.write(w, http.StatusOK, b)
+	clear(b) // it may have held a secret
 	if cap(b) <= pooledAnswer {
-		clear(b) // it may have held a secret
 		*buf = b[:0]
 		buffers.Put(buf)
 	}
@@ -198,7 +202,23 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 	if fe.Kind == fault.Internal || fe.Kind == fault.Unavailable {
 		c.g.cfg.Logger.Error("request failed", "request", c.req.ID, "operation", c.action(), "code", fe.Code, "error", err)
 	}
-	c.record(nil, fe)
+	if !c.identified() {
+		// A stranger: what it sends is recorded short, and not kept waiting for more.
+		w.Header().Set("Connection", "close")
+		if !c.g.strangers.take(c.req.SourceIP, c.start) {
+			c.send(w, fe)
+			return
+		}
+		c.req.UserAgent = shorten(c.req.UserAgent)
+		if c.req.TLS != nil {
+			c.req.TLS.Host = shorten(c.req.TLS.Host)
+		}
+		short := *fe
+		short.Message = shorten(fe.Message)
+		c.record(nil, &short)
+	} else {
+		c.record(nil, fe)
+	}
 	if err := c.g.cfg.Log.Append(c.records...); err != nil && fe.Kind != fault.Internal {
 		// No record, no answer: not even why it was refused.
 		c.g.cfg.Logger.Error("the audit log cannot be written; calls are refused", "request", c.req.ID, "error", err)
@@ -302,7 +322,8 @@ func appendRecord(dst []byte, r *api.Request, params []byte, out api.Struct, fe 
 	} else if out != nil && !rec.ReadOnly && len(out.Shape().Members) > 0 {
 		rec.ResponseElements = api.AppendRedacted(nil, out)
 	}
-	if a, err := arn.Parse(resource); err == nil && a.Service == "kms" {
+	// Not for a denial: what an alias of another account leads to is not the caller's to know.
+	if a, err := arn.Parse(resource); err == nil && a.Service == "kms" && (fe == nil || fe.Kind != fault.Denied) {
 		rec.Resources = []audit.Resource{{ARN: resource, AccountID: a.Account, Type: "AWS::KMS::Key"}}
 	}
 	return rec.AppendJSON(dst)

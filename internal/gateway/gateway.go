@@ -29,6 +29,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"coffer/internal/api"
@@ -62,12 +63,13 @@ type Config struct {
 
 // Gateway is an http.Handler and an api.Caller factory. Safe for concurrent use.
 type Gateway struct {
-	cfg      Config
-	verifier *sigv4.Verifier
-	targets  map[string]*route         // by X-Amz-Target
-	prefixes map[string]*api.Service   // by target prefix
-	bound    map[*api.Operation]*route // for calls between services
-	regions  sync.Map                  // region names seen to be well-formed; bounded by the grammar check's limit
+	cfg       Config
+	verifier  *sigv4.Verifier
+	targets   map[string]*route         // by X-Amz-Target
+	prefixes  map[string]*api.Service   // by target prefix
+	bound     map[*api.Operation]*route // for calls between services
+	strangers strangers
+	inFlight  atomic.Int64 // bytes of large bodies being held
 }
 
 // route is one operation's way through the gate.
@@ -155,13 +157,18 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 			err = g.panicked(c, v)
 		}
 	}()
-	body, err := readBody(w, r)
-	defer releaseBody(body)
+	// Who has no valid access key id is refused by the head of the request: it
+	// takes no body's memory and no reading.
+	claim, key, err := g.claimed(c, r)
 	if err != nil {
-		g.routeHint(c, r)
 		return nil, err
 	}
-	if err := g.identify(c, r, *body); err != nil {
+	body, err := g.readBody(w, r)
+	defer g.releaseBody(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.identify(c, r, *body, claim, key); err != nil {
 		return nil, err
 	}
 	if err := g.route(c, r); err != nil {
@@ -258,6 +265,9 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 			c.begin(tx)
 			out, err = b.Run(&c.req, c.in, c.authorize)
 			if err != nil {
+				// What the calls inside did is undone with the rest: only their
+				// refusals are true.
+				c.records = c.refusals
 				return err
 			}
 			c.record(out, nil)
@@ -291,25 +301,42 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 
 var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
-// Bodies that grew beyond this are left to the collector rather than pooled.
+// Bodies that grew beyond this are left to the collector rather than pooled,
+// and count among the bytes in flight.
 const pooledBody = 16 << 10
 
-// readBody reads the whole body into a pooled buffer, at most MaxBody.
-func readBody(w http.ResponseWriter, r *http.Request) (*[]byte, error) {
+// readBody reads the whole body into a pooled buffer, at most MaxBody. Memory
+// grows with what has arrived, not with what was announced, and all large bodies
+// together hold at most bodiesInFlight bytes.
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (*[]byte, error) {
 	buf := bodies.Get().(*[]byte)
 	b := (*buf)[:0]
 	if r.ContentLength > MaxBody {
 		w.Header().Set("Connection", "close")
 		return buf, api.RequestEntityTooLargeException()
 	}
-	if n := int(r.ContentLength); n > cap(b) {
-		b = make([]byte, 0, n+1)
-	} else if cap(b) == 0 {
+	if cap(b) == 0 {
 		b = make([]byte, 0, 1024)
+		*buf = b
 	}
 	for {
 		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
+			grown := make([]byte, len(b), 2*cap(b))
+			copy(grown, b)
+			clear(b) // it may hold a secret
+			if cap(grown) > pooledBody {
+				held := int64(cap(grown))
+				if cap(b) > pooledBody {
+					held -= int64(cap(b))
+				}
+				g.inFlight.Add(held)
+			}
+			b = grown
+			*buf = b
+			if g.inFlight.Load() > bodiesInFlight {
+				w.Header().Set("Connection", "close")
+				return buf, api.ServiceUnavailableException("Too many large requests are under way. Please try again.")
+			}
 		}
 		n, err := r.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
@@ -331,12 +358,16 @@ func readBody(w http.ResponseWriter, r *http.Request) (*[]byte, error) {
 	}
 }
 
-// releaseBody wipes and returns a buffer: it may have held a secret.
-func releaseBody(buf *[]byte) {
-	if buf == nil || cap(*buf) > pooledBody {
+// releaseBody wipes a buffer, which may have held a secret, and returns it.
+func (g *Gateway) releaseBody(buf *[]byte) {
+	if buf == nil {
 		return
 	}
 	clear(*buf)
+	if cap(*buf) > pooledBody {
+		g.inFlight.Add(-int64(cap(*buf)))
+		return
+	}
 	*buf = (*buf)[:0]
 	bodies.Put(buf)
 }

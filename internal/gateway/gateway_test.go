@@ -45,6 +45,18 @@ type gate struct {
 	key    *iam.AccessKey
 	dir    string
 	store  *memory.Store
+
+	service *api.Service
+}
+
+// operation finds an operation of the toy service.
+func (g *gate) operation(name string) *api.Operation {
+	for _, op := range g.service.Operations {
+		if op.Name == name {
+			return op
+		}
+	}
+	return nil
 }
 
 type (
@@ -94,6 +106,7 @@ func newGate(t *testing.T, read describe, write restore) *gate {
 	svc := *smapi.Service
 	svc.Operations = []*api.Operation{&d, &r}
 	service := api.NewService(svc)
+	g.service = service
 	g.Gateway, err = gateway.New(gateway.Config{
 		DB: g.db, Log: g.log, Outbox: g.outbox, Services: []*api.Service{service}, Logger: logger,
 		Metrics: gateway.NewMetrics(prometheus.NewRegistry()),

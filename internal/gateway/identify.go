@@ -14,41 +14,63 @@ import (
 	"coffer/internal/table"
 )
 
-// identify verifies who makes the request and for which service and region.
-// The order of checks is AWS's: malformed, unknown key, clock skew, signature.
-func (g *Gateway) identify(c *call, r *http.Request, body []byte) error {
+// claimed looks at the head of a request: what it says of its signature, and
+// whether the access key exists. What fails here needs no body.
+func (g *Gateway) claimed(c *call, r *http.Request) (claim sigv4.Claim, key *iam.AccessKey, err error) {
 	g.routeHint(c, r)
-	claim, err := sigv4.Parse(r)
-	if err != nil {
-		return authError(err)
+	if g.cfg.TrustAccount != "" {
+		if err := devGuard(r); err != nil {
+			return claim, nil, err
+		}
+	}
+	if claim, err = sigv4.Parse(r); err != nil {
+		return claim, nil, authError(err)
 	}
 	if c.service == nil {
 		c.service = g.signedFor(claim.Service)
 	}
-	wantService := ""
-	if c.service != nil {
-		wantService = c.service.SigningName
+	// For the record of a refusal; nothing is believed yet.
+	c.req.Principal.AccessKeyID = claim.AccessKeyID[:min(len(claim.AccessKeyID), maxAccessKeyID)]
+	if validRegion(claim.Region) {
+		c.req.Region = claim.Region
 	}
-	var key *iam.AccessKey
 	if g.cfg.TrustAccount != "" {
 		account := g.cfg.TrustAccount
 		if iam.IsAccountID(claim.AccessKeyID) {
 			account = claim.AccessKeyID
 		}
-		if !validRegion(claim.Region) {
-			return authError(sigv4.RegionError(claim.Region))
+		if c.req.Region == "" {
+			return claim, nil, authError(sigv4.RegionError(claim.Region))
 		}
-		key = &iam.AccessKey{ID: claim.AccessKeyID, Account: account}
-	} else {
-		key, err = g.accessKey(c.req.Context, claim.AccessKeyID)
-		if err != nil {
-			return err
+		return claim, &iam.AccessKey{ID: claim.AccessKeyID, Account: account}, nil
+	}
+	if len(claim.AccessKeyID) <= maxAccessKeyID {
+		if key, err = g.accessKey(c.req.Context, claim.AccessKeyID); err != nil {
+			return claim, nil, err
 		}
-		var known *sigv4.Key // nil: no such key, which Verify tells in AWS's order
-		if key != nil {
-			known = &sigv4.Key{SecretAccessKey: sigv4.Secret(key.Secret.Reveal())}
-		}
-		if err := g.verifier.Verify(r, body, &claim, known, c.start, wantService, validRegion); err != nil {
+	}
+	if key == nil {
+		// Verify tells of an unknown key in AWS's order: scope, key, time.
+		return claim, nil, authError(g.verifier.Verify(r, nil, &claim, nil, c.start, c.signingName(), validRegion))
+	}
+	c.req.Account = key.Account // whose trail the record belongs to, valid or not
+	return claim, key, nil
+}
+
+// signingName is the service that the request must be signed for; "" for any.
+func (c *call) signingName() string {
+	if c.service == nil {
+		return ""
+	}
+	return c.service.SigningName
+}
+
+// identify verifies the claim against the whole request. The order of checks is
+// AWS's: malformed, unknown key, clock skew, signature.
+func (g *Gateway) identify(c *call, r *http.Request, body []byte, claim sigv4.Claim, key *iam.AccessKey) error {
+	if g.cfg.TrustAccount == "" {
+		known := sigv4.Key{SecretAccessKey: sigv4.Secret(key.Secret.Reveal())}
+		if err := g.verifier.Verify(r, body, &claim, &known, c.start, c.signingName(), validRegion); err != nil {
 			return authError(err)
 		}
 	}

@@ -393,6 +393,7 @@ func (s *Server) Run(ctx context.Context) error {
 	workers, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.outbox.Run(workers) })
+	wg.Go(func() { s.gate.Run(workers) })
 	sched, stopSched := context.WithCancel(context.WithoutCancel(ctx))
 	var schedDone sync.WaitGroup
 	schedDone.Go(func() { s.sched.Run(sched) })
@@ -458,6 +459,7 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10},
 		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 }

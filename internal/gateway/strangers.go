@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"coffer/internal/api"
+	"coffer/internal/audit"
+	"coffer/internal/fault"
+)
+
+// Strangers are callers that were not identified: no, wrong or unknown
+// credentials. Each of their requests is refused and recorded like any other, up
+// to a rate: beyond it they would fill the disk with records and so stop the
+// server for everybody. What goes beyond is counted, and the count recorded once a second.
+const (
+	strangersPerSecond = 100  // of all sources
+	sourcePerSecond    = 10   // of one address
+	maxSources         = 4096 // addresses told apart; further ones share the common rate
+	strangerText       = 256  // bytes of a stranger's user agent and error text that are recorded
+	maxAccessKeyID     = 128  // AWS: access key ids have at most 128 characters
+	bodiesInFlight     = 64 << 20
+)
+
+type strangers struct {
+	mu      sync.Mutex
+	second  int64
+	all     int
+	sources map[string]int
+	dropped int
+	of      map[string]struct{} // addresses whose requests were dropped; bounded like sources
+}
+
+// take reports whether a refusal may have a record of its own.
+func (s *strangers) take(source string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sec := now.Unix(); sec != s.second || s.sources == nil {
+		s.second, s.all, s.sources = sec, 0, make(map[string]int)
+	}
+	s.all++
+	n := s.sources[source]
+	if _, known := s.sources[source]; known || len(s.sources) < maxSources {
+		s.sources[source] = n + 1
+	}
+	if s.all <= strangersPerSecond && n < sourcePerSecond {
+		return true
+	}
+	s.dropped++
+	if s.of == nil {
+		s.of = make(map[string]struct{})
+	}
+	if len(s.of) < maxSources {
+		s.of[source] = struct{}{}
+	}
+	return false
+}
+
+// summary returns and forgets what was dropped.
+func (s *strangers) summary() (requests, sources int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	requests, sources = s.dropped, len(s.of)
+	s.dropped, s.of = 0, nil
+	return requests, sources
+}
+
+// Run records once a second how many refused strangers have no record of their
+// own, until ctx ends.
+func (g *Gateway) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			g.recordStrangers()
+			return
+		case <-tick.C:
+			g.recordStrangers()
+		}
+	}
+}
+
+func (g *Gateway) recordStrangers() {
+	requests, sources := g.strangers.summary()
+	if requests == 0 {
+		return
+	}
+	rec := audit.Record{
+		EventTime:           g.cfg.Now().UTC(),
+		EventSource:         "coffer",
+		EventName:           "RefusedRequests",
+		SourceIPAddress:     "coffer",
+		UserAgent:           "coffer",
+		ErrorMessage:        "requests without valid credentials were refused and not recorded singly",
+		AdditionalEventData: []byte(`{"requests":` + strconv.Itoa(requests) + `,"sources":` + strconv.Itoa(sources) + `}`),
+		EventID:             api.NewID(),
+		RequestID:           api.NewID(),
+		EventType:           audit.TypeServiceEvent,
+	}
+	if err := g.cfg.Log.Append(rec.AppendJSON(nil)); err != nil {
+		g.cfg.Logger.Error("refused requests could not be recorded", "requests", requests, "sources", sources, "error", err)
+	}
+	g.cfg.Logger.Warn("many requests without valid credentials were refused", "requests", requests, "sources", sources)
+}
+
+// identified reports whether the caller is known.
+func (c *call) identified() bool { return c.req.Principal.Type != "" }
+
+// shorten cuts what a stranger can make long in a record.
+func shorten(s string) string {
+	if len(s) > strangerText {
+		return s[:strangerText] + "..."
+	}
+	return s
+}
+
+// devGuard keeps web pages away from a --dev server, which believes every
+// access key: a page of another origin cannot send the headers of an AWS request without a
+// preflight that is never granted, but one whose host name was rebound to
+// 127.0.0.1 can. AWS tools name a loopback host and send neither header.
+func devGuard(r *http.Request) error {
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	ip := net.ParseIP(host)
+	local := host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+	site := r.Header.Get("Sec-Fetch-Site")
+	if !local || r.Header.Get("Origin") != "" || site != "" && site != "none" {
+		return fault.New(fault.Denied, "AccessDeniedException",
+			"A server started with --dev answers local tools only: not web pages, and only under localhost or a loopback address.")
+	}
+	return nil
+}
