@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -50,10 +51,14 @@ func commands() []command {
 	}
 }
 
-var (
-	errFound = errors.New("problems were found") // exit code 3
-	errUsage = errors.New("usage")               // exit code 2
-)
+var errFound = errors.New("problems were found") // exit code 3
+
+// usageError is what is wrong with a command line: exit code 2.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+func usagef(format string, args ...any) error { return usageError(fmt.Sprintf(format, args...)) }
 
 // Main runs the command line and returns the exit code.
 func Main(args []string, e Env) int {
@@ -69,7 +74,8 @@ func Main(args []string, e Env) int {
 		return 3
 	}
 	fmt.Fprintf(e.Stderr, "coffer: %v\n", err)
-	if errors.Is(err, errUsage) {
+	var wrong usageError
+	if errors.As(err, &wrong) {
 		return 2
 	}
 	return 1
@@ -78,7 +84,7 @@ func Main(args []string, e Env) int {
 func run(ctx context.Context, args []string, e Env) error {
 	if len(args) == 0 {
 		overview(e.Stderr)
-		return fmt.Errorf("no command given (%w)", errUsage)
+		return usagef("no command given")
 	}
 	switch args[0] {
 	case "help", "-h", "-help", "--help":
@@ -89,31 +95,53 @@ func run(ctx context.Context, args []string, e Env) error {
 	cmd, rest, ok := find(args)
 	if !ok {
 		if hint := family(args[0]); hint != "" {
-			return fmt.Errorf("%q needs one of: %s (%w)", args[0], hint, errUsage)
+			return usagef("%q is not a command by itself; there are: %s", args[0], hint)
 		}
-		return fmt.Errorf("unknown command %q; `coffer help` lists them (%w)", strings.Join(args, " "), errUsage)
+		return usagef("unknown command %q; `coffer help` lists them", args[0])
 	}
 	fs := flag.NewFlagSet("coffer "+cmd.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	opts := cmd.flags(fs)
-	fs.String("config", "", "file with one flag per line: `name value`; the environment and flags win over it")
+	fs.String("config", "", "`FILE` of lines \"name value\"")
 	rest, positional := split(fs, rest)
-	err := ff.Parse(fs, rest,
+	options := []ff.Option{
 		ff.WithEnvVarPrefix("COFFER"),
 		ff.WithConfigFileFlag("config"),
 		ff.WithConfigFileParser(ff.PlainParser),
-	)
+	}
+	if cmd.name != "server" {
+		// The server's file serves all commands; what is the server's alone is passed over.
+		options = append(options, ff.WithIgnoreUndefined(true))
+	}
+	err := ff.Parse(fs, rest, options...)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(e.Stdout, cmd)
 		return err
 	}
 	if err != nil {
-		return fmt.Errorf("%w; see `coffer help %s` (%w)", err, cmd.name, errUsage)
+		return usagef("%s; see `coffer help %s`", plainFlagError(err), cmd.name)
 	}
-	if want := strings.Fields(cmd.args); len(positional) != len(want) {
-		return fmt.Errorf("usage: coffer %s %s (%w)", cmd.name, cmd.args, errUsage)
+	switch want := strings.Fields(cmd.args); {
+	case len(want) == 0 && len(positional) > 0:
+		return usagef("%s takes no argument %q; see `coffer help %s`", cmd.name, positional[0], cmd.name)
+	case len(positional) != len(want):
+		return usagef("usage: coffer %s %s", cmd.name, cmd.args)
 	}
 	return cmd.run(ctx, e, opts, positional)
+}
+
+// plainFlagError says what package flag and ff mean, in our words.
+func plainFlagError(err error) string {
+	s := strings.TrimPrefix(err.Error(), "error parsing commandline arguments: ")
+	s = strings.Replace(s, "flag provided but not defined: -", "unknown flag --", 1)
+	if name, ok := strings.CutPrefix(s, "config file flag "); ok {
+		s = "the file named with --config has an unknown line " + strings.Replace(name, " not defined in flag set", "; lines are \"name value\", such as: listen 127.0.0.1:8443", 1)
+	}
+	if rest, ok := strings.CutPrefix(s, "open "); ok {
+		s = "the file named with --config cannot be read: " + rest
+	}
+	s = strings.Replace(s, " for flag -", " for --", 1)
+	return strings.Replace(s, ": parse error", "", 1)
 }
 
 // split lets flags stand before and behind the arguments, as people type them.
@@ -172,24 +200,19 @@ func family(word string) string {
 }
 
 func help(e Env, args []string) error {
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] == "help" {
 		overview(e.Stdout)
 		return nil
 	}
-	cmd, _, ok := find(args)
-	if !ok {
-		if f := family(args[0]); f != "" {
-			return help2(e, args[0])
-		}
-		return fmt.Errorf("unknown command %q; `coffer help` lists them (%w)", strings.Join(args, " "), errUsage)
+	if cmd, rest, ok := find(args); ok && len(rest) == 0 {
+		usage(e.Stdout, cmd)
+		return nil
 	}
-	usage(e.Stdout, cmd)
-	return nil
-}
-
-func help2(e Env, word string) error {
+	if len(args) > 1 || family(args[0]) == "" {
+		return usagef("unknown command %q; `coffer help` lists them", strings.Join(args, " "))
+	}
 	for _, c := range commands() {
-		if strings.HasPrefix(c.name, word+" ") {
+		if strings.HasPrefix(c.name, args[0]+" ") {
 			usage(e.Stdout, c)
 			fmt.Fprintln(e.Stdout)
 		}
@@ -212,14 +235,14 @@ Commands:
 		fmt.Fprintf(tw, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
 	}
 	tw.Flush()
-	fmt.Fprint(w, "\n`coffer help COMMAND` tells more. Every flag can also be set in the environment\n(--data-dir as COFFER_DATA_DIR) or in a file named with --config.\n")
+	fmt.Fprint(w, "\n`coffer help COMMAND` tells more. Every flag can also be set in the environment\n(--data-dir as COFFER_DATA_DIR) or in a file named with --config, one for all\ncommands.\n")
 }
 
 func usage(w io.Writer, c command) {
 	fmt.Fprintf(w, "usage: coffer %s\n\n%s\n", strings.TrimSpace(c.name+" [flags] "+c.args), strings.TrimSpace(c.help))
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	c.flags(fs)
-	fs.String("config", "", "file with one flag per line: `FILE` of lines \"name value\"")
+	fs.String("config", "", "`FILE` of lines \"name value\"; the environment and flags win over it")
 	fmt.Fprint(w, "\nFlags:\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fs.VisitAll(func(f *flag.Flag) {
@@ -256,6 +279,7 @@ func keyFlags(fs *flag.FlagSet) func(server.Dir) server.RootKeyConfig {
 		cfg := server.RootKeyConfig{Dir: d, File: *file}
 		switch {
 		case *pass != "":
+			cfg.PassphraseFile = *pass
 			cfg.Passphrase = func() ([]byte, error) { return readPassphrase(*pass) }
 		case os.Getenv("COFFER_PASSPHRASE") != "":
 			cfg.Passphrase = func() ([]byte, error) {
@@ -268,7 +292,15 @@ func keyFlags(fs *flag.FlagSet) func(server.Dir) server.RootKeyConfig {
 	}
 }
 
+// readPassphrase reads a passphrase file, which must be as private as a root key.
 func readPassphrase(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, fmt.Errorf("passphrase file: %w", err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("passphrase file %s can be read by others (mode %04o); run: chmod 600 %s", file, info.Mode().Perm(), file)
+	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
@@ -292,14 +324,9 @@ func Version() string {
 	if !ok {
 		return "coffer (unknown build)"
 	}
-	version, commit := info.Main.Version, ""
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			commit = " " + s.Value
-		}
-	}
+	version := info.Main.Version
 	if version == "" {
 		version = "(devel)"
 	}
-	return "coffer " + version + commit + " " + info.GoVersion
+	return "coffer " + version + ", " + info.GoVersion
 }

@@ -25,10 +25,19 @@ var errNoServer = errors.New("no server is running")
 // controlClient talks to the control socket of a running server.
 type controlClient struct{ http.Client }
 
+// noServer says how to start the server that is missing.
+func noServer(d server.Dir) error {
+	start := self() + " server"
+	if def, err := server.DefaultDir(); err != nil || def != d {
+		start += " --data-dir " + quote(string(d))
+	}
+	return fmt.Errorf("%w on %s; start one with: %s", errNoServer, d, start)
+}
+
 func dial(d server.Dir) (*controlClient, error) {
 	run, err := server.ReadJSON[server.Running](d.Running())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w on %s; start one with: coffer server", errNoServer, d)
+		return nil, noServer(d)
 	}
 	if err != nil {
 		return nil, err
@@ -36,7 +45,7 @@ func dial(d server.Dir) (*controlClient, error) {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	conn, err := dialer.Dial("unix", run.Control)
 	if err != nil {
-		return nil, fmt.Errorf("%w on %s (its control socket does not answer: %w)", errNoServer, d, err)
+		return nil, noServer(d)
 	}
 	conn.Close()
 	return &controlClient{http.Client{Transport: &http.Transport{
@@ -183,6 +192,9 @@ func showKeys(ctx context.Context, e Env, o *dirOpts, path string, in any) error
 	for _, id := range k.Deleted {
 		fmt.Fprintf(tw, "deleted\t%s\n", id)
 	}
+	if k.Warning != "" {
+		fmt.Fprintf(e.Stderr, "warning: %s\n", k.Warning)
+	}
 	return tw.Flush()
 }
 
@@ -217,7 +229,7 @@ func runBackup(ctx context.Context, e Env, opts any, args []string) (err error) 
 	// Under its own name only when it is whole.
 	f, err := os.CreateTemp(filepath.Dir(args[0]), "."+filepath.Base(args[0])+"-") // 0600
 	if err != nil {
-		return err
+		return fmt.Errorf("no file can be made in %s: %w", filepath.Dir(args[0]), errors.Unwrap(err))
 	}
 	defer func() {
 		if err != nil {
@@ -240,7 +252,13 @@ func runBackup(ctx context.Context, e Env, opts any, args []string) (err error) 
 	if o.json {
 		return printJSON(e.Stdout, map[string]any{"file": args[0], "bytes": n})
 	}
-	fmt.Fprintf(e.Stdout, "%s: %d bytes. Restore with: coffer restore %s NEW-DIR\n", args[0], n, quote(args[0]))
+	key := " --root-key-file ROOT-KEY-FILE"
+	if _, err := os.Stat(dir.Passphrase()); err == nil {
+		key = " --passphrase-file FILE"
+	} else if _, err := os.Stat(dir.RootKey()); err == nil {
+		key = " --root-key-file " + quote(dir.RootKey())
+	}
+	fmt.Fprintf(e.Stdout, "%s: %d bytes. Restore with: %s restore %s NEW-DIR%s\n", args[0], n, self(), quote(args[0]), key)
 	return nil
 }
 
@@ -269,21 +287,29 @@ or passphrase that the backup was made under.`,
 		if o.json {
 			return printJSON(e.Stdout, r)
 		}
-		start := self() + " server --data-dir " + quote(dir)
-		if key.File != "" {
-			start += " --root-key-file " + quote(key.File)
-		}
-		fmt.Fprintf(e.Stdout, "Restored %d rows and %d files as of %s.\nCheck it:  %s fsck %s%s\nStart it:  %s\n", r.Rows, r.Files, r.Created,
-			self(), quote(dir), keyArg(key), start)
+		fmt.Fprintf(e.Stdout, "Restored %s and %s as of %s.\nCheck it:  %s fsck %s%s\nStart it:  %s server --data-dir %s%s\n",
+			count(r.Rows, "row"), count(r.Files, "file"), r.Created, self(), quote(dir), keyArg(key), self(), quote(dir), keyArg(key))
 		return nil
 	},
 }
 
+// keyArg repeats where the root key came from.
 func keyArg(k server.RootKeyConfig) string {
-	if k.File == "" {
-		return ""
+	switch {
+	case k.File != "":
+		return " --root-key-file " + quote(k.File)
+	case k.PassphraseFile != "":
+		return " --passphrase-file " + quote(k.PassphraseFile)
 	}
-	return " --root-key-file " + quote(k.File)
+	return ""
+}
+
+// count puts a number before a noun.
+func count[N int | uint64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 var fsckCommand = command{
@@ -321,7 +347,7 @@ Prints what is wrong and where; exit code 3 if anything is.`,
 			for _, p := range r.Problems {
 				fmt.Fprintf(e.Stdout, "%s: %s\n", p.Where, p.What)
 			}
-			fmt.Fprintf(e.Stdout, "%d rows, %d audit records, %d problems\n", r.Rows, r.AuditRecords, len(r.Problems))
+			fmt.Fprintf(e.Stdout, "%s, %s, %s\n", count(r.Rows, "row"), count(r.AuditRecords, "audit record"), count(len(r.Problems), "problem"))
 		}
 		if err == nil && len(r.Problems) > 0 {
 			err = errFound
@@ -352,7 +378,7 @@ code 3 if anything is wrong.`,
 			for _, p := range r.Problems {
 				fmt.Fprintln(e.Stdout, p)
 			}
-			fmt.Fprintf(e.Stdout, "%d records in %d segments, %d problems\n", r.Records, r.Segments, len(r.Problems))
+			fmt.Fprintf(e.Stdout, "%s in %s, %s\n", count(r.Records, "record"), count(r.Segments, "segment"), count(len(r.Problems), "problem"))
 		}
 		if err == nil && len(r.Problems) > 0 {
 			err = errFound

@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"coffer/internal/server"
 )
@@ -54,8 +56,11 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 			return err
 		}
 		run, err := server.ReadJSON[server.Running](dir.Running())
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("no server is running on %s; start one with: coffer server", dir)
+		if err == nil {
+			_, err = dial(dir) // a killed server leaves its server.json behind
+		}
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoServer) {
+			return noServer(dir)
 		}
 		if err != nil {
 			return err
@@ -75,6 +80,10 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 			vars = append(vars, [2]string{"AWS_CA_BUNDLE", run.CA})
 		}
 	}
+	unset := []string{"AWS_PROFILE", "AWS_SESSION_TOKEN"}
+	if !slices.ContainsFunc(vars, func(v [2]string) bool { return v[0] == "AWS_CA_BUNDLE" }) {
+		unset = append(unset, "AWS_CA_BUNDLE")
+	}
 	if o.json {
 		m := make(map[string]string)
 		for _, v := range vars {
@@ -84,25 +93,30 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(m)
 	}
-	// A profile or a session token from before would win over, or spoil, the keys.
+	// A profile or a session token from before would win over, or spoil, the keys; a
+	// CA bundle from before would not know the certificate.
 	switch o.shell {
 	case "sh":
 		for _, v := range vars {
 			fmt.Fprintf(e.Stdout, "export %s=%s\n", v[0], quote(v[1]))
 		}
-		fmt.Fprintln(e.Stdout, "unset AWS_PROFILE AWS_SESSION_TOKEN")
+		fmt.Fprintln(e.Stdout, "unset", strings.Join(unset, " "))
 	case "fish":
 		for _, v := range vars {
 			fmt.Fprintf(e.Stdout, "set -gx %s %s\n", v[0], quote(v[1]))
 		}
-		fmt.Fprintln(e.Stdout, "set -e AWS_PROFILE; set -e AWS_SESSION_TOKEN")
+		for _, name := range unset {
+			fmt.Fprintln(e.Stdout, "set -e", name)
+		}
 	case "powershell":
 		for _, v := range vars {
 			fmt.Fprintf(e.Stdout, "$env:%s = '%s'\n", v[0], v[1])
 		}
-		fmt.Fprintln(e.Stdout, "Remove-Item Env:AWS_PROFILE, Env:AWS_SESSION_TOKEN -ErrorAction SilentlyContinue")
+		for _, name := range unset {
+			fmt.Fprintf(e.Stdout, "Remove-Item Env:%s -ErrorAction SilentlyContinue\n", name)
+		}
 	default:
-		return fmt.Errorf("--shell is sh, fish or powershell, not %q (%w)", o.shell, errUsage)
+		return usagef("--shell is sh, fish or powershell, not %q", o.shell)
 	}
 	return nil
 }

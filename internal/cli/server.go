@@ -21,12 +21,17 @@ type serverOpts struct {
 	key       func(server.Dir) server.RootKeyConfig
 	logLevel  slog.Level
 	logFormat string
+	given     func(name string) bool // set by flag, environment or file
 }
 
 var serverCommand = command{
 	name: "server", summary: "serve the AWS API",
 	help: `
 Serves Secrets Manager and KMS until it is told to stop (SIGINT, SIGTERM).
+
+  coffer server --data-dir /var/lib/coffer --listen 0.0.0.0:8443
+  coffer server --tls-cert server.pem --tls-key server.key
+  coffer server --passphrase-file /run/secrets/passphrase
 
 The first start makes, in the data directory, a root key, an account with root
 access keys, and a CA with a server certificate; it prints what to type next.
@@ -39,6 +44,10 @@ account 000000000000, a 12-digit access key is the account itself. This is for
 tests and CI jobs, and listens on loopback addresses only.`,
 	flags: func(fs *flag.FlagSet) any {
 		o := &serverOpts{dir: dirFlag(fs), key: keyFlags(fs)}
+		o.given = func(name string) (set bool) {
+			fs.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+			return set
+		}
 		fs.BoolVar(&o.cfg.Dev, "dev", false, "in memory, plain HTTP, any access key: for tests")
 		fs.StringVar(&o.cfg.Listen, "listen", "", "`HOST:PORT` of the AWS API (default 127.0.0.1:8443; with --dev 127.0.0.1:4566)")
 		fs.StringVar(&o.cfg.Admin, "admin-listen", "", "`HOST:PORT` of /healthz, /readyz and /metrics, or off (default 127.0.0.1:8444; with --dev off)")
@@ -46,10 +55,11 @@ tests and CI jobs, and listens on loopback addresses only.`,
 		fs.StringVar(&o.cfg.CertFile, "tls-cert", "", "own certificate chain, PEM `FILE`; taken up again when it changes")
 		fs.StringVar(&o.cfg.KeyFile, "tls-key", "", "key of --tls-cert, PEM `FILE`")
 		fs.BoolVar(&o.cfg.PlainHTTP, "plain-http", false, "no TLS: secrets cross the network in clear unless something else encrypts them")
-		fs.DurationVar(&o.cfg.AuditSync, "audit-sync", time.Second, "sync the audit log at least this often; -1s syncs before every answer")
-		fs.IntVar(&o.cfg.MaxConns, "max-conns", 16384, "connections served at once; further ones wait")
-		fs.IntVar(&o.cfg.CacheMiB, "cache-mib", 48, "bound of the cache of decoded records, in MiB")
-		fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "`LEVEL`: debug, info, warn or error")
+		fs.BoolVar(&o.cfg.RepairAudit, "repair-audit-log", false, "go on from an audit log whose end was cut or damaged; the gap is recorded for good")
+		fs.DurationVar(&o.cfg.AuditSync, "audit-sync", time.Second, "sync the audit log at least every `DURATION`, such as 500ms; -1s syncs before every answer")
+		fs.IntVar(&o.cfg.MaxConns, "max-conns", 16384, "serve `N` connections at once; further ones wait")
+		fs.IntVar(&o.cfg.CacheMiB, "cache-mib", 48, "bound the cache of decoded records to `N` MiB")
+		fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "log at `LEVEL` and above: debug, info, warn or error")
 		fs.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 		return o
 	},
@@ -64,6 +74,13 @@ func runServer(ctx context.Context, e Env, opts any, _ []string) error {
 	}
 	cfg := o.cfg
 	cfg.Logger = logger
+	if cfg.Dev {
+		for _, name := range []string{"data-dir", "root-key-file", "passphrase-file", "tls-cert", "tls-key", "repair-audit-log"} {
+			if o.given(name) {
+				return usagef("--dev keeps nothing and speaks plain HTTP: it does not go with --%s", name)
+			}
+		}
+	}
 	if cfg.Dir, err = o.dir(); err != nil && !cfg.Dev {
 		return err
 	}
@@ -93,7 +110,7 @@ func newLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, erro
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, opts)), nil
 	}
-	return nil, fmt.Errorf("--log-format is text or json, not %q (%w)", format, errUsage)
+	return nil, usagef("--log-format is text or json, not %q", format)
 }
 
 // greet tells what serves where, and the lines to paste next.
@@ -101,7 +118,11 @@ func greet(w io.Writer, s *server.Server, cfg server.Config) {
 	account, fresh := s.Account()
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "Coffer is ready.")
-	fmt.Fprintf(tw, "  endpoint\t%s\n", s.URL())
+	everywhere := ""
+	if s.Everywhere() {
+		everywhere = " (and on every address of this machine)"
+	}
+	fmt.Fprintf(tw, "  endpoint\t%s%s\n", s.URL(), everywhere)
 	if a := s.AdminAddr(); a != "" {
 		fmt.Fprintf(tw, "  health, metrics\thttp://%s/healthz, /readyz, /metrics\n", a)
 	}
@@ -117,12 +138,10 @@ func greet(w io.Writer, s *server.Server, cfg server.Config) {
 		fmt.Fprintf(tw, "  data\t%s\n", cfg.Dir)
 		if fresh {
 			fmt.Fprintf(tw, "  account\t%s, made now; its root access keys are in %s\n", account, cfg.Dir.Credentials())
-			if cfg.Passphrase == nil && cfg.RootKeyFile == "" {
-				fmt.Fprintf(tw, "  root key\t%s; keep a copy elsewhere: without it the data cannot be read\n", cfg.Dir.RootKey())
-			}
 		} else {
 			fmt.Fprintf(tw, "  account\t%s\n", account)
 		}
+		fmt.Fprintf(tw, "  root key\t%s; keep a copy elsewhere: without it nothing can be read\n", s.RootKey())
 		if d, err := server.DefaultDir(); err != nil || d != cfg.Dir {
 			env += " --data-dir " + quote(string(cfg.Dir))
 		}

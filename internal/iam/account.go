@@ -6,6 +6,7 @@
 package iam
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/base64"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"slices"
 	"time"
 
 	"coffer/internal/api"
@@ -144,7 +146,7 @@ func FindAccount(tx *table.Tx, ref string) (*Account, error) {
 	return nil, fmt.Errorf("%w %q does not exist; `coffer account list` shows those that do", ErrAccount, ref)
 }
 
-// ListAccounts returns all accounts by id.
+// ListAccounts returns all accounts, the oldest first.
 func ListAccounts(tx *table.Tx) ([]*Account, error) {
 	var as []*Account
 	for e, err := range Accounts.Scan(tx, table.Range{}) {
@@ -153,6 +155,7 @@ func ListAccounts(tx *table.Tx) ([]*Account, error) {
 		}
 		as = append(as, e.Value)
 	}
+	slices.SortFunc(as, func(a, b *Account) int { return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID)) })
 	return as, nil
 }
 

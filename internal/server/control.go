@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"coffer/internal/audit"
 	"coffer/internal/backup"
@@ -46,6 +47,7 @@ type AccountKeys struct {
 	AccessKeyID     string   `json:"accessKeyId"`
 	SecretAccessKey string   `json:"secretAccessKey"`
 	Deleted         []string `json:"deletedAccessKeyIds,omitempty"`
+	Warning         string   `json:"warning,omitempty"`
 }
 
 // VerifyReport is what a verification of the audit log found.
@@ -69,6 +71,9 @@ func (s *Server) listenControl() error {
 		return fmt.Errorf("control socket %s: %w", path, err)
 	}
 	s.closers = append(s.closers, closeListener(s.controlListener))
+	if dir := filepath.Dir(path); dir != filepath.Clean(string(s.cfg.Dir)) && strings.HasPrefix(filepath.Base(dir), "coffer-") {
+		s.closers = append(s.closers, func() error { return os.RemoveAll(dir) })
+	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return fmt.Errorf("control socket %s: %w", path, err)
 	}
@@ -132,8 +137,11 @@ func (s *Server) controlHandler() http.Handler {
 			return err
 		})
 		if err == nil && out.ID == s.account {
-			// `coffer env` must go on working for the first account.
-			err = WriteJSON(s.cfg.Dir.Credentials(), Credentials{out.ID, out.AccessKeyID, out.SecretAccessKey})
+			// `coffer env` must go on working for the first account. The old keys are gone:
+			// the new ones must be answered whatever happens.
+			if err := WriteJSON(s.cfg.Dir.Credentials(), Credentials{out.ID, out.AccessKeyID, out.SecretAccessKey}); err != nil {
+				out.Warning = "the file that `coffer env` reads could not be written: " + err.Error()
+			}
 		}
 		return out, err
 	}))

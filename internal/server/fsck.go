@@ -10,6 +10,7 @@ import (
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
 	"coffer/internal/kms"
+	"coffer/internal/kv"
 	"coffer/internal/kv/pebble"
 	"coffer/internal/secretsmanager"
 	"coffer/internal/table"
@@ -61,15 +62,32 @@ func Fsck(ctx context.Context, key RootKeyConfig, logger *slog.Logger, progress 
 	report := CheckReport{Problems: []Problem{}}
 	found := func(where, what string) { report.Problems = append(report.Problems, Problem{where, what}) }
 	progress("opening the store")
-	off, err := OpenOffline(ctx, key, logger)
+	if there, err := exists(key.Dir.Store()); err != nil || !there {
+		return report, errors.Join(err, fmt.Errorf("%s holds no store", key.Dir))
+	}
+	store, err := openPebble(key.Dir, logger)
+	if errors.Is(err, kv.ErrCorrupt) {
+		found("store", err.Error())
+		return report, nil // nothing behind it can be read
+	}
+	if err != nil {
+		return report, err
+	}
+	// Before any row is read: damage is told with file and place.
+	progress("reading every block of the store's files")
+	if err := store.Verify(ctx, found); err != nil {
+		store.Close()
+		return report, fmt.Errorf("store files: %w", err)
+	}
+	off, err := openOffline(ctx, key, store)
+	if err != nil && len(report.Problems) > 0 {
+		found("store", err.Error())
+		return report, nil
+	}
 	if err != nil {
 		return report, err
 	}
 	defer off.Close()
-	progress("reading every block of the store's files")
-	if err := off.store.Verify(ctx, found); err != nil {
-		return report, fmt.Errorf("store files: %w", err)
-	}
 	progress("checking every row and reference")
 	if report.Rows, err = CheckStore(ctx, off.db, off.services, found); err != nil {
 		found("store", err.Error())
@@ -100,23 +118,30 @@ func OpenOffline(ctx context.Context, key RootKeyConfig, logger *slog.Logger) (*
 	if there, err := exists(key.Dir.Store()); err != nil || !there {
 		return nil, errors.Join(err, fmt.Errorf("%s holds no store", key.Dir))
 	}
-	store, err := pebble.Open(pebble.Config{Dir: key.Dir.Store(), Logger: logger})
+	store, err := openPebble(key.Dir, logger)
 	if err != nil {
 		return nil, err
 	}
+	return openOffline(ctx, key, store)
+}
+
+// openOffline opens the keys above a store, which it closes on an error.
+func openOffline(ctx context.Context, key RootKeyConfig, store *pebble.Store) (off *Offline, err error) {
+	defer func() {
+		if err != nil {
+			store.Close()
+		}
+	}()
 	root, err := OpenRootKey(ctx, store, key)
 	if err != nil {
-		store.Close()
 		return nil, err
 	}
 	db, ring, err := OpenTables(ctx, store, root, -1)
 	if err != nil {
-		store.Close()
 		return nil, err
 	}
 	svcs, err := newServices(root, ring)
 	if err != nil {
-		store.Close()
 		return nil, err
 	}
 	return &Offline{store, db, ring, svcs}, nil

@@ -23,6 +23,8 @@ type RootKeyConfig struct {
 	File       string                 // empty: root.key in Dir
 	Passphrase func() ([]byte, error) // if set, instead of a file
 	Create     bool                   // make one if the store is new
+
+	PassphraseFile string // where Passphrase reads, for messages
 }
 
 // OpenRootKey opens the root key of a store. With Create, it makes one if the

@@ -16,7 +16,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +57,8 @@ type Config struct {
 
 	RootKeyFile string                 // empty: root.key in Dir
 	Passphrase  func() ([]byte, error) // if set, the root key comes from a passphrase
+
+	RepairAudit bool // go on from an audit log whose end was cut or damaged; the gap is recorded
 
 	AuditSync time.Duration // the audit log is synced at least this often; 0: 1 s; negative: before every answer
 
@@ -103,6 +107,11 @@ func (c *Config) defaults() error {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	for flag, addr := range map[string]string{"--listen": c.Listen, "--admin-listen": c.Admin} {
+		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "off" {
+			return fmt.Errorf("%s %q is not an address; write HOST:PORT, such as 127.0.0.1:8443", flag, addr)
+		}
+	}
 	if c.Dev {
 		c.PlainHTTP = true
 		if !loopback(c.Listen) || (c.Admin != "off" && !loopback(c.Admin)) {
@@ -111,6 +120,12 @@ func (c *Config) defaults() error {
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if c.Passphrase != nil && c.RootKeyFile != "" {
+		return errors.New("the root key comes from a file or from a passphrase, not from both: give --root-key-file or a passphrase")
+	}
+	if c.PlainHTTP && !loopback(c.Listen) {
+		c.Logger.Warn("serving without TLS on an address that others can reach: secrets cross the network in clear unless something in front encrypts them", "listen", c.Listen)
 	}
 	return nil
 }
@@ -144,6 +159,7 @@ type Server struct {
 	controlPath                              string
 	fresh                                    bool // this start made the first account
 	account                                  string
+	rootKeyText                              string
 	ready                                    atomic.Bool
 	closers                                  []func() error
 	closeOnce                                sync.Once
@@ -199,6 +215,10 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	// The addresses first: a taken port must not leave a new data directory behind.
+	if err := s.listen(ctx); err != nil {
+		return s, err
+	}
 	root, err := s.openStore(ctx)
 	if err != nil {
 		return s, err
@@ -206,6 +226,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err := s.openLog(ctx); err != nil {
 		return s, err
 	}
+	s.rootKeyText = root.Describe()
 	if s.services, err = newServices(root, s.keyring); err != nil {
 		return s, err
 	}
@@ -230,7 +251,13 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	tasks := append(s.services.sm.Tasks(), s.services.kms.Tasks()...)
 	s.sched = scheduler.New(tasks, s.gate, cfg.Logger, s.registry)
 	s.registerMetrics()
-	return s, s.listen(ctx)
+	if err := s.openCertificate(); err != nil {
+		return s, err
+	}
+	if cfg.Dev {
+		return s, nil
+	}
+	return s, s.listenControl()
 }
 
 // openStore opens the rows and the keys above them, and makes both on first start.
@@ -245,7 +272,7 @@ func (s *Server) openStore(ctx context.Context) (envelope.RootKey, error) {
 		return nil, err
 	}
 	if s.store = s.cfg.Store; s.store == nil {
-		store, err := pebble.Open(pebble.Config{Dir: s.cfg.Dir.Store(), Logger: s.cfg.Logger})
+		store, err := openPebble(s.cfg.Dir, s.cfg.Logger)
 		if err != nil {
 			return nil, err
 		}
@@ -257,6 +284,19 @@ func (s *Server) openStore(ctx context.Context) (envelope.RootKey, error) {
 		return nil, err
 	}
 	return root, s.openTables(ctx, root)
+}
+
+// openPebble opens a data directory's store, and says who has it if it is in use.
+func openPebble(d Dir, logger *slog.Logger) (*pebble.Store, error) {
+	store, err := pebble.Open(pebble.Config{Dir: d.Store(), Logger: logger})
+	if errors.Is(err, kv.ErrLocked) {
+		who := "another process has it open"
+		if run, e := ReadJSON[Running](d.Running()); e == nil {
+			who = fmt.Sprintf("a server runs on it (process %d, %s)", run.PID, run.URL)
+		}
+		return nil, fmt.Errorf("data directory %s is in use: %s; stop that first, or choose another directory", d, who)
+	}
+	return store, err
 }
 
 // rootKey opens the root key, or makes it when the store is new. A store that
@@ -275,7 +315,7 @@ func (s *Server) openTables(ctx context.Context, root envelope.RootKey) (err err
 
 func (s *Server) openLog(ctx context.Context) (err error) {
 	s.anchors = &anchors{db: s.db}
-	cfg := audit.Config{SyncEvery: s.cfg.AuditSync, Anchors: s.anchors, Key: auditKey(s.keyring), Now: s.cfg.Now, Logger: s.cfg.Logger}
+	cfg := audit.Config{Repair: s.cfg.RepairAudit, SyncEvery: s.cfg.AuditSync, Anchors: s.anchors, Key: auditKey(s.keyring), Now: s.cfg.Now, Logger: s.cfg.Logger}
 	if s.cfg.Dev {
 		// A dev server leaves nothing behind, its audit log included.
 		if cfg.Dir, err = os.MkdirTemp("", "coffer-dev-audit-"); err != nil {
@@ -287,6 +327,9 @@ func (s *Server) openLog(ctx context.Context) (err error) {
 		cfg.Dir = s.cfg.Dir.Audit()
 	}
 	if s.log, err = audit.Open(cfg); err != nil {
+		if errors.Is(err, audit.ErrTampered) || errors.Is(err, audit.ErrNoAnchor) {
+			return fmt.Errorf("%w\nThe audit log is not as this server left it. `coffer audit verify` tells more. Put %s back from a backup, or go on without what is lost: --repair-audit-log starts a new segment that says so for good", err, cfg.Dir)
+		}
 		return err
 	}
 	s.closers = append(s.closers, s.log.Close)
@@ -301,6 +344,11 @@ func (s *Server) firstAccount(ctx context.Context) error {
 		s.account = devAccount
 		return nil
 	}
+	// Ours is the account whose keys `coffer env` hands out, else the oldest.
+	cred, err := ReadJSON[Credentials](s.cfg.Dir.Credentials())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	var accounts []*iam.Account
 	if err := s.db.View(ctx, func(tx *table.Tx) (err error) {
 		accounts, err = iam.ListAccounts(tx)
@@ -310,9 +358,14 @@ func (s *Server) firstAccount(ctx context.Context) error {
 	}
 	if len(accounts) > 0 {
 		s.account = accounts[0].ID
+		for _, a := range accounts {
+			if a.ID == cred.Account {
+				s.account = a.ID
+			}
+		}
 		return nil
 	}
-	err := s.db.Update(ctx, func(tx *table.Tx) error {
+	err = s.db.Update(ctx, func(tx *table.Tx) error {
 		account, key, err := iam.CreateAccount(tx, "main", s.cfg.Now())
 		if err != nil {
 			return err
@@ -337,22 +390,30 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		}
 		s.closers = append(s.closers, closeListener(s.adminListener))
 	}
-	if !s.cfg.PlainHTTP {
-		if s.cfg.CertFile != "" {
-			s.cert = &certificate{certFile: s.cfg.CertFile, keyFile: s.cfg.KeyFile}
-			err = s.cert.load()
-		} else {
-			s.cert, err = ownCertificate(s.cfg.Dir, serverHosts(s.cfg.Listen))
+	if ip := s.listener.Addr().(*net.TCPAddr).IP; s.cfg.Dev && !ip.IsLoopback() {
+		return fmt.Errorf("--dev listens on loopback addresses only, and %s means %s here", s.cfg.Listen, ip)
+	}
+	return nil
+}
+
+// openCertificate loads the certificate that was given, or our own.
+func (s *Server) openCertificate() (err error) {
+	switch {
+	case s.cfg.PlainHTTP:
+		return nil
+	case s.cfg.CertFile != "":
+		s.cert = &certificate{certFile: s.cfg.CertFile, keyFile: s.cfg.KeyFile}
+		err = s.cert.load()
+		if info, e := os.Stat(s.cfg.KeyFile); e == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+			s.cfg.Logger.Warn("the key of the TLS certificate can be read by others", "file", s.cfg.KeyFile, "mode", info.Mode().Perm())
 		}
-		if err != nil {
-			return err
-		}
+	default:
+		s.cert, err = ownCertificate(s.cfg.Dir, serverHosts(s.cfg.Listen))
+	}
+	if err == nil {
 		s.cert.warn = s.cfg.Logger.Warn
 	}
-	if s.cfg.Dev {
-		return nil
-	}
-	return s.listenControl()
+	return err
 }
 
 func closeListener(l net.Listener) func() error {
@@ -375,13 +436,23 @@ func (s *Server) AdminAddr() string {
 	return s.adminListener.Addr().String()
 }
 
-// URL is what clients set as their endpoint.
+// URL is what clients on this machine set as their endpoint.
 func (s *Server) URL() string {
-	if s.cfg.PlainHTTP {
-		return "http://" + s.Addr()
+	addr := s.Addr()
+	if tcp := s.listener.Addr().(*net.TCPAddr); tcp.IP.IsUnspecified() {
+		addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
 	}
-	return "https://" + s.Addr()
+	if s.cfg.PlainHTTP {
+		return "http://" + addr
+	}
+	return "https://" + addr
 }
+
+// Everywhere reports whether the API is served on all addresses of the machine.
+func (s *Server) Everywhere() bool { return s.listener.Addr().(*net.TCPAddr).IP.IsUnspecified() }
+
+// RootKey describes the root key: where it is kept, and its id.
+func (s *Server) RootKey() string { return s.rootKeyText }
 
 // Account is the id of the first account. Fresh reports whether this start made it.
 func (s *Server) Account() (id string, fresh bool) { return s.account, s.fresh }
@@ -433,11 +504,16 @@ func (s *Server) Run(ctx context.Context) error {
 		defer os.Remove(s.cfg.Dir.Running())
 	}
 	s.ready.Store(true)
+	s.cfg.Logger.Info("serving", "endpoint", s.URL(), "admin", s.AdminAddr(), "root key", s.rootKeyText)
 
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
+	case <-s.stopped():
+		// The store can write no more. Reads could go on, but their records, and
+		// everything else, need it: better an orderly end that a service manager sees.
+		err = fmt.Errorf("the store has stopped: %w", s.store.(*pebble.Store).Err())
 	}
 	s.ready.Store(false)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
@@ -449,6 +525,14 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// stopped is closed when the embedded store cannot write any more.
+func (s *Server) stopped() <-chan struct{} {
+	if store, ok := s.store.(*pebble.Store); ok {
+		return store.Stopped()
+	}
+	return nil
 }
 
 func (s *Server) httpServer(h http.Handler) *http.Server {
