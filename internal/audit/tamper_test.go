@@ -3,7 +3,6 @@ package audit_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,14 +51,6 @@ func offset(lines [][]byte, n int) (off int64) {
 		off += int64(len(l))
 	}
 	return off
-}
-
-func seqOf(t testing.TB, line []byte) (seq uint64) {
-	t.Helper()
-	if _, err := fmt.Sscanf(string(line), `{"seq":%d,`, &seq); err != nil {
-		t.Fatal(err)
-	}
-	return seq
 }
 
 func TestTamper(t *testing.T) {

@@ -114,8 +114,10 @@ func TestRunEndsAfterItsSeals(t *testing.T) {
 	run := func() string { return string(s.Seal(nil, nil, nil)[9:25]) }
 	first := run()
 	envelope.SpendRun(s, 2)
-	if run() != first || run() != first {
-		t.Error("the run ended early")
+	for range 2 {
+		if run() != first {
+			t.Error("the run ended early")
+		}
 	}
 	second := run()
 	if second == first {

@@ -1,0 +1,36 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"coffer/internal/api"
+	"coffer/internal/iam"
+	"coffer/internal/table"
+	"time"
+)
+
+// CreateAccounts makes accounts as the control socket does.
+func (s *Server) CreateAccounts(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		err := s.db.Update(context.Background(), func(tx *table.Tx) error {
+			_, _, err := iam.CreateAccount(tx, fmt.Sprint("a", api.NewID()), time.Now())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Reissue makes a new server certificate.
+var Reissue = issue
+
+// LookAgain makes the next handshake look for changed certificates.
+func LookAgain(s *Server) {
+	s.cert.mu.Lock()
+	defer s.cert.mu.Unlock()
+	s.cert.checked = time.Time{}
+}
