@@ -19,19 +19,39 @@ import (
 // to a rate: beyond it they would fill the disk with records and so stop the
 // server for everybody. What goes beyond is counted, and the count recorded once a second.
 const (
-	strangersPerSecond = 100  // of all sources
-	sourcePerSecond    = 10   // of one address
-	maxSources         = 4096 // addresses told apart; further ones share the common rate
-	strangerText       = 256  // bytes of a stranger's user agent and error text that are recorded
-	maxAccessKeyID     = 128  // AWS: access key ids have at most 128 characters
-	bodiesInFlight     = 64 << 20
+	strangersBurst, strangersPerSecond = 2000, 50 // of all sources
+	sourceBurst, sourcePerSecond       = 500, 20  // of one address
+	maxSources                         = 4096     // addresses told apart; further ones share the common rate
+	strangerText                       = 256      // bytes of a stranger's user agent and error text that are recorded
+	maxAccessKeyID                     = 128      // AWS: access key ids have at most 128 characters
+	bodiesInFlight                     = 64 << 20 // bytes
 )
+
+// bucket is a token bucket.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// take fills the bucket for the time gone by, and takes a token if there is one.
+func (b *bucket) take(burst, perSecond float64, now time.Time) bool {
+	if b.at.IsZero() {
+		b.tokens = burst
+	} else if d := now.Sub(b.at).Seconds(); d > 0 {
+		b.tokens = min(burst, b.tokens+d*perSecond)
+	}
+	b.at = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
 
 type strangers struct {
 	mu      sync.Mutex
-	second  int64
-	all     int
-	sources map[string]int
+	all     bucket
+	sources map[string]*bucket
 	dropped int
 	of      map[string]struct{} // addresses whose requests were dropped; bounded like sources
 }
@@ -40,15 +60,16 @@ type strangers struct {
 func (s *strangers) take(source string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sec := now.Unix(); sec != s.second || s.sources == nil {
-		s.second, s.all, s.sources = sec, 0, make(map[string]int)
+	b := s.sources[source]
+	if b == nil {
+		if len(s.sources) >= maxSources || s.sources == nil {
+			// Forgetting them all gives each a new burst; the common rate still holds.
+			s.sources = make(map[string]*bucket)
+		}
+		b = new(bucket)
+		s.sources[source] = b
 	}
-	s.all++
-	n := s.sources[source]
-	if _, known := s.sources[source]; known || len(s.sources) < maxSources {
-		s.sources[source] = n + 1
-	}
-	if s.all <= strangersPerSecond && n < sourcePerSecond {
+	if b.take(sourceBurst, sourcePerSecond, now) && s.all.take(strangersBurst, strangersPerSecond, now) {
 		return true
 	}
 	s.dropped++

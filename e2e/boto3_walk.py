@@ -1,0 +1,126 @@
+"""Walks boto3 through every served operation of Secrets Manager and the main
+ones of KMS.
+
+Takes the endpoint, keys and CA from the environment that `coffer env` sets. The
+endpoint is passed explicitly too: boto3 before 1.28 (Debian 12 has 1.26) does
+not know AWS_ENDPOINT_URL. Operations that the installed version does not know
+are skipped with a message. Values are never printed.
+"""
+
+import os
+import sys
+import uuid
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+failures = 0
+
+
+def client(service, **kw):
+    config = Config(retries={"max_attempts": 0})
+    return boto3.client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"], config=config, **kw)
+
+
+def equal(what, got, want):
+    global failures
+    if got != want:
+        failures += 1
+        print(f"FAIL {what}: not as expected")
+
+
+def refused(code, call, **kw):
+    global failures
+    try:
+        call(**kw)
+    except ClientError as e:
+        if e.response["Error"]["Code"] == code:
+            return
+        print(f"     got {e.response['Error']['Code']}")
+    failures += 1
+    print(f"FAIL want {code}")
+
+
+def known(c, name):
+    if hasattr(c, name):
+        return True
+    print(f"skipped, unknown to boto3 {boto3.__version__}: {name}")
+    return False
+
+
+def secrets(sm):
+    v1, v2 = str(uuid.uuid4()), str(uuid.uuid4())
+    made = sm.create_secret(Name="b/db", SecretString="one", ClientRequestToken=v1, Tags=[{"Key": "k", "Value": "v"}])
+    equal("VersionId", made["VersionId"], v1)
+    equal("no ReplicationStatus", "ReplicationStatus" in made, False)
+    arn = made["ARN"]
+    got = sm.get_secret_value(SecretId=arn)
+    equal("value", (got["SecretString"], got["VersionStages"], "SecretBinary" in got), ("one", ["AWSCURRENT"], False))
+    equal("status", got["ResponseMetadata"]["HTTPStatusCode"], 200)
+    equal("request id", len(got["ResponseMetadata"]["RequestId"]), 36)
+    sm.put_secret_value(SecretId="b/db", SecretBinary=bytes(range(256)), ClientRequestToken=v2)
+    equal("binary", sm.get_secret_value(SecretId="b/db")["SecretBinary"], bytes(range(256)))
+    equal("previous", sm.get_secret_value(SecretId="b/db", VersionStage="AWSPREVIOUS")["SecretString"], "one")
+    sm.update_secret(SecretId="b/db", Description="d")
+    sm.update_secret_version_stage(SecretId="b/db", VersionStage="AWSCURRENT", RemoveFromVersionId=v2, MoveToVersionId=v1)
+    sm.tag_resource(SecretId="b/db", Tags=[{"Key": "a", "Value": "ä"}])
+    sm.untag_resource(SecretId="b/db", TagKeys=["k"])
+    d = sm.describe_secret(SecretId="b/db")
+    equal("describe", (d["Description"], d["Tags"], d["VersionIdsToStages"]),
+          ("d", [{"Key": "a", "Value": "ä"}], {v1: ["AWSCURRENT"], v2: ["AWSPREVIOUS"]}))
+    equal("versions", len(sm.list_secret_version_ids(SecretId="b/db", IncludeDeprecated=True)["Versions"]), 2)
+    for i in range(5):
+        sm.create_secret(Name=f"page/{i}")
+    pages = sm.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": ["page/"]}], PaginationConfig={"PageSize": 2})
+    equal("pages", [s["Name"] for p in pages for s in p["SecretList"]], [f"page/{i}" for i in range(5)])
+    if known(sm, "batch_get_secret_value"):
+        batch = sm.batch_get_secret_value(SecretIdList=["b/db", "nobody"])
+        equal("batch", (batch["SecretValues"][0]["SecretString"], batch["Errors"][0]["ErrorCode"]), ("one", "ResourceNotFoundException"))
+    equal("password", len(sm.get_random_password(PasswordLength=20)["RandomPassword"]), 20)
+    policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::%s:root"},"Action":"secretsmanager:GetSecretValue","Resource":"*"}]}' % arn.split(":")[4]
+    equal("validate", sm.validate_resource_policy(SecretId="b/db", ResourcePolicy=policy)["PolicyValidationPassed"], True)
+    sm.put_resource_policy(SecretId="b/db", ResourcePolicy=policy, BlockPublicPolicy=True)
+    equal("policy", sm.get_resource_policy(SecretId="b/db")["ResourcePolicy"], policy)
+    sm.delete_resource_policy(SecretId="b/db")
+    sm.delete_secret(SecretId="b/db")
+    refused("InvalidRequestException", sm.get_secret_value, SecretId="b/db")
+    sm.restore_secret(SecretId="b/db")
+    sm.delete_secret(SecretId="b/db", ForceDeleteWithoutRecovery=True)
+    refused("ResourceNotFoundException", sm.get_secret_value, SecretId="b/db")
+    try:
+        sm.describe_secret(SecretId="b/db")
+    except sm.exceptions.ResourceNotFoundException as e:
+        equal("message", e.response["Error"]["Message"], "Secrets Manager can't find the specified secret.")
+
+
+def keys(kms):
+    key = kms.create_key(Description="b")["KeyMetadata"]
+    kid = key["KeyId"]
+    kms.create_alias(AliasName="alias/b", TargetKeyId=kid)
+    blob = kms.encrypt(KeyId="alias/b", Plaintext=b"plain", EncryptionContext={"a": "1"})["CiphertextBlob"]
+    dec = kms.decrypt(CiphertextBlob=blob, EncryptionContext={"a": "1"})
+    equal("decrypt", (dec["Plaintext"], dec["KeyId"]), (b"plain", key["Arn"]))
+    refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob)
+    data = kms.generate_data_key(KeyId=kid, KeySpec="AES_256")
+    equal("data key", kms.decrypt(CiphertextBlob=data["CiphertextBlob"])["Plaintext"], data["Plaintext"])
+    kms.generate_data_key_without_plaintext(KeyId=kid, NumberOfBytes=16)
+    equal("random", len(kms.generate_random(NumberOfBytes=7)["Plaintext"]), 7)
+    kms.re_encrypt(CiphertextBlob=blob, SourceEncryptionContext={"a": "1"}, DestinationKeyId=kid)
+    kms.enable_key_rotation(KeyId=kid)
+    equal("rotation", kms.get_key_rotation_status(KeyId=kid)["KeyRotationEnabled"], True)
+    if known(kms, "rotate_key_on_demand"):
+        kms.rotate_key_on_demand(KeyId=kid)
+        equal("old blob", kms.decrypt(CiphertextBlob=blob, EncryptionContext={"a": "1"})["Plaintext"], b"plain")
+    equal("keys", kid in [k["KeyId"] for p in kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 1}) for k in p["Keys"]], True)
+    kms.disable_key(KeyId=kid)
+    refused("DisabledException", kms.encrypt, KeyId=kid, Plaintext=b"x")
+    equal("deletion", kms.schedule_key_deletion(KeyId=kid, PendingWindowInDays=7)["KeyId"], key["Arn"])
+
+
+secrets(client("secretsmanager"))
+secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
+keys(client("kms"))
+if failures:
+    sys.exit(f"{failures} failures")
+print("ok, boto3", boto3.__version__)

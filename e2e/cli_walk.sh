@@ -1,0 +1,148 @@
+#!/bin/sh
+# Walks the AWS CLI through every served operation of Secrets Manager and the
+# main ones of KMS, and checks what it prints.
+#
+#   COFFER=coffer DATA_DIR=/path e2e/cli_walk.sh
+#
+# needs a server running on DATA_DIR. Prints one line per failure and ends with
+# exit code 1 if there was one. An operation that this version of the CLI does
+# not know is skipped with a message (Debian 12 has CLI 2.9, which knows neither
+# AWS_ENDPOINT_URL nor batch-get-secret-value).
+set -u
+eval "$("$COFFER" env --data-dir "$DATA_DIR")"
+export AWS_PAGER='' AWS_MAX_ATTEMPTS=1 AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
+endpoint=$AWS_ENDPOINT_URL
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+failures=0
+
+# call runs `aws --endpoint-url ... ARGS --output text`; its answer is in $out.
+call() {
+	out=$(aws --endpoint-url "$endpoint" "$@" --output text 2>"$tmp/err")
+	code=$?
+	if grep -q 'Invalid choice' "$tmp/err"; then
+		echo "skipped, unknown to this aws: $1 $2"
+		return 2
+	fi
+	return $code
+}
+
+fail() {
+	failures=$((failures + 1))
+	echo "FAIL $*"
+	sed 's/^/     /' "$tmp/err"
+}
+
+# is WANT ARGS...: the answer is WANT. matches PATTERN ARGS...: it matches a shell pattern.
+is() {
+	want=$1 && shift
+	call "$@"
+	case $? in
+	2) ;;
+	0) [ "$out" = "$want" ] || fail "$1 $2: got '$out', want '$want'" ;;
+	*) fail "$1 $2: exit code" ;;
+	esac
+}
+
+matches() {
+	want=$1 && shift
+	call "$@"
+	case $? in
+	2) ;;
+	# shellcheck disable=SC2254
+	0) case $out in $want) ;; *) fail "$1 $2: got '$out', want '$want'" ;; esac ;;
+	*) fail "$1 $2: exit code" ;;
+	esac
+}
+
+# refused CODE ARGS...: the call fails with this error code.
+refused() {
+	want=$1 && shift
+	call "$@"
+	case $? in
+	2) ;;
+	0) fail "$1 $2: succeeded, want $want" ;;
+	*) grep -q "($want)" "$tmp/err" || fail "$1 $2: want $want" ;;
+	esac
+}
+
+sm=secretsmanager
+v1=11111111-1111-1111-1111-111111111111
+v2=22222222-2222-2222-2222-222222222222
+
+# The endpoint from the environment alone, as `coffer env` promises it for
+# current versions (1.29, 2.13).
+case $(aws --version 2>&1) in
+aws-cli/1.[0-9].* | aws-cli/1.1[0-9].* | aws-cli/1.2[0-8].* | aws-cli/2.[0-9].* | aws-cli/2.1[0-2].*) echo "skipped, older than AWS_ENDPOINT_URL: $(aws --version 2>&1)" ;;
+*) aws $sm list-secrets >"$tmp/out" 2>"$tmp/err" || fail "AWS_ENDPOINT_URL" ;;
+esac
+
+matches "arn:aws:secretsmanager:$AWS_REGION:*:secret:app/db-??????" $sm create-secret --name app/db --secret-string one --client-request-token $v1 --description first --tags Key=team,Value=blue --query ARN
+refused ResourceExistsException $sm create-secret --name app/db --secret-string two
+is "one	$v1	AWSCURRENT" $sm get-secret-value --secret-id app/db --query '[SecretString,VersionId,VersionStages[0]]'
+is "$v2" $sm put-secret-value --secret-id app/db --secret-string two --client-request-token $v2 --query VersionId
+is one $sm get-secret-value --secret-id app/db --version-stage AWSPREVIOUS --query SecretString
+is one $sm get-secret-value --secret-id app/db --version-id $v1 --query SecretString
+is app/db $sm update-secret --secret-id app/db --description second --query Name
+is "second	blue" $sm describe-secret --secret-id app/db --query '[Description,Tags[0].Value]'
+is app/db $sm update-secret-version-stage --secret-id app/db --version-stage AWSCURRENT --remove-from-version-id $v2 --move-to-version-id $v1 --query Name
+is one $sm get-secret-value --secret-id app/db --query SecretString
+is 2 $sm list-secret-version-ids --secret-id app/db --query 'length(Versions)'
+is app/db $sm list-secrets --filters Key=name,Values=app/ --query 'SecretList[].Name'
+is one $sm batch-get-secret-value --secret-id-list app/db --query 'SecretValues[0].SecretString'
+is '' $sm tag-resource --secret-id app/db --tags Key=a,Value=b
+is '' $sm untag-resource --secret-id app/db --tag-keys team
+is a $sm describe-secret --secret-id app/db --query 'Tags[].Key'
+matches '????????????????????????????????????????' $sm get-random-password --password-length 40 --exclude-punctuation --query RandomPassword
+account=$(aws --endpoint-url "$endpoint" $sm describe-secret --secret-id app/db --query ARN --output text | cut -d: -f5)
+policy='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::'$account':root"},"Action":"secretsmanager:GetSecretValue","Resource":"*"}]}'
+is True $sm validate-resource-policy --secret-id app/db --resource-policy "$policy" --query PolicyValidationPassed
+is app/db $sm put-resource-policy --secret-id app/db --resource-policy "$policy" --block-public-policy --query Name
+is "$policy" $sm get-resource-policy --secret-id app/db --query ResourcePolicy
+is app/db $sm delete-resource-policy --secret-id app/db --query Name
+is None $sm get-resource-policy --secret-id app/db --query ResourcePolicy
+printf 'a\000b\377' >"$tmp/binary"
+is bin $sm create-secret --name bin --secret-binary "fileb://$tmp/binary" --query Name
+is YQBi/w== $sm get-secret-value --secret-id bin --query SecretBinary
+matches '[0-9]*' $sm delete-secret --secret-id app/db --recovery-window-in-days 7 --query DeletionDate
+refused InvalidRequestException $sm get-secret-value --secret-id app/db
+is app/db $sm restore-secret --secret-id app/db --query Name
+is bin $sm delete-secret --secret-id bin --force-delete-without-recovery --query Name
+refused ResourceNotFoundException $sm get-secret-value --secret-id bin
+refused ValidationException $sm get-secret-value --secret-id 'a b'
+is None $sm list-secrets --region eu-central-1 --query 'SecretList[0].Name'
+
+call kms create-key --description mine --query KeyMetadata.KeyId || fail "kms create-key"
+key=$out
+is Enabled kms describe-key --key-id "$key" --query KeyMetadata.KeyState
+is '' kms create-alias --alias-name alias/mine --target-key-id "$key"
+matches '*alias/mine*' kms list-aliases --query 'Aliases[].AliasName'
+printf 'plain' >"$tmp/plain"
+call kms encrypt --key-id alias/mine --plaintext "fileb://$tmp/plain" --encryption-context a=1 --query CiphertextBlob || fail "kms encrypt"
+printf '%s' "$out" | base64 -d >"$tmp/blob"
+is cGxhaW4= kms decrypt --ciphertext-blob "fileb://$tmp/blob" --encryption-context a=1 --query Plaintext
+refused InvalidCiphertextException kms decrypt --ciphertext-blob "fileb://$tmp/blob" --encryption-context a=2
+matches '?*' kms generate-data-key --key-id "$key" --key-spec AES_256 --query CiphertextBlob
+matches '?*' kms generate-data-key-without-plaintext --key-id "$key" --key-spec AES_256 --query CiphertextBlob
+matches '?*' kms re-encrypt --ciphertext-blob "fileb://$tmp/blob" --source-encryption-context a=1 --destination-key-id alias/mine --query CiphertextBlob
+is '' kms enable-key-rotation --key-id "$key"
+is True kms get-key-rotation-status --key-id "$key" --query KeyRotationEnabled
+is '' kms disable-key-rotation --key-id "$key"
+is '' kms tag-resource --key-id "$key" --tags TagKey=a,TagValue=b
+is b kms list-resource-tags --key-id "$key" --query 'Tags[0].TagValue'
+is '' kms untag-resource --key-id "$key" --tag-keys a
+is '' kms update-key-description --key-id "$key" --description other
+matches '*key-default-1*' kms get-key-policy --key-id "$key" --policy-name default --query Policy
+is default kms list-key-policies --key-id "$key" --query 'PolicyNames[0]'
+matches "*$key*" kms list-keys --query 'Keys[].KeyId'
+is mine $sm create-secret --name mine --secret-string s --kms-key-id alias/mine --query Name
+is '' kms disable-key --key-id "$key"
+refused DecryptionFailure $sm get-secret-value --secret-id mine
+is '' kms enable-key --key-id "$key"
+is s $sm get-secret-value --secret-id mine --query SecretString
+is '' kms delete-alias --alias-name alias/mine
+is PendingDeletion kms schedule-key-deletion --key-id "$key" --pending-window-in-days 7 --query KeyState
+matches "*$key" kms cancel-key-deletion --key-id "$key" --query KeyId
+
+[ "$failures" -eq 0 ] || { echo "$failures failures"; exit 1; }
+echo "ok"
