@@ -59,7 +59,7 @@ func (s *Service) batchGetSecretValue(r *api.Request, in *smapi.BatchGetSecretVa
 
 // batchPage finds the secrets of a page by filters, in order of creation.
 func (s *Service) batchPage(r *api.Request, in *smapi.BatchGetSecretValueInput) (arns []string, next *string, err error) {
-	l := listing{account: r.Account, region: r.Region, by: smapi.SortByTypeCreatedDate, limit: maxBatch}
+	l := listing{account: r.Account, region: r.Region, by: smapi.SortByTypeCreatedDate, limit: maxBatch, limits: pageLimits}
 	if in.MaxResults != nil {
 		l.limit = int(*in.MaxResults)
 	}
@@ -70,7 +70,7 @@ func (s *Service) batchPage(r *api.Request, in *smapi.BatchGetSecretValueInput) 
 	if l.from, err = s.openToken(p, in.NextToken); err != nil {
 		return nil, nil, err
 	}
-	found, at, err := l.page(r.Tx)
+	found, at, err := l.page(r.Context, r.Tx)
 	if err != nil {
 		return nil, nil, err
 	}

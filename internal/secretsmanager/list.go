@@ -2,6 +2,7 @@ package secretsmanager
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,14 +13,27 @@ import (
 	"coffer/internal/table"
 )
 
+const maxPage = 100
+
+// limits bound what one call does and holds. Where one is reached, the page
+// ends: it is short or empty, with a NextToken, which the API reference allows
+// for. All are counted, so that no page depends on how fast the machine is.
+type limits struct {
+	visited  int // secrets looked at
+	work     int // reading and matching them, see workUnit
+	gathered int // secrets under name prefixes that are sorted in memory
+	held     int // bytes of those that are kept whole meanwhile
+}
+
+// Secrets can be large, filters many and long, so that 4,000 secrets can be
+// minutes of work: rows alone bound nothing. 4,000 secrets of a usual size are
+// some 20 million units.
+var pageLimits = limits{visited: 4000, work: 1 << 26, gathered: 4000, held: 1 << 20}
+
+// What reading a secret counts: its row, and each byte of it.
 const (
-	maxPage = 100
-	// maxVisited bounds the secrets that one call looks at. A filter that few
-	// match gives short or empty pages with a NextToken then, which the API
-	// reference allows for.
-	maxVisited = 4000
-	// maxGathered bounds the matches of a name filter that are sorted in memory.
-	maxGathered = 4000
+	workRow  = 1500
+	workByte = 2
 )
 
 // listing is a question for secrets, one page of it.
@@ -31,6 +45,7 @@ type listing struct {
 	marked          bool // those marked for deletion, too
 	limit           int
 	from            *position
+	limits          limits
 }
 
 func resolveListSecrets(r *api.Request, _ *smapi.ListSecretsInput) (struct{}, api.Access, error) {
@@ -45,6 +60,7 @@ func (s *Service) listSecrets(r *api.Request, in *smapi.ListSecretsInput, _ stru
 		desc:    str(in.SortOrder) == smapi.SortOrderTypeDesc,
 		marked:  isTrue(in.IncludePlannedDeletion),
 		limit:   maxPage,
+		limits:  pageLimits,
 	}
 	if in.SortBy != nil {
 		l.by = *in.SortBy
@@ -60,7 +76,7 @@ func (s *Service) listSecrets(r *api.Request, in *smapi.ListSecretsInput, _ stru
 	if l.from, err = s.openToken(p, in.NextToken); err != nil {
 		return nil, err
 	}
-	found, next, err := l.page(r.Tx)
+	found, next, err := l.page(r.Context, r.Tx)
 	if err != nil {
 		return nil, err
 	}
@@ -97,17 +113,7 @@ func (l *listing) wants(s *Secret) bool {
 	if s.Deleted != 0 && !l.marked {
 		return false
 	}
-	if len(l.match.filters) == 0 {
-		return true
-	}
-	subject := searchSubject{Name: s.Name, Description: s.Description}
-	if len(s.Tags) > 0 {
-		subject.Tags = make([]searchTag, len(s.Tags))
-		for i, t := range s.Tags {
-			subject.Tags[i] = searchTag{Key: t.Key, Value: t.Value}
-		}
-	}
-	return l.match.match(&subject)
+	return l.match.match(&searchSubject{Name: s.Name, Description: s.Description, Tags: s.Tags})
 }
 
 // index names the index of the sort key; empty when rows are in order themselves.
@@ -137,13 +143,13 @@ func (l *listing) position(s *Secret) position {
 }
 
 // page finds the secrets of one page, and where the next one starts; nil when
-// there is no more.
-func (l *listing) page(tx *table.Tx) ([]*Secret, *position, error) {
+// there is no more. The secrets come without what opens their values.
+func (l *listing) page(ctx context.Context, tx *table.Tx) ([]*Secret, *position, error) {
 	prefixes, bounded := l.match.namePrefixes()
 	if !bounded {
 		prefixes = []string{""}
 	}
-	p := pager{listing: l}
+	p := pager{listing: l, ctx: ctx}
 	var err error
 	switch {
 	case l.index() == "":
@@ -156,8 +162,11 @@ func (l *listing) page(tx *table.Tx) ([]*Secret, *position, error) {
 	default:
 		err = p.byIndex(tx)
 	}
-	if err != nil || !p.more {
-		return p.found, nil, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if !p.more {
+		return p.found, nil, nil
 	}
 	return p.found, &p.last, nil
 }
@@ -165,26 +174,69 @@ func (l *listing) page(tx *table.Tx) ([]*Secret, *position, error) {
 // pager fills a page from secrets that come in order.
 type pager struct {
 	*listing
+	ctx     context.Context
 	found   []*Secret
 	last    position // what has been dealt with
 	visited int
+	read    int // work of reading; match counts its own
 	more    bool
+}
+
+// spend counts the reading of a secret and fails when the caller has gone: the
+// store does not look while rows come in.
+func (p *pager) spend(s *Secret) error {
+	p.read += workRow + workByte*s.bytes()
+	return p.ctx.Err()
+}
+
+func (p *pager) work() int { return p.read + p.match.work }
+
+// bytes is about what a secret takes in memory and in its row.
+func (s *Secret) bytes() int {
+	n := 512 + len(s.Name) + len(s.Description) + len(s.KMSKeyID)
+	for i := range s.Tags {
+		n += 32 + len(s.Tags[i].Key) + len(s.Tags[i].Value)
+	}
+	for i := range s.Versions {
+		v := &s.Versions[i]
+		n += 256 + len(v.Value) + len(v.DataKey)
+		for _, label := range v.Stages {
+			n += 16 + len(label)
+		}
+		for _, key := range v.Keys {
+			n += 16 + len(key)
+		}
+	}
+	return n
+}
+
+// shown drops from a private copy what no listing shows.
+func (s *Secret) shown() *Secret {
+	for i := range s.Versions {
+		v := &s.Versions[i]
+		v.Value, v.DataKey, v.Keys = nil, nil, nil
+	}
+	return s
 }
 
 // offer takes the next secret in order and reports whether to go on. It goes on
 // behind a full page up to the next match, so that the last page has no token.
-func (p *pager) offer(s *Secret) bool {
+// However little work is left, it takes one secret: pages always move on.
+func (p *pager) offer(s *Secret) (bool, error) {
+	if err := p.spend(s); err != nil {
+		return false, err
+	}
 	if p.wants(s) {
 		if len(p.found) == p.limit {
 			p.more = true
-			return false
+			return false, nil
 		}
-		p.found = append(p.found, s)
+		p.found = append(p.found, s.shown())
 	}
 	p.last = p.position(s)
 	p.visited++
-	p.more = p.visited == maxVisited
-	return !p.more
+	p.more = p.visited >= p.limits.visited || p.work() >= p.limits.work
+	return !p.more, nil
 }
 
 // byName goes through the rows themselves, prefix by prefix.
@@ -208,8 +260,8 @@ func (p *pager) byName(tx *table.Tx, prefixes []string) error {
 			if err != nil {
 				return err
 			}
-			if !p.offer(e.Value) {
-				return nil
+			if on, err := p.offer(e.Value); !on || err != nil {
+				return err
 			}
 		}
 	}
@@ -234,36 +286,64 @@ func (p *pager) byIndex(tx *table.Tx) error {
 		if err != nil {
 			return err
 		}
-		if !p.offer(s) {
-			return nil
+		if on, err := p.offer(s); !on || err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// gathered is a match, with the secret unless too many are held already.
+type gathered struct {
+	at     position
+	secret *Secret
+}
+
 // gather finds the secrets under name prefixes and sorts them, which is far
-// less than going through the index when few match. Not ok: there are too many.
+// less than going through the index when few match. Not ok: there are too many,
+// or they take more than half of the call's work, and the other half is left to
+// go through the index.
 func (p *pager) gather(tx *table.Tx, prefixes []string) (ok bool, err error) {
-	var all []*Secret
-	seen := 0
+	var all []gathered
+	seen, held := 0, 0
 	for _, prefix := range prefixes {
 		for e, err := range Secrets.Scan(tx, table.Range{Prefix: table.K(p.account, p.region, prefix), Partial: true}) {
 			if err != nil {
 				return false, err
 			}
-			if seen++; seen > maxGathered {
+			s := e.Value
+			if err := p.spend(s); err != nil {
+				return false, err
+			}
+			if seen++; seen > p.limits.gathered || p.work() >= p.limits.work/2 {
 				return false, nil
 			}
-			if p.wants(e.Value) && (p.from == nil || p.compare(p.position(e.Value), *p.from) > 0) {
-				all = append(all, e.Value)
+			at := p.position(s)
+			if p.from != nil && p.compare(at, *p.from) <= 0 || !p.wants(s) {
+				continue
 			}
+			if held += s.shown().bytes(); held > p.limits.held {
+				s = nil
+			}
+			all = append(all, gathered{at, s})
 		}
 	}
-	slices.SortFunc(all, func(a, b *Secret) int { return p.compare(p.position(a), p.position(b)) })
-	for _, s := range all {
-		if !p.offer(s) {
-			break
+	slices.SortFunc(all, func(a, b gathered) int { return p.compare(a.at, b.at) })
+	if p.more = len(all) > p.limit; p.more {
+		all = all[:p.limit]
+		p.last = all[p.limit-1].at
+	}
+	for _, g := range all {
+		if g.secret == nil {
+			if g.secret, err = Secrets.Load(tx, table.K(p.account, p.region, g.at.name)); err != nil {
+				return false, fmt.Errorf("secret was there a moment ago: %w", err)
+			}
+			g.secret.shown()
+			if err := p.ctx.Err(); err != nil {
+				return false, err
+			}
 		}
+		p.found = append(p.found, g.secret)
 	}
 	return true, nil
 }

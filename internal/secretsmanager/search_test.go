@@ -2,6 +2,7 @@ package secretsmanager
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -204,6 +205,31 @@ func plainFound(value, text string) bool {
 	return len(words) > 0
 }
 
+// found asks a matcher whether a value is found in a text, by the value's
+// negation: so it may begin with "!".
+func found(t testing.TB, value, text string) bool {
+	m := mustCompileFilters(t, searchFilter{"description", []string{"!" + value}})
+	return !m.match(&searchSubject{Description: text})
+}
+
+// plainMatch is the definition of filters by words.
+func plainMatch(f searchFilter, s *searchSubject) bool {
+	for _, v := range f.Values {
+		text, negated := strings.CutPrefix(v, "!")
+		any := plainFound(text, s.Description)
+		if f.Key == "all" {
+			any = any || plainFound(text, s.Name)
+			for _, tag := range s.Tags {
+				any = any || plainFound(text, tag.Key) || plainFound(text, tag.Value)
+			}
+		}
+		if any != negated {
+			return true
+		}
+	}
+	return false
+}
+
 func TestSearchProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matched, bounded := 0, 0
@@ -230,6 +256,15 @@ func TestSearchProperties(t *testing.T) {
 				any = any || alone
 			}
 			want = want && any
+			if (f.Key == "all" || f.Key == "description") && any != plainMatch(f, &s) {
+				t.Fatalf("%v on %+v: %v", f, s, any)
+			}
+		}
+		// A matcher that has matched others before decides the same.
+		others := randomSubject(r)
+		m.match(&others)
+		if m.match(&s) != got {
+			t.Fatalf("%v on %+v after %+v: %v", filters, s, others, !got)
 		}
 		if got != want {
 			t.Fatalf("%v on %+v: %v, piece by piece %v", filters, s, got, want)
@@ -249,9 +284,8 @@ func TestSearchProperties(t *testing.T) {
 		}
 		// The one-pass search of words agrees with the definition.
 		value := searchLetters(r, "aAbB12-/ ", 8)
-		v := compiledValue{words: searchWords(value)}
-		if v.found(s.Description) != plainFound(value, s.Description) {
-			t.Fatalf("%q in %q: %v", value, s.Description, v.found(s.Description))
+		if got := found(t, value, s.Description); got != plainFound(value, s.Description) {
+			t.Fatalf("%q in %q: %v", value, s.Description, got)
 		}
 	}
 	if matched < 1000 || bounded < 1000 {
@@ -263,7 +297,7 @@ func FuzzSearchWords(f *testing.F) {
 	f.Add("COMPANY things", "prod-AppBeta/x one2two")
 	f.Add("a1a1a1", "größe\xff-X")
 	f.Fuzz(func(t *testing.T, value, text string) {
-		if len(value) > maxFilterValue || strings.ContainsFunc(value, func(r rune) bool { return r >= 0x80 }) {
+		if len(value) >= maxFilterValue || strings.ContainsFunc(value, func(r rune) bool { return r >= 0x80 }) {
 			return // not a filter value
 		}
 		for w := range eachWord(text) {
@@ -271,12 +305,11 @@ func FuzzSearchWords(f *testing.F) {
 				t.Fatalf("word %q of %q", w, text)
 			}
 		}
-		v := compiledValue{words: searchWords(value)}
 		if strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 }) {
-			v.found(text)
+			found(t, value, text)
 			return // ToLower folds more than ASCII, e.g. the Kelvin sign
 		}
-		if got, want := v.found(text), plainFound(value, text); got != want {
+		if got, want := found(t, value, text), plainFound(value, text); got != want {
 			t.Fatalf("%q in %q: %v, want %v", value, text, got, want)
 		}
 	})
@@ -299,5 +332,83 @@ func BenchmarkMatch(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.match(&s)
+	}
+}
+
+// heavySubject has fifty tags of the largest size.
+func heavySubject(word string) searchSubject {
+	fill := func(n int) string { return strings.ToValidUTF8(strings.Repeat(word, n/len(word)+1)[:n], "") }
+	s := searchSubject{Name: fill(256), Description: fill(2048)}
+	for i := range 50 {
+		s.Tags = append(s.Tags, searchTag{Key: fmt.Sprintf("%02d", i) + fill(126), Value: fill(256)})
+	}
+	return s
+}
+
+// heavyFilters are as many and as large as the model allows, and none holds.
+func heavyFilters(key string, value func(n int) string) (fs []searchFilter) {
+	for i := range 10 {
+		f := searchFilter{Key: key}
+		for j := range 10 {
+			f.Values = append(f.Values, value(10*i+j))
+		}
+		fs = append(fs, f)
+	}
+	// One filter alone would decide, and the others would never be looked at.
+	for i := range fs[:9] {
+		fs[i].Values[9] = "!none"
+	}
+	return fs
+}
+
+func heavyCases() map[string]struct {
+	filters []searchFilter
+	subject searchSubject
+} {
+	letters := func(n int) string {
+		var b strings.Builder
+		for i := range 250 {
+			fmt.Fprintf(&b, "%c ", 'a'+(i+n)%26)
+		}
+		return b.String() + fmt.Sprint("z", n)
+	}
+	pairs := func(n int) string {
+		var b strings.Builder
+		for i := range 165 {
+			k := (i*37 + n*13) % 676
+			fmt.Fprintf(&b, "%c%c ", 'a'+k/26, 'a'+k%26)
+		}
+		return b.String() + fmt.Sprint("zz", n)
+	}
+	chain := func(n int) string { return strings.Repeat("a", n+1) + "x b" }
+	long := func(n int) string { return strings.Repeat("a", 250) + fmt.Sprintf("b%c%c", 'a'+n/10, 'a'+n%10) }
+	prefix := func(n int) string { return strings.Repeat("a", 250) + fmt.Sprintf("b%d", n) }
+	type c = struct {
+		filters []searchFilter
+		subject searchSubject
+	}
+	return map[string]c{
+		"letters":  {heavyFilters("all", letters), heavySubject("a b c d e f g h i j k l m n o p q r s t u v w x y ")},
+		"pairs":    {heavyFilters("all", pairs), heavySubject("aa bb cc dd ee ff gg hh ab cd ef gh ij kl mn ")},
+		"pairsin1": {heavyFilters("all", pairs), heavySubject("a b ")},
+		"chain":    {heavyFilters("all", chain), heavySubject("aaaaaaaaaaaaaaab ab ")},
+		"long":     {heavyFilters("all", long), heavySubject("a")},
+		"nonascii": {heavyFilters("all", letters), heavySubject("漢字")},
+		"greek":    {heavyFilters("all", letters), heavySubject("αΒγΔ")},
+		"words":    {heavyFilters("all", func(n int) string { return fmt.Sprint("billing database", n) }), heavySubject("password of the BillingService database ")},
+		"tagvalue": {heavyFilters("tag-value", prefix), heavySubject("a")},
+	}
+}
+
+func BenchmarkMatchHeavy(b *testing.B) {
+	for name, c := range heavyCases() {
+		b.Run(name, func(b *testing.B) {
+			m := mustCompileFilters(b, c.filters...)
+			b.ReportAllocs()
+			for b.Loop() {
+				m.match(&c.subject)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(m.work), "ns/work")
+		})
 	}
 }

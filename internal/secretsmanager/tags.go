@@ -49,11 +49,13 @@ func untagResource(r *api.Request, in *smapi.UntagResourceInput, t target) (*sma
 			return nil, smapi.InvalidParameterException(textReservedTag)
 		}
 	}
-	s.Tags = slices.DeleteFunc(s.Tags, func(t Tag) bool { return slices.Contains(in.TagKeys, t.Key) })
+	s.removeTags(in.TagKeys)
 	return &smapi.UntagResourceOutput{}, save(r, s)
 }
 
-// addTags adds or overwrites tags (spec §9).
+// addTags adds or overwrites tags (spec §9). The model bounds the list by the
+// size of the request alone: tens of thousands of tags are checked, each once,
+// and only as many as a secret may have are compared with those it has.
 func (s *Secret) addTags(tags []smapi.Tag) error {
 	seen := make(map[string]bool, len(tags))
 	for i := range tags {
@@ -69,6 +71,12 @@ func (s *Secret) addTags(tags []smapi.Tag) error {
 			return smapi.InvalidParameterException(textDuplicateTag)
 		}
 		seen[key] = true
+	}
+	if len(tags) > maxTags { // they are distinct
+		return smapi.InvalidParameterException(textTooManyTags)
+	}
+	for i := range tags {
+		key, value := str(tags[i].Key), str(tags[i].Value)
 		s.Tagged = true
 		if j := slices.IndexFunc(s.Tags, func(t Tag) bool { return t.Key == key }); j >= 0 {
 			s.Tags[j].Value = value
@@ -80,6 +88,20 @@ func (s *Secret) addTags(tags []smapi.Tag) error {
 		return smapi.InvalidParameterException(textTooManyTags)
 	}
 	return nil
+}
+
+// removeTags goes through keys once: there may be a hundred thousand.
+func (s *Secret) removeTags(keys []string) {
+	gone := make(map[string]bool, len(s.Tags))
+	for i := range s.Tags {
+		gone[s.Tags[i].Key] = false
+	}
+	for _, k := range keys {
+		if _, ok := gone[k]; ok {
+			gone[k] = true
+		}
+	}
+	s.Tags = slices.DeleteFunc(s.Tags, func(t Tag) bool { return gone[t.Key] })
 }
 
 // reserved: the prefix aws:, in any case, is for tags that services set. What
