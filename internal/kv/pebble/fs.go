@@ -2,8 +2,12 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -40,8 +44,12 @@ func (f *walFS) stopHere(err error) {
 	select {}
 }
 
-// Create implements vfs.FS.
+// Create implements vfs.FS. When Open has given up, the flush that it still
+// tries stays here: its caller has been told that nothing happens any more.
 func (f *walFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if f.e.givenUp.Load() && filepath.Ext(name) == ".sst" {
+		select {}
+	}
 	file, err := f.FS.Create(name, c)
 	if err != nil {
 		if isLog(name) {
@@ -95,8 +103,13 @@ func (f *walFS) pause(err error) {
 
 // fail stops the store for a failed write.
 func (e *engine) fail(err error) {
+	if !e.armed.Load() {
+		e.giveUp(err) // Open returns it; it needs no log line as well
+		e.store.Stop(err)
+		return
+	}
 	err = explain(e.dir, "write to", err)
-	e.log.Error("store: writing has stopped", "dir", e.dir, "err", err)
+	e.log.Error("store: writing has stopped", "dir", e.dir, "err", line(err))
 	e.store.Stop(err)
 }
 
@@ -145,9 +158,9 @@ func isManifest(name string) bool { return strings.HasPrefix(filepath.Base(name)
 
 // manifestFile is a manifest. After each sync it notes its name and length in
 // the file SYNCED, because a manifest cut short reads as a good, older one,
-// with which Pebble would open the store and delete what it does not know.
-// The note is not synced itself: after a power loss it may be old or torn and
-// then says less, never something false.
+// with which Pebble would open the store and delete what it does not know. So
+// does one with zeros at its end. The note is synced after the manifest, so
+// that at most one of the two is torn by a power loss; no commit waits for it.
 type manifestFile struct {
 	vfs.File
 	name string
@@ -197,6 +210,60 @@ func (d *dirFile) Sync() error {
 	return err
 }
 
+// privateFS makes files that only their owner may read. Pebble's own are 0666
+// less the umask, which says more of secrets' names than the directory's mode
+// keeps back once a copy of a file is elsewhere.
+type privateFS struct{ vfs.FS }
+
+// Unwrap implements vfs.FS.
+func (f privateFS) Unwrap() vfs.FS { return f.FS }
+
+// Create implements vfs.FS: a new file, in place of any there is. The file has
+// its mode from the start, so that there is no moment to open it.
+func (f privateFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	for {
+		err := makePrivate(name)
+		if err == nil {
+			return f.FS.OpenReadWrite(name, c)
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		if err := f.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+}
+
+// OpenReadWrite implements vfs.FS.
+func (f privateFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	if err := makePrivate(name); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return f.FS.OpenReadWrite(name, c, o...)
+}
+
+// MkdirAll implements vfs.FS.
+func (f privateFS) MkdirAll(dir string, _ os.FileMode) error { return f.FS.MkdirAll(dir, 0o700) }
+
+// Lock implements vfs.FS. A file that is there is not touched: closing it
+// would end a lock that this process has on it.
+func (f privateFS) Lock(name string) (io.Closer, error) {
+	if err := makePrivate(name); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return f.FS.Lock(name)
+}
+
+// makePrivate makes an empty file that is not there yet.
+func makePrivate(name string) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
 // logger gives Pebble's messages to slog.
 type logger struct{ e *engine }
 
@@ -209,7 +276,19 @@ func (l logger) Infof(format string, args ...any) {
 
 // Errorf implements pebble.Logger.
 func (l logger) Errorf(format string, args ...any) {
-	l.e.log.Error("pebble: " + fmt.Sprintf(format, args...))
+	l.e.log.Error("pebble: " + plainf(l.e.dir, format, args))
+}
+
+// plainf formats a message of Pebble on one line, with damage in our words.
+func plainf(dir, format string, args []any) string {
+	plain := make([]any, len(args))
+	for i, a := range args {
+		if err, ok := a.(error); ok {
+			a = line(corrupt(dir, err, false))
+		}
+		plain[i] = a
+	}
+	return oneLine(fmt.Sprintf(format, plain...))
 }
 
 // fatal is what Fatalf panics with.
@@ -221,13 +300,14 @@ type fatal struct{ error }
 // reads go on, but the manifest stays locked, and with it everything that
 // deletes files that the failed manifest write may or may not name.
 func (l logger) Fatalf(format string, args ...any) {
-	err := fatal{fmt.Errorf(format, args...)}
+	p := &problem{text: plainf(l.e.dir, format, args)}
 	for _, a := range args {
 		if e, ok := a.(error); ok {
-			err = fatal{fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), e)}
+			p.causes = append(p.causes, e)
 		}
 	}
-	l.e.fail(err)
+	err := fatal{p}
+	l.e.fail(p)
 	if ours() {
 		panic(err)
 	}

@@ -8,6 +8,10 @@
 //   - Every block, log record and manifest record has a checksum that is
 //     verified when it is read; damage is reported as kv.ErrCorrupt with the
 //     file, and never served.
+//   - Files are 0600 and directories 0700, those of checkpoints too.
+//   - Open fails at once, and with what to do, when the directory may not be
+//     written or the disk is full. Errors and log lines are of one line, with
+//     file and place, and name no key.
 //   - A failed write stops writing for good: that Update and every later one
 //     fails with the cause, views of durable data go on, the process lives.
 //     What to do is to free space or replace the disk and to start again. The
@@ -30,6 +34,10 @@
 // On a full disk a flush or compaction that fails is no loss, it is tried
 // again (at most ten times a second) and works when there is space. Only when
 // writers must wait for such a flush the store stops.
+//
+// Open of Pebble waits for ever for a flush that ended so or that fails again
+// and again. Ours waits for Pebble's on the side, and returns at the first such
+// failure; then too the directory may stay locked until the process ends.
 //
 // Pebble takes damage in the last, unclosed log, and in the manifest, for the
 // end of the file, which after a crash it mostly is; what was acknowledged
@@ -62,11 +70,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
-	crdb "github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -105,22 +113,35 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := pebble.LockDirectory(dir, vfs.Default)
+	lock, err := pebble.LockDirectory(dir, privateFS{vfs.Default})
 	if err != nil {
-		if vfs.IsNoSpaceError(err) || errors.Is(err, fs.ErrPermission) && !canWrite(dir) {
+		// Locking fails with "permission denied" too, when another process has
+		// the lock. A file that cannot be opened has its name in the error.
+		var path *fs.PathError
+		switch {
+		case isNoSpace(err):
 			return nil, explain(dir, "open", err)
+		case errors.As(err, &path) && filepath.Base(path.Path) == "LOCK":
+			if exists(path.Path) {
+				return nil, explain(path.Path, "open", path.Err)
+			}
+			return nil, unwritable(dir, err)
 		}
-		return nil, fmt.Errorf("%w: %s is held by a running server; stop it or choose another directory (%v)", kv.ErrLocked, c.Dir, err)
+		return nil, &problem{fmt.Sprintf("%v: %s is held by a running server; stop it or choose another directory (%s)", kv.ErrLocked, c.Dir, line(err)), []error{kv.ErrLocked, err}}
+	}
+	if err := probe(dir); err != nil {
+		lock.Close()
+		return nil, err
 	}
 	if err := checkLogs(dir); err != nil {
 		lock.Close()
 		return nil, err
 	}
 
-	e := &engine{dir: dir, log: c.Logger, lock: lock, batches: make(chan *pebble.Batch), applied: make(chan error)}
+	e := &engine{dir: dir, log: c.Logger, lock: lock, batches: make(chan *pebble.Batch), applied: make(chan error), failed: make(chan error, 1)}
 	s := &Store{Store: occ.New(e), e: e}
 	e.store = s.Store
-	e.db, err = openDB(dir, e.options(c))
+	e.db, err = e.openDB(e.options(c))
 	if err != nil {
 		lock.Close()
 		return nil, explain(dir, "open", err)
@@ -130,20 +151,64 @@ func Open(c Config) (*Store, error) {
 	return s, nil
 }
 
-// openDB is pebble.Open, with a Fatalf on the way turned into an error.
-func openDB(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+// openDB is pebble.Open, with a failure on the way turned into an error.
+//
+// Open waits for flushes on goroutines of Pebble, and goes on waiting when one
+// has ended in Fatalf, or is tried again for ever on a full disk. So it runs on
+// a goroutine that may be lost, and its failures are told through e.failed. A
+// lost Open keeps the directory locked until the process ends, because nobody
+// can say what it would still do there; the caller gets its error at once.
+func (e *engine) openDB(o *pebble.Options) (*pebble.DB, error) {
+	type result struct {
+		db  *pebble.DB
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		db, err := openHere(e.dir, o)
+		done <- result{db, err}
+	}()
+	var r result
+	select {
+	case r = <-done:
+		select {
+		case err := <-e.failed:
+			r.err = err // of background work that Open did not wait for
+		default:
+		}
+		return r.db, r.err
+	case err := <-e.failed:
+		// Mostly Open ends by itself, and then the lock is free again.
+		select {
+		case <-done:
+		case <-time.After(grace):
+		}
+		return nil, err
+	}
+}
+
+// grace is how long a failed Open may take to return.
+const grace = 250 * time.Millisecond
+
+func openHere(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case fatal:
 			db, err = nil, r.error
 		default:
-			// Pebble panics on some damaged input. Let no file crash the server.
-			db, err = nil, fmt.Errorf("%w: %v", kv.ErrCorrupt, r)
+			db, err = nil, recovered(dir, r)
 		}
 	}()
 	return pebble.Open(dir, o)
 }
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+func isNoSpace(err error) bool { return vfs.IsNoSpaceError(err) || errors.Is(err, syscall.ENOSPC) }
 
 // prepare makes the directory and returns its one true name, since Pebble's
 // lock inside a process goes by name.
@@ -171,59 +236,40 @@ func prepare(dir string) (string, error) {
 	return abs, nil
 }
 
-func canWrite(dir string) bool {
-	f, err := os.CreateTemp(dir, "writable*.dbtmp")
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return os.Remove(f.Name()) == nil
-}
-
-// explain adds the directory and what to do.
-func explain(dir, what string, err error) error {
-	var hint string
-	switch {
-	case vfs.IsNoSpaceError(err):
-		hint = "the disk is full; nothing acknowledged is lost; free space and start again"
-	case errors.Is(err, fs.ErrPermission):
-		hint = "no permission to read and write there; change its owner or mode, or run as its owner"
-	case strings.Contains(err.Error(), "unknown format major version"):
-		hint = "a newer version of coffer wrote it; use that version"
-	default:
-		err = corrupt(err, what == "open")
-		if errors.Is(err, kv.ErrCorrupt) {
-			hint = "restore a backup, or the damaged file from one"
+// probe makes and removes a file. Pebble meets a directory that may not be
+// written only in the middle of its work, where the message is about a file
+// nobody has heard of. Call it with the lock held. Should the process die in
+// between, Pebble removes the file, by its extension, at the next start.
+func probe(dir string) error {
+	name := filepath.Join(dir, "000000.dbtmp")
+	err := os.Remove(name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		var f *os.File
+		if f, err = os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
+			err = errors.Join(f.Close(), os.Remove(name))
 		}
 	}
-	if hint == "" {
-		return fmt.Errorf("pebble: cannot %s %s: %w", what, dir, err)
-	}
-	return fmt.Errorf("pebble: cannot %s %s: %w (%s)", what, dir, err, hint)
+	return unwritable(dir, err)
 }
 
-// corrupt marks damage with kv.ErrCorrupt and the file.
-func corrupt(err error, opening bool) error {
-	if err == nil || errors.Is(err, kv.ErrCorrupt) {
-		return err
+// unwritable says what to do about err, from making a file in dir.
+func unwritable(dir string, err error) error {
+	if err == nil {
+		return nil
 	}
-	damaged := pebble.IsCorruptionError(err)
-	if opening && !damaged {
-		// Not marked by Pebble: a table gone, or shorter than it was.
-		damaged = strings.Contains(err.Error(), "object size mismatch") || errors.Is(err, fs.ErrNotExist)
+	if isNoSpace(err) {
+		return explain(dir, "open", err)
 	}
-	if !damaged {
-		return err
+	reason := err
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		reason = path.Err // the name of the file helps nobody
 	}
-	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
-		return fmt.Errorf("%w: %s: %w", kv.ErrCorrupt, info.Path, err)
+	hint := "make it writable for the user that runs coffer"
+	if !errors.Is(err, fs.ErrPermission) {
+		hint = "check its disk and how that is mounted"
 	}
-	for _, detail := range crdb.GetAllDetails(err) {
-		if rest, ok := strings.CutPrefix(detail, "replaying wal "); ok {
-			return fmt.Errorf("%w: %w (log %s)", kv.ErrCorrupt, err, rest)
-		}
-	}
-	return fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+	return &problem{fmt.Sprintf("store directory %s cannot be written: %s; %s", dir, line(reason), hint), []error{err}}
 }
 
 // engine implements occ.Engine.
@@ -240,12 +286,25 @@ type engine struct {
 	armed   atomic.Bool // log files fail as fs.go says; off while Pebble opens and closes
 	stalled atomic.Bool // Pebble makes writers wait for a flush
 	syncs   atomic.Uint64
+
+	failed   chan error   // why Open cannot succeed, at most one
+	givenUp  atomic.Bool  // set with it
+	flushErr atomic.Value // string: of the last flush that failed
+}
+
+// giveUp makes Open return err, and keeps background work from going on.
+func (e *engine) giveUp(err error) {
+	e.givenUp.Store(true)
+	select {
+	case e.failed <- err:
+	default:
+	}
 }
 
 func (e *engine) options(c Config) *pebble.Options {
 	o := &pebble.Options{
 		Lock:               e.lock,
-		FS:                 &walFS{FS: vfs.Default, e: e},
+		FS:                 &walFS{FS: privateFS{vfs.Default}, e: e},
 		Logger:             logger{e},
 		EventListener:      e.listener(),
 		FormatMajorVersion: pebble.FormatNewest, // FormatWALSyncChunks and after
@@ -272,14 +331,25 @@ func (e *engine) options(c Config) *pebble.Options {
 // listener passes on what an operator should see.
 func (e *engine) listener() *pebble.EventListener {
 	return &pebble.EventListener{
+		// A flush that fails tells FlushEnd, then BackgroundError. Open waits
+		// for flushes, and not for other work.
+		FlushEnd: func(i pebble.FlushInfo) {
+			if i.Err != nil {
+				e.flushErr.Store(i.Err.Error())
+			}
+		},
 		BackgroundError: func(err error) {
-			e.log.Error("store: background work failed and is tried again", "dir", e.dir, "err", err)
-			if e.stalled.Load() && vfs.IsNoSpaceError(err) {
+			if !e.armed.Load() && e.flushErr.Load() == err.Error() {
+				e.giveUp(err)
+				return
+			}
+			e.log.Error("store: background work failed and is tried again", "dir", e.dir, "err", line(corrupt(e.dir, err, false)))
+			if e.stalled.Load() && isNoSpace(err) {
 				e.store.Stop(explain(e.dir, "write to", err))
 			}
 		},
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			e.log.Error("store: damage on disk", "file", i.Path, "err", i.Details)
+			e.log.Error("store: damage on disk", "file", i.Path, "err", what(i.Details))
 		},
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			e.stalled.Store(true)
@@ -358,14 +428,14 @@ func (e *engine) applyOne(b *pebble.Batch) (err error) {
 		case error:
 			err = r
 		default:
-			err = fmt.Errorf("%v", r)
+			err = errors.New(oneLine(fmt.Sprint(r)))
 		}
 	}()
 	return e.db.ApplyNoSyncWait(b, pebble.Sync)
 }
 
 // Snapshot implements occ.Engine.
-func (e *engine) Snapshot() (occ.Snapshot, error) { return snapshot{e.db.NewSnapshot()}, nil }
+func (e *engine) Snapshot() (occ.Snapshot, error) { return snapshot{e.db.NewSnapshot(), e.dir}, nil }
 
 // Close implements occ.Engine.
 func (e *engine) Close(cause error) error {
@@ -388,7 +458,10 @@ func (e *engine) Close(cause error) error {
 	return nil
 }
 
-type snapshot struct{ *pebble.Snapshot }
+type snapshot struct {
+	*pebble.Snapshot
+	dir string
+}
 
 // Get implements occ.Snapshot.
 func (s snapshot) Get(key []byte, a *occ.Arena) ([]byte, error) {
@@ -397,11 +470,11 @@ func (s snapshot) Get(key []byte, a *occ.Arena) ([]byte, error) {
 		if err == pebble.ErrNotFound {
 			return nil, kv.ErrNotFound
 		}
-		return nil, corrupt(err, false)
+		return nil, corrupt(s.dir, err, false)
 	}
 	v = a.Copy(v)
 	if err := c.Close(); err != nil {
-		return nil, corrupt(err, false)
+		return nil, corrupt(s.dir, err, false)
 	}
 	return v, nil
 }
@@ -413,13 +486,14 @@ func (s snapshot) Scan(start, end []byte, reverse bool, a *occ.Arena) (occ.Curso
 	}
 	it, err := s.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
-		return nil, corrupt(err, false)
+		return nil, corrupt(s.dir, err, false)
 	}
-	return &cursor{it: it, reverse: reverse, arena: a}, nil
+	return &cursor{it: it, dir: s.dir, reverse: reverse, arena: a}, nil
 }
 
 type cursor struct {
 	it               *pebble.Iterator
+	dir              string
 	arena            *occ.Arena
 	reverse, started bool
 }
@@ -439,11 +513,11 @@ func (c *cursor) Next() (kv.Row, error) {
 	}
 	c.started = true
 	if !ok {
-		return kv.Row{}, corrupt(c.it.Error(), false)
+		return kv.Row{}, corrupt(c.dir, c.it.Error(), false)
 	}
 	v, err := c.it.ValueAndErr()
 	if err != nil {
-		return kv.Row{}, corrupt(err, false)
+		return kv.Row{}, corrupt(c.dir, err, false)
 	}
 	return kv.Row{Key: c.arena.Copy(c.it.Key()), Value: c.arena.Copy(v)}, nil
 }
@@ -508,7 +582,7 @@ func (s *Store) Verify(ctx context.Context, report func(file, problem string)) e
 		}
 		if err != nil {
 			damaged = true
-			report(name, err.Error())
+			report(name, line(err))
 		}
 	}
 	if err := checkLogs(e.dir); err != nil {
@@ -525,7 +599,7 @@ func (s *Store) Verify(ctx context.Context, report func(file, problem string)) e
 		return nil
 	}
 	if err := e.db.CheckLevels(nil); err != nil {
-		report(e.dir, err.Error())
+		report(disorder(e.dir, err))
 	}
 	return nil
 }
@@ -533,7 +607,10 @@ func (s *Store) Verify(ctx context.Context, report func(file, problem string)) e
 func verifyTable(ctx context.Context, name string) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", kv.ErrCorrupt, r)
+			err = recovered(name, r)
+		}
+		if err != nil && !errors.Is(err, kv.ErrCorrupt) {
+			err = damage(name, err)
 		}
 	}()
 	f, err := vfs.Default.Open(name)

@@ -3,8 +3,10 @@ package pebble
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -35,7 +37,10 @@ import (
 //     looks at from the next block on only), or by our own marker, when the
 //     newest durable version it names is beyond the last one read.
 //   - The trailer of a closed log follows.
-//   - In the manifest, which is synced after each record: any later chunk.
+//   - In the manifest, which is synced after each record: any later chunk; and
+//     a place before the length that the file SYNCED notes. Pebble does not
+//     preallocate manifests, so zeros at the end are what a power loss left of
+//     the last record, or damage; only the note tells which.
 const (
 	blockSize      = 32 << 10
 	manifestHeader = 7
@@ -53,7 +58,7 @@ type logProblem struct {
 }
 
 func (p *logProblem) Error() string {
-	return fmt.Sprintf("%v: %s: damaged at byte %d: %s", kv.ErrCorrupt, p.file, p.offset, p.why)
+	return fmt.Sprintf("%s: damaged at byte %d: %s", p.file, p.offset, p.why)
 }
 
 func (p *logProblem) Unwrap() error { return kv.ErrCorrupt }
@@ -89,18 +94,54 @@ func checkLogs(dir string) error {
 	if manifest == "" {
 		return nil
 	}
-	manifest = filepath.Join(dir, manifest)
-	if err := checkFile(manifest, manifestHeader, 0); err != nil {
-		return err
+	return checkManifest(filepath.Join(dir, manifest))
+}
+
+func checkManifest(name string) error {
+	size, known := readSynced(name) // first, as the manifest may grow
+	buf, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return damage(name, err)
 	}
-	info, err := os.Stat(manifest)
 	if err != nil {
-		return explain(dir, "read", fmt.Errorf("%w: %w", kv.ErrCorrupt, err))
+		return explain(name, "read", err)
 	}
-	if size := readSynced(manifest); uint64(info.Size()) < size {
-		return &logProblem{manifest, int(info.Size()), fmt.Sprintf("cut short, it had %d bytes", size)}
+	off, why := checkChunks(buf, manifestHeader, 0)
+	if why != "" {
+		return &logProblem{name, off, why}
+	}
+	end := records(buf)
+	switch {
+	case uint64(end) < size && end == len(buf):
+		return &logProblem{name, end, fmt.Sprintf("cut short, it had %d bytes", size)}
+	case uint64(end) < size:
+		return &logProblem{name, end, fmt.Sprintf("unreadable from here on, and %d bytes had been written and synced", size)}
+	case !known && end < len(buf):
+		// The note is synced after each record, so that a power loss can
+		// damage one of the two, not both.
+		return &logProblem{name, end, fmt.Sprintf("unreadable from here on, and %s, which tells how much had been written, is gone or damaged", syncedName)}
 	}
 	return nil
+}
+
+// records returns where the last whole record of a manifest ends.
+func records(buf []byte) (end int) {
+	for off := 0; off < len(buf); {
+		block := off / blockSize * blockSize
+		if rest := buf[off:min(block+blockSize, len(buf))]; block+blockSize-off < manifestHeader && allZero(rest) {
+			off += len(rest)
+			continue
+		}
+		c, ok := parse(buf, off, manifestHeader, 0)
+		if !ok {
+			break
+		}
+		off = c.end
+		if c.kind == 1 || c.kind == 4 {
+			end = off
+		}
+	}
+	return end
 }
 
 // The file SYNCED is: crc uint32 | length uint64 | name of the manifest.
@@ -111,18 +152,37 @@ func noteSynced(manifest string, size uint64) {
 	b = binary.LittleEndian.AppendUint64(b, size)
 	b = append(b, filepath.Base(manifest)...)
 	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
-	// Without it Open checks less; that is no reason to fail.
-	_ = os.WriteFile(filepath.Join(filepath.Dir(manifest), syncedName), b, 0o600)
+	// Without it Open checks less; that is no reason to fail. It is written in
+	// place, less than a sector, so that a crash leaves the old one or the new.
+	f, err := os.OpenFile(filepath.Join(filepath.Dir(manifest), syncedName), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	if _, err := f.WriteAt(b, 0); err == nil && f.Truncate(int64(len(b))) == nil {
+		_ = f.Sync()
+	}
+	_ = f.Close()
 }
 
-// readSynced returns the length manifest had at its last known sync, 0 if it
-// is not known.
-func readSynced(manifest string) uint64 {
+// readSynced returns the length manifest had at its last known sync, and
+// whether the note tells of it. A note of a newer manifest counts as one that
+// says 0: when a crash comes before Pebble changes over to the newer one, the
+// older is current again, with the end that an earlier crash gave it.
+func readSynced(manifest string) (size uint64, known bool) {
 	b, err := os.ReadFile(filepath.Join(filepath.Dir(manifest), syncedName))
-	if err != nil || len(b) < 12 || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) || string(b[12:]) != filepath.Base(manifest) {
-		return 0
+	if err != nil || len(b) < 12 || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+		return 0, false
 	}
-	return binary.LittleEndian.Uint64(b[4:])
+	noted, base := manifestNumber(string(b[12:])), manifestNumber(manifest)
+	if noted != base {
+		return 0, noted > base
+	}
+	return binary.LittleEndian.Uint64(b[4:]), true
+}
+
+func manifestNumber(name string) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimPrefix(filepath.Base(name), "MANIFEST-"), 10, 64)
+	return n
 }
 
 func checkFile(name string, header int, num uint32) error {
@@ -208,7 +268,7 @@ func checkChunks(buf []byte, header int, num uint32) (int, string) {
 	end := trailer(num)
 	for off < len(buf) {
 		block := off / blockSize * blockSize
-		if rest := buf[off:min(block+blockSize, len(buf))]; block+blockSize-off < logHeader && allZero(rest) {
+		if rest := buf[off:min(block+blockSize, len(buf))]; block+blockSize-off < header && allZero(rest) {
 			off += len(rest) // the writer fills what is too short for a chunk
 			continue
 		}
