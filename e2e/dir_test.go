@@ -110,8 +110,8 @@ func TestSecondServer(t *testing.T) {
 	t.Parallel()
 	dir := filled(t)
 	first := spawn(t, dir)
-	spawn(t, dir).refused(t, 1, "is held by a running server; stop it or choose another directory")
-	if out := run(t, 1, "fsck", string(dir)); !strings.Contains(out, "is held by a running server") {
+	spawn(t, dir).refused(t, 1, "is in use: a server runs on it")
+	if out := run(t, 1, "fsck", string(dir)); !strings.Contains(out, "is in use: a server runs on it") {
 		t.Errorf("fsck: %s", out)
 	}
 	// The first one has not noticed.

@@ -165,6 +165,9 @@ func (v *validator) entries(sh *Shape, f any) {
 		m = (*MapOf[string])(f.(*map[string]string))
 	}
 	v.size(sh, f, int64(m.Len()))
+	if !sh.Key.constrained() && !sh.Value.constrained() {
+		return // spares an encryption context the sorting of its keys
+	}
 	keys := m.Keys()
 	if sh.Key.constrained() && slices.ContainsFunc(keys, func(k string) bool { return sh.Key.fails(&k) }) {
 		v.fail(sh, f, "Map keys must satisfy constraint: ["+sh.Key.all()+"]")

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"unicode/utf8"
 )
@@ -16,21 +17,36 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// plainPrefix returns how many bytes at the start of s stand for themselves. A
+// record is mostly such strings, so it looks at eight bytes at a time.
+func plainPrefix[T string | []byte](s T) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		var b [8]byte
+		copy(b[:], s[i:i+8])
+		x := binary.LittleEndian.Uint64(b[:])
+		// A byte's top bit is set in one of the terms if it is below ' ', a
+		// quote, a backslash, or not ASCII. Borrows can only come from such bytes.
+		if (x|(x-ones*' ')|((x^ones*'"')-ones)|((x^ones*'\\')-ones))&tops != 0 {
+			break
+		}
+	}
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
+	return i
+}
+
 // appendString appends s as a JSON string of at most limit bytes between the
 // quotes, cut before the first character that would pass the limit. The limit
 // counts rendered bytes, because escaping makes up to six out of one and it is
 // the size of the record that has to stay bounded.
 func appendString(dst []byte, s string, limit int) []byte {
 	dst = append(dst, '"')
-	if len(s) <= limit {
-		i := 0
-		for i < len(s) && plain[s[i]] {
-			i++
-		}
-		if i == len(s) {
-			dst = append(dst, s...)
-			return append(dst, '"')
-		}
+	if len(s) <= limit && plainPrefix(s) == len(s) {
+		dst = append(dst, s...)
+		return append(dst, '"')
 	}
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -100,6 +116,10 @@ func appendRaw(dst []byte, name string, raw []byte, limit int) []byte {
 		if s.value(0) && s.i == len(raw) && !s.spaced && utf8.Valid(raw) {
 			return append(dst, raw...)
 		}
+		// A copy, for the slow way only: package json would make raw, and with it
+		// all that a Record points to, escape to the heap on every call. (For the
+		// same reason the scanner calls no functions that it is given.)
+		raw = bytes.Clone(raw)
 		if !json.Valid(raw) {
 			return appendMark(dst, name, "Invalid")
 		}
@@ -133,6 +153,7 @@ type scanner struct {
 	b      []byte
 	i      int
 	spaced bool // met white space between tokens
+	found  bool // stopped at the member looked for
 }
 
 func (s *scanner) space() {
@@ -172,7 +193,7 @@ func (s *scanner) value(depth int) bool {
 	ok := false
 	switch s.b[s.i] {
 	case '{':
-		ok = s.object(depth, nil)
+		ok = s.object(depth, "")
 	case '[':
 		ok = s.array(depth)
 	case '"':
@@ -190,9 +211,9 @@ func (s *scanner) value(depth int) bool {
 	return ok
 }
 
-// object passes an object; member is told every key and stands before its value,
-// and returns true to stop the walk there.
-func (s *scanner) object(depth int, member func(key []byte) bool) bool {
+// object passes an object, but stops before the value of the member find, if that
+// is not empty and there is one, and sets found.
+func (s *scanner) object(depth int, find string) bool {
 	if !s.byte('{') {
 		return false
 	}
@@ -210,7 +231,8 @@ func (s *scanner) object(depth int, member func(key []byte) bool) bool {
 		if !s.byte(':') {
 			return false
 		}
-		if member != nil && member(key) {
+		if find != "" && string(key) == find {
+			s.found = true
 			return true
 		}
 		if !s.value(depth + 1) {
@@ -251,6 +273,9 @@ func (s *scanner) string() ([]byte, bool) {
 	}
 	start := s.i
 	for s.i < len(s.b) {
+		if s.i += plainPrefix(s.b[s.i:]); s.i == len(s.b) {
+			break
+		}
 		c := s.b[s.i]
 		switch {
 		case c == '"':
@@ -318,23 +343,21 @@ func (s *scanner) number() bool {
 func eventID(record []byte) string {
 	s := scanner{b: record}
 	s.space()
+	if s.object(0, "eventID"); !s.found {
+		return ""
+	}
+	s.space()
+	start := s.i
+	v, ok := s.string()
+	if !ok {
+		return ""
+	}
+	if bytes.IndexByte(v, '\\') < 0 {
+		return string(v)
+	}
 	var id string
-	s.object(0, func(key []byte) bool {
-		if string(key) != "eventID" {
-			return false
-		}
-		s.space()
-		start := s.i
-		v, ok := s.string()
-		if !ok {
-			return true
-		}
-		if bytes.IndexByte(v, '\\') < 0 {
-			id = string(v)
-		} else if json.Unmarshal(record[start:s.i], &id) != nil {
-			id = ""
-		}
-		return true
-	})
+	if json.Unmarshal(record[start:s.i], &id) != nil {
+		return ""
+	}
 	return id
 }

@@ -11,9 +11,11 @@ import (
 	"coffer/internal/arn"
 	"coffer/internal/audit"
 	"coffer/internal/fault"
+	"coffer/internal/iam"
 	"coffer/internal/policy"
 	"coffer/internal/table"
 	"coffer/internal/wire/awsjson"
+	"coffer/internal/wire/awsquery"
 )
 
 // call is one request's state in the gate, and the api.Caller that its handler
@@ -32,10 +34,34 @@ type call struct {
 	arena    *[]byte  // pooled memory of a read's records; nil in a mutation, whose records live on
 	recorded bool     // records are committed with the mutation
 	code     string   // the error answered, empty for success
+	ids      api.IDs
+	query    bool   // the request speaks the Query protocol
+	scope    string // the service it was signed for
 
-	// Memory for the usual read: its records, and the service it came through.
-	ownRecords [4][]byte
-	ownVia     [1]string
+	// What the usual read needs and would allocate one by one: memory for its
+	// records and its call to KMS, and its methods as functions.
+	ownRecords  [4][]byte
+	inner       inner
+	out         api.Struct
+	keyID       string
+	key         *iam.AccessKey
+	findingKey  func(*table.Tx) error
+	running     func(*table.Tx) error
+	authorizing func(*api.Access) error
+}
+
+// inner is a call between services.
+type inner struct {
+	req         api.Request
+	via         [1]string
+	resource    string
+	authorizing func(*api.Access) error
+}
+
+func newCall() *call {
+	c := new(call)
+	c.findingKey, c.running, c.authorizing, c.inner.authorizing = c.findKey, c.run, c.authorize, c.inner.authorize
+	return c
 }
 
 // begin starts a run of the handler. The transaction may run it again.
@@ -51,10 +77,38 @@ func (c *call) begin(tx *table.Tx) {
 	c.resource = ""
 }
 
+// run runs the handler.
+func (c *call) run(tx *table.Tx) (err error) {
+	c.begin(tx)
+	c.out, err = c.route.bound.Run(&c.req, c.in, c.authorizing)
+	return err
+}
+
+// runRecorded runs the handler and stores the records of what it did in its own
+// transaction.
+func (c *call) runRecorded(tx *table.Tx) error {
+	if err := c.run(tx); err != nil {
+		// What the calls inside did is undone with the rest: only their
+		// refusals are true.
+		c.records = c.refusals
+		return err
+	}
+	c.record(c.out, nil)
+	if err := c.recordEvents(c.route.op.Service); err != nil {
+		return err
+	}
+	return c.g.cfg.Outbox.put(tx, c.req.Time, c.req.ID, c.records)
+}
+
 // authorize is the one place where calls from outside are decided.
 func (c *call) authorize(a *api.Access) error {
 	c.resource = a.Resource
 	return authorize(&c.req, a)
+}
+
+func (i *inner) authorize(a *api.Access) error {
+	i.resource = a.Resource
+	return authorize(&i.req, a)
 }
 
 // authorize decides an access and all that hang on it, and leaves the proofs in
@@ -114,11 +168,14 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 	if rt == nil || rt.bound == nil {
 		return nil, fmt.Errorf("gateway: %s called %s, which is not served", r.Op.Action(), op.Action())
 	}
-	via := c.ownVia[:0]
-	if len(r.Via) > 0 {
-		via = r.Via[:len(r.Via):len(r.Via)]
+	// A read has room for one at a time, used again and again. A mutation's may
+	// be kept by what After registers.
+	i := &c.inner
+	if c.arena == nil || i.req.Op != nil {
+		i = new(inner)
+		i.authorizing = i.authorize
 	}
-	inner := api.Request{
+	i.req = api.Request{
 		Context:   r.Context,
 		ID:        r.ID,
 		Time:      r.Time,
@@ -128,30 +185,27 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 		Region:    r.Region,
 		SourceIP:  r.Op.Service.EventSource,
 		UserAgent: r.Op.Service.EventSource,
-		Via:       append(via, r.Op.Service.EventSource),
+		Via:       append(append(i.via[:0], r.Via...), r.Op.Service.EventSource),
 		Tx:        r.Tx,
 		Caller:    c,
 	}
-	var resource string
 	err := api.Validate(in)
 	var out api.Struct
 	if err == nil {
-		out, err = rt.bound.Run(&inner, in, func(a *api.Access) error {
-			resource = a.Resource
-			return authorize(&inner, a)
-		})
+		out, err = rt.bound.Run(&i.req, in, i.authorizing)
 	}
-	for _, f := range inner.TakeAfter() {
+	for _, f := range i.req.TakeAfter() {
 		r.After(f)
 	}
-	for _, e := range inner.TakeEvents() {
+	for _, e := range i.req.TakeEvents() {
 		r.Emit(e)
 	}
 	var fe *fault.Error
 	if err != nil {
 		fe = c.fault(op.Service, err)
 	}
-	c.appendRecord(&inner, in, out, fe, resource)
+	c.appendRecord(&i.req, in, out, fe, i.resource)
+	*i = inner{authorizing: i.authorizing}
 	if fe != nil {
 		c.refusals = append(c.refusals, c.records[len(c.records)-1])
 	}
@@ -203,8 +257,11 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 		c.g.cfg.Logger.Error("request failed", "request", c.req.ID, "operation", c.action(), "code", fe.Code, "error", err)
 	}
 	if !c.identified() {
-		// A stranger: what it sends is recorded short, and not kept waiting for more.
-		w.Header().Set("Connection", "close")
+		// A stranger: what it sends is recorded short, and when connections are
+		// scarce it must not hold one that others need.
+		if c.g.cfg.Crowded != nil && c.g.cfg.Crowded() {
+			w.Header().Set("Connection", "close")
+		}
 		if !c.g.strangers.take(c.req.SourceIP, c.start) {
 			c.send(w, fe)
 			return
@@ -229,6 +286,11 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 
 func (c *call) send(w http.ResponseWriter, fe *fault.Error) {
 	c.code = fe.Code
+	if c.query {
+		body, status := awsquery.Error(fe, c.req.ID)
+		c.write(w, status, body)
+		return
+	}
 	c.write(w, awsjson.Status(c.service, fe), awsjson.AppendError(nil, c.service, fe))
 }
 
@@ -236,14 +298,25 @@ func (c *call) write(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	// Assigned, not Set: these are the canonical forms already.
 	h["Content-Type"] = contentType
-	values := []string{c.req.ID, strconv.Itoa(len(body))}
-	h["X-Amzn-Requestid"] = values[0:1:1]
-	h["Content-Length"] = values[1:2:2]
+	if c.query {
+		h["Content-Type"] = queryContentType
+	}
+	h["X-Amzn-Requestid"] = []string{c.req.ID}
+	if len(body) > lengthKnown {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
 	w.Write(body) // a client that went away is not our error
 }
 
-var contentType = []string{"application/x-amz-json-1.1"}
+// lengthKnown is the length of body up to which net/http finds it out by itself
+// (it buffers as much), and cheaper: without copying a header.
+const lengthKnown = 2 << 10
+
+var (
+	contentType      = []string{"application/x-amz-json-1.1"}
+	queryContentType = []string{awsquery.ContentType}
+)
 
 func (c *call) action() string {
 	if c.req.Op != nil {
@@ -265,7 +338,7 @@ func (c *call) appendRecord(r *api.Request, in, out api.Struct, fe *fault.Error,
 		if in != nil {
 			params = api.AppendRedacted(params, in)
 		}
-		c.records = append(c.records, appendRecord(make([]byte, 0, 1536), r, params, out, fe, resource))
+		c.records = append(c.records, appendRecord(make([]byte, 0, 1536), r, c.ids.Next(), params, out, fe, resource))
 		return
 	}
 	// Growing moves the arena; what was rendered before stays where it is.
@@ -274,7 +347,7 @@ func (c *call) appendRecord(r *api.Request, in, out api.Struct, fe *fault.Error,
 		*c.arena = api.AppendRedacted(*c.arena, in)
 	}
 	end := len(*c.arena)
-	*c.arena = appendRecord(*c.arena, r, (*c.arena)[start:end:end], out, fe, resource)
+	*c.arena = appendRecord(*c.arena, r, c.ids.Next(), (*c.arena)[start:end:end], out, fe, resource)
 	c.records = append(c.records, (*c.arena)[end:len(*c.arena):len(*c.arena)])
 }
 
@@ -284,19 +357,19 @@ func (c *call) release() {
 		*c.arena = (*c.arena)[:0]
 		arenas.Put(c.arena)
 	}
-	*c = call{}
+	*c = call{findingKey: c.findingKey, running: c.running, authorizing: c.authorizing, inner: inner{authorizing: c.inner.authorizing}}
 	calls.Put(c)
 }
 
 // appendRecord renders the CloudTrail record of one call.
-func appendRecord(dst []byte, r *api.Request, params []byte, out api.Struct, fe *fault.Error, resource string) []byte {
+func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.Struct, fe *fault.Error, resource string) []byte {
 	rec := audit.Record{
 		EventTime:          r.Time,
 		AWSRegion:          r.Region,
 		SourceIPAddress:    r.SourceIP,
 		UserAgent:          r.UserAgent,
 		RequestID:          r.ID,
-		EventID:            api.NewID(),
+		EventID:            id,
 		RecipientAccountID: r.Account,
 		UserIdentity: audit.Identity{
 			Type:        r.Principal.Type,

@@ -55,6 +55,9 @@ type Config struct {
 	Metrics    *Metrics
 	Now        func() time.Time // time.Now if nil
 
+	// Crowded, if set, tells that most connections that can be served are taken.
+	Crowded func() bool
+
 	// TrustAccount, if set, makes the gate believe every access key id without
 	// verifying a signature: a 12-digit id is its account, any other belongs
 	// to TrustAccount. Only for `coffer server --dev`.
@@ -123,7 +126,7 @@ func New(cfg Config) (*Gateway, error) {
 
 // calls are pooled: one is the largest thing that a read would allocate. So
 // nothing may keep a *api.Request of a call from outside beyond the call.
-var calls = sync.Pool{New: func() any { return new(call) }}
+var calls = sync.Pool{New: func() any { return newCall() }}
 
 // ServeHTTP takes one request through the gate.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +135,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.records = c.ownRecords[:0]
 	c.req = api.Request{
 		Context:   r.Context(),
-		ID:        api.NewID(),
+		ID:        c.ids.Next(),
 		Time:      c.start.UTC().Truncate(time.Millisecond),
 		SourceIP:  sourceIP(r.RemoteAddr),
 		UserAgent: r.UserAgent(),
@@ -198,6 +201,13 @@ func (g *Gateway) panicked(c *call, v any) error {
 
 // route finds the operation of an identified request.
 func (g *Gateway) route(c *call, r *http.Request) error {
+	if c.service == nil && validService(c.scope) {
+		names := make([]string, len(g.cfg.Services))
+		for i, s := range g.cfg.Services {
+			names[i] = s.SigningName
+		}
+		return api.UnknownOperationException("Coffer does not serve " + c.scope + "; it serves " + strings.Join(names, " and ") + ".")
+	}
 	if r.Method != http.MethodPost || r.URL.Path != "/" {
 		return api.UnknownOperationException("")
 	}
@@ -218,6 +228,7 @@ func (g *Gateway) route(c *call, r *http.Request) error {
 func (g *Gateway) routeHint(c *call, r *http.Request) {
 	target := r.Header["X-Amz-Target"]
 	if len(target) != 1 {
+		c.query = strings.HasPrefix(r.Header.Get("Content-Type"), queryContent)
 		return
 	}
 	c.route = g.targets[target[0]]
@@ -230,6 +241,16 @@ func (g *Gateway) routeHint(c *call, r *http.Request) {
 		c.service = g.prefixes[prefix]
 	}
 }
+
+// validService reports whether s can be the name of a service, and so be said in
+// an answer.
+func validService(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// queryContent is the content type of the Query protocol, which CLIs use for
+// services that are not here.
+const queryContent = "application/x-www-form-urlencoded"
 
 // jsonContent reports whether a Content-Type is AWS JSON 1.1, the protocol of
 // every service served so far.
@@ -254,34 +275,15 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	switch b.Op.Mode {
 	case api.Read:
 		c.arena = arenas.Get().(*[]byte)
-		err = g.cfg.DB.View(ctx, func(tx *table.Tx) error {
-			c.begin(tx)
-			out, err = b.Run(&c.req, c.in, c.authorize)
-			return err
-		})
+		err = g.cfg.DB.View(ctx, c.running)
 	case api.Write:
 		c.records = nil // the outbox keeps them
-		err = g.cfg.DB.Update(ctx, func(tx *table.Tx) error {
-			c.begin(tx)
-			out, err = b.Run(&c.req, c.in, c.authorize)
-			if err != nil {
-				// What the calls inside did is undone with the rest: only their
-				// refusals are true.
-				c.records = c.refusals
-				return err
-			}
-			c.record(out, nil)
-			if err := c.recordEvents(b.Op.Service); err != nil {
-				return err
-			}
-			return g.cfg.Outbox.put(tx, c.req.Time, c.req.ID, c.records)
-		})
-		if err != nil && out != nil {
+		err = g.cfg.DB.Update(ctx, c.runRecorded)
+		if err != nil && c.out != nil {
 			c.records = nil // they tell of a success that did not happen
 		}
 	case api.Outside:
-		c.begin(nil)
-		out, err = b.Run(&c.req, c.in, c.authorize)
+		err = c.run(nil)
 	default:
 		err = fmt.Errorf("gateway: %s has mode %d", b.Op.Action(), b.Op.Mode)
 	}
@@ -296,7 +298,7 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	for _, f := range c.req.TakeAfter() {
 		f()
 	}
-	return out, nil
+	return c.out, nil
 }
 
 var bodies = sync.Pool{New: func() any { return new([]byte) }}

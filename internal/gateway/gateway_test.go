@@ -47,6 +47,7 @@ type gate struct {
 	store  *memory.Store
 
 	service *api.Service
+	crowded bool
 }
 
 // operation finds an operation of the toy service.
@@ -110,6 +111,7 @@ func newGate(t *testing.T, read describe, write restore) *gate {
 	g.Gateway, err = gateway.New(gateway.Config{
 		DB: g.db, Log: g.log, Outbox: g.outbox, Services: []*api.Service{service}, Logger: logger,
 		Metrics: gateway.NewMetrics(prometheus.NewRegistry()),
+		Crowded: func() bool { return g.crowded },
 		Operations: []api.Bound{
 			api.Bind(api.Op[smapi.DescribeSecretInput, smapi.DescribeSecretOutput]{Operation: &d},
 				func(r *api.Request, in *smapi.DescribeSecretInput) (struct{}, api.Access, error) {

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net/http"
@@ -26,6 +25,7 @@ func (g *Gateway) claimed(c *call, r *http.Request) (claim sigv4.Claim, key *iam
 	if claim, err = sigv4.Parse(r); err != nil {
 		return claim, nil, authError(err)
 	}
+	c.scope = claim.Service
 	if c.service == nil {
 		c.service = g.signedFor(claim.Service)
 	}
@@ -45,7 +45,7 @@ func (g *Gateway) claimed(c *call, r *http.Request) (claim sigv4.Claim, key *iam
 		return claim, &iam.AccessKey{ID: claim.AccessKeyID, Account: account}, nil
 	}
 	if len(claim.AccessKeyID) <= maxAccessKeyID {
-		if key, err = g.accessKey(c.req.Context, claim.AccessKeyID); err != nil {
+		if key, err = c.accessKey(claim.AccessKeyID); err != nil {
 			return claim, nil, err
 		}
 	}
@@ -88,15 +88,19 @@ func (g *Gateway) identify(c *call, r *http.Request, body []byte, claim sigv4.Cl
 
 // accessKey finds a key by its id, nil if there is none. It is served from the
 // record cache.
-func (g *Gateway) accessKey(ctx context.Context, id string) (key *iam.AccessKey, err error) {
-	err = g.cfg.DB.View(ctx, func(tx *table.Tx) error {
-		key, err = iam.AccessKeys.Get(tx, table.K(id))
-		return err
-	})
+func (c *call) accessKey(id string) (key *iam.AccessKey, err error) {
+	c.keyID = id
+	err = c.g.cfg.DB.View(c.req.Context, c.findingKey)
 	if errors.Is(err, table.ErrNotFound) {
 		return nil, nil
 	}
-	return key, err
+	return c.key, err
+}
+
+// findKey is its transaction.
+func (c *call) findKey(tx *table.Tx) (err error) {
+	c.key, err = iam.AccessKeys.Get(tx, table.K(c.keyID))
+	return err
 }
 
 // signedFor finds a service by the name in a credential scope.

@@ -16,7 +16,8 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 	if err := g.cfg.Log.Err(); err != nil {
 		return false, fmt.Errorf("the audit log cannot be written: %w", err)
 	}
-	c := &call{g: g, start: g.cfg.Now(), service: t.Service}
+	c := newCall()
+	c.g, c.start, c.service = g, g.cfg.Now(), t.Service
 	source := t.Service.EventSource
 	c.req = api.Request{
 		Context:   ctx,

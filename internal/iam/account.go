@@ -17,7 +17,7 @@ import (
 	"slices"
 	"time"
 
-	"coffer/internal/api"
+	"coffer/internal/sigv4"
 	"coffer/internal/table"
 )
 
@@ -38,19 +38,20 @@ type AccessKey struct {
 
 // Secret is a secret access key. It prints as a placeholder; Reveal gives the text.
 type Secret struct {
-	Text api.Sensitive `cbor:"1,keyasint"`
+	Text sigv4.Secret // a string, as signatures take it: one of bytes would be copied on every call
 }
 
 // Reveal returns the secret access key in clear.
 func (s Secret) Reveal() string { return string(s.Text) }
 
-// MarshalCBOR stores the bytes; api.Sensitive alone refuses to be marshalled.
-func (s Secret) MarshalCBOR() ([]byte, error) { return table.MarshalBytes(s.Text) }
+// MarshalCBOR stores the bytes.
+func (s Secret) MarshalCBOR() ([]byte, error) { return table.MarshalBytes([]byte(s.Text)) }
 
 // UnmarshalCBOR is the inverse of MarshalCBOR.
 func (s *Secret) UnmarshalCBOR(b []byte) error {
 	p, err := table.UnmarshalBytes(b)
-	s.Text = p
+	s.Text = sigv4.Secret(p)
+	clear(p)
 	return err
 }
 
@@ -160,7 +161,7 @@ func ListAccounts(tx *table.Tx) ([]*Account, error) {
 }
 
 func createKey(tx *table.Tx, account string, now time.Time) (*AccessKey, error) {
-	k := &AccessKey{ID: "AKIA" + randomID(16), Secret: Secret{api.Sensitive(randomSecret())}, Account: account, Created: table.At(now)}
+	k := &AccessKey{ID: "AKIA" + randomID(16), Secret: Secret{sigv4.Secret(randomSecret())}, Account: account, Created: table.At(now)}
 	return k, AccessKeys.Put(tx, k)
 }
 

@@ -11,6 +11,9 @@ import (
 	"coffer/internal/policy"
 )
 
+// shownAlgorithm is symmetric for answers to point to.
+var shownAlgorithm = symmetric
+
 const (
 	symmetric = kmsapi.EncryptionAlgorithmSpecSymmetricDefault
 
@@ -187,11 +190,12 @@ func (s *Service) decrypt(r *api.Request, in *kmsapi.DecryptInput, c sealed) (*k
 		clear(plaintext)
 		return nil, wouldHaveSucceeded()
 	}
+	// Pointers into the shared record are fine: answers are only read.
 	return &kmsapi.DecryptOutput{
-		KeyId:               new(k.ARN),
+		KeyId:               &k.ARN,
 		Plaintext:           plaintext,
-		EncryptionAlgorithm: new(symmetric),
-		KeyMaterialId:       new(m.ID),
+		EncryptionAlgorithm: &shownAlgorithm,
+		KeyMaterialId:       &m.ID,
 	}, nil
 }
 

@@ -33,8 +33,8 @@ func Parse(blob []byte) (keyID, materialID string, err error) {
 	if len(blob) <= BlobOverhead || len(blob) > MaxBlob || blob[0] != blobVersion || blob[1] != 0 {
 		return "", "", ErrInvalidCiphertext
 	}
-	var id [36]byte
-	raw := blob[3:19]
+	var ids [36 + 2*idSize]byte // both, so that they are one allocation
+	id, raw := ids[:36], blob[3:19]
 	switch blob[2] {
 	case formUUID:
 		hex.Encode(id[0:], raw[0:4])
@@ -44,12 +44,14 @@ func Parse(blob []byte) (keyID, materialID string, err error) {
 		hex.Encode(id[24:], raw[10:16])
 		id[8], id[13], id[18], id[23] = '-', '-', '-', '-'
 	case formMultiRegion:
-		copy(id[:], multiRegionPrefix)
+		copy(id, multiRegionPrefix)
 		hex.Encode(id[len(multiRegionPrefix):], raw)
 	default:
 		return "", "", ErrInvalidCiphertext
 	}
-	return string(id[:]), hex.EncodeToString(blob[19:headerSize]), nil
+	hex.Encode(ids[36:], blob[19:headerSize])
+	both := string(ids[:])
+	return both[:36], both[36:], nil
 }
 
 // newHeader builds what every blob of one material starts with.

@@ -64,7 +64,7 @@ func parseSecretID(id string, r *api.Request) (reference, error) {
 			return ref, api.ValidationException(textInvalidName)
 		}
 		ref.name = id
-		ref.arn = arnPrefix(r.Partition(), r.Region, r.Account) + id
+		ref.arn = "arn:" + r.Partition() + ":secretsmanager:" + r.Region + ":" + r.Account + ":secret:" + id // as arnPrefix, in one allocation
 		return ref, nil
 	}
 	// Not an ARN of a secret: it names nothing, which is for handle to say. It is

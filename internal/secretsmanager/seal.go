@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
+	"sync"
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
@@ -125,15 +126,22 @@ func open(r *api.Request, secretARN string, v *Version, blob []byte) ([]byte, er
 
 // unwrap has KMS decrypt a version's data key. The error is KMS's own.
 func unwrap(r *api.Request, v *Version, secretARN string) ([]byte, error) {
-	out, err := api.Call(r, kmsapi.Decrypt, &kmsapi.DecryptInput{
-		CiphertextBlob:    v.DataKey,
-		EncryptionContext: encryptionContext(secretARN, v.ID),
-	})
+	in := decryptInputs.Get().(*kmsapi.DecryptInput)
+	in.CiphertextBlob = v.DataKey
+	in.EncryptionContext["SecretARN"], in.EncryptionContext["SecretVersionId"] = secretARN, v.ID
+	out, err := api.Call(r, kmsapi.Decrypt, in)
+	in.CiphertextBlob = nil
+	clear(in.EncryptionContext)
+	decryptInputs.Put(in)
 	if err != nil {
 		return nil, err
 	}
 	return out.Plaintext, nil
 }
+
+// decryptInputs are pooled because every read needs one, and its map is half a
+// kilobyte. Nothing keeps an input beyond the call, which has recorded it.
+var decryptInputs = sync.Pool{New: func() any { return &kmsapi.DecryptInput{EncryptionContext: make(map[string]string, 2)} }}
 
 func newAEAD(key []byte) (cipher.AEAD, error) {
 	if len(key) != dataKeySize {

@@ -1,6 +1,8 @@
 package secretsmanager
 
 import (
+	"time"
+
 	"coffer/internal/api"
 	smapi "coffer/internal/api/secretsmanager"
 )
@@ -29,20 +31,28 @@ func (s *Service) getSecretValue(r *api.Request, in *smapi.GetSecretValueInput, 
 		return nil, err
 	}
 	s.noteAccess(r, sec, v)
-	// Pointers into the shared record are fine: answers are only read.
-	out := &smapi.GetSecretValueOutput{
-		ARN:           &t.arn,
+	// One allocation for the answer and what it points to. Pointers into the
+	// shared record are fine: answers are only read.
+	a := &struct {
+		out     smapi.GetSecretValueOutput
+		arn     string
+		created time.Time
+	}{arn: t.arn, created: v.Created.Time()}
+	a.out = smapi.GetSecretValueOutput{
+		ARN:           &a.arn,
 		Name:          &sec.Name,
 		VersionId:     &v.ID,
 		VersionStages: v.Stages,
-		CreatedDate:   v.Created.Ptr(),
+	}
+	if v.Created != 0 {
+		a.out.CreatedDate = &a.created
 	}
 	if v.Kind == binaryValue {
-		out.SecretBinary = plain
+		a.out.SecretBinary = plain
 	} else {
-		out.SecretString = plain
+		a.out.SecretString = plain
 	}
-	return out, nil
+	return &a.out, nil
 }
 
 // pick finds the version that a read is about (spec §5.3). Rotation functions

@@ -156,11 +156,11 @@ type Server struct {
 	cert     *certificate
 
 	listener, adminListener, controlListener net.Listener
-	controlPath                              string
 	fresh                                    bool // this start made the first account
 	account                                  string
 	rootKeyText                              string
 	ready                                    atomic.Bool
+	conns                                    atomic.Int64 // of the AWS API
 	closers                                  []func() error
 	closeOnce                                sync.Once
 	closeErr                                 error
@@ -241,6 +241,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Logger: cfg.Logger,
 		Operations: append(s.services.sm.Operations(), s.services.kms.Operations()...),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
+		Crowded: func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
 	}
 	if cfg.Dev {
 		gc.TrustAccount = devAccount
@@ -476,6 +477,14 @@ func (s *Server) Run(ctx context.Context) error {
 	}()
 
 	main := s.httpServer(s.gate)
+	main.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.conns.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			s.conns.Add(-1)
+		}
+	}
 	l := netutil.LimitListener(s.listener, s.cfg.MaxConns)
 	if s.cert != nil {
 		main.TLSConfig = tlsConfig(s.cert.get)
