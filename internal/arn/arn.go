@@ -55,6 +55,10 @@ func (a ARN) String() string {
 // "aws-cn", "aws-us-gov" or one of the isolated ones. Unknown regions are
 // taken to be in "aws".
 func Partition(region string) string {
+	// Most regions are in "aws", and this is asked several times per call.
+	if len(region) > 2 && region[2] == '-' && region[:2] != "cn" && region[:2] != "us" && region[:2] != "eu" {
+		return "aws"
+	}
 	for _, p := range partitions {
 		if strings.HasPrefix(region, p.prefix) {
 			return p.name

@@ -23,60 +23,72 @@ const (
 
 // accessNote says that versions of a secret were read on a day.
 type accessNote struct {
-	uid      string
+	key      table.Key
 	day      table.Millis
 	versions []string
 }
 
 // noteAccess keeps LastAccessedDate without a write in the read: the first
 // successful read of a day is noted in memory, FlushAccessed writes it.
-// What has been noted and not flushed is lost with the process.
+// What has been noted and not flushed is shown already, and lost with the process.
 func (s *Service) noteAccess(r *api.Request, sec *Secret, v *Version) {
 	day := table.At(r.Time.UTC().Truncate(24 * time.Hour))
-	if sec.Accessed >= day && v.Accessed >= day {
+	if sec.Accessed >= day && v.Accessed >= day || s.accessed(sec, v) >= day {
 		return
 	}
 	// After: a read counts when it has succeeded as a whole.
-	r.After(func() { s.note(sec.key(), sec.UID, v.ID, day) })
+	r.After(func() { s.note(sec, v.ID, day) })
 }
 
-func (s *Service) note(key table.Key, uid, version string, day table.Millis) {
+func (s *Service) note(sec *Secret, version string, day table.Millis) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, ok := s.notes[key]
-	if ok && n.uid == uid && n.day == day && slices.Contains(n.versions, version) {
+	n := s.notes[sec.UID]
+	if n.day == day && slices.Contains(n.versions, version) || s.noted >= maxNotes {
 		return
 	}
-	if s.noted >= maxNotes {
-		return
-	}
-	if n.uid != uid || n.day != day { // a new day, or a new secret of the same name
+	if n.day != day {
 		s.noted -= len(n.versions)
-		n = accessNote{uid: uid, day: day}
+		n = accessNote{key: sec.key(), day: day}
 	}
 	// A fresh slice: FlushAccessed may hold the old one.
 	n.versions = append(n.versions[:len(n.versions):len(n.versions)], version)
-	s.notes[key] = n
+	s.notes[sec.UID] = n
 	s.noted++
+}
+
+// accessed is the day that a version of sec was last read on, noted or written;
+// with v nil, any version of it.
+func (s *Service) accessed(sec *Secret, v *Version) table.Millis {
+	at := sec.Accessed
+	if v != nil {
+		at = v.Accessed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n, ok := s.notes[sec.UID]; ok && (v == nil || slices.Contains(n.versions, v.ID)) {
+		at = max(at, n.day)
+	}
+	return at
 }
 
 // FlushAccessed writes noted reads: one write for each secret and day,
 // whatever the number of reads.
 func (s *Service) FlushAccessed(r *api.Request) (more bool, err error) {
 	batch, more := s.takeNotes()
-	done := make(map[table.Key]accessNote, len(batch))
+	done := make(map[string]accessNote, len(batch))
 	cost := 0
-	for key, n := range batch {
+	for uid, n := range batch {
 		if cost >= flushCost {
 			more = true
 			break
 		}
-		c, err := writeNote(r.Tx, key, n)
+		c, err := writeNote(r.Tx, uid, n)
 		if err != nil {
 			return false, err
 		}
 		cost += c
-		done[key] = n
+		done[uid] = n
 	}
 	// Only now, with the commit, are they written; until then they stay noted.
 	r.After(func() { s.dropNotes(done) })
@@ -85,9 +97,9 @@ func (s *Service) FlushAccessed(r *api.Request) (more bool, err error) {
 
 // writeNote writes what is known of one secret's reads. cost is the
 // operations it took of the transaction.
-func writeNote(tx *table.Tx, key table.Key, n accessNote) (cost int, err error) {
-	sec, err := Secrets.Load(tx, key)
-	if errors.Is(err, table.ErrNotFound) || err == nil && sec.UID != n.uid {
+func writeNote(tx *table.Tx, uid string, n accessNote) (cost int, err error) {
+	sec, err := Secrets.Load(tx, n.key)
+	if errors.Is(err, table.ErrNotFound) || err == nil && sec.UID != uid {
 		return 1, nil // deleted since
 	}
 	if err != nil {
@@ -117,10 +129,10 @@ func writeNote(tx *table.Tx, key table.Key, n accessNote) (cost int, err error) 
 }
 
 // takeNotes copies some notes, no more than one transaction has room for.
-func (s *Service) takeNotes() (batch map[table.Key]accessNote, more bool) {
+func (s *Service) takeNotes() (batch map[string]accessNote, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	batch = make(map[table.Key]accessNote, flushSecrets)
+	batch = make(map[string]accessNote, flushSecrets)
 	for k, n := range s.notes {
 		if len(batch) == flushSecrets {
 			return batch, true
@@ -132,12 +144,12 @@ func (s *Service) takeNotes() (batch map[table.Key]accessNote, more bool) {
 	return batch, more
 }
 
-func (s *Service) dropNotes(batch map[table.Key]accessNote) {
+func (s *Service) dropNotes(batch map[string]accessNote) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, done := range batch {
 		n := s.notes[k]
-		if n.uid != done.uid || n.day != done.day {
+		if n.day != done.day {
 			continue // noted anew meanwhile
 		}
 		left := slices.DeleteFunc(slices.Clone(n.versions), func(id string) bool { return slices.Contains(done.versions, id) })

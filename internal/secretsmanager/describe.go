@@ -10,7 +10,7 @@ func resolveDescribeSecret(r *api.Request, in *smapi.DescribeSecretInput) (targe
 }
 
 // describeSecret works on secrets marked for deletion, too (spec §5.2).
-func describeSecret(r *api.Request, _ *smapi.DescribeSecretInput, t target) (*smapi.DescribeSecretOutput, error) {
+func (svc *Service) describeSecret(r *api.Request, _ *smapi.DescribeSecretInput, t target) (*smapi.DescribeSecretOutput, error) {
 	s, err := t.existing()
 	if err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func describeSecret(r *api.Request, _ *smapi.DescribeSecretInput, t target) (*sm
 		KmsKeyId:           nonEmpty(s.KMSKeyID),
 		CreatedDate:        s.Created.Ptr(),
 		LastChangedDate:    s.Changed.Ptr(),
-		LastAccessedDate:   s.Accessed.Ptr(),
+		LastAccessedDate:   svc.accessed(s, nil).Ptr(),
 		DeletedDate:        s.Deleted.Ptr(),
 		Tags:               s.tags(),
 		VersionIdsToStages: s.stages(),

@@ -83,6 +83,7 @@ func (s *Service) listSecrets(r *api.Request, in *smapi.ListSecretsInput, _ stru
 	out := &smapi.ListSecretsOutput{SecretList: make([]smapi.SecretListEntry, len(found))}
 	for i, sec := range found {
 		out.SecretList[i] = sec.entry()
+		out.SecretList[i].LastAccessedDate = s.accessed(sec, nil).Ptr()
 	}
 	if next != nil {
 		out.NextToken = s.token(p, *next)

@@ -7,7 +7,6 @@ import (
 
 	"coffer/internal/api"
 	smapi "coffer/internal/api/secretsmanager"
-	"coffer/internal/table"
 )
 
 // Config says what a Service needs. The zero value works.
@@ -23,13 +22,13 @@ type Service struct {
 	tokenKey []byte
 
 	mu    sync.Mutex
-	notes map[table.Key]accessNote // of reads not yet written; see accessed.go
-	noted int                      // versions in notes
+	notes map[string]accessNote // of reads not yet written, by the secret's UID; see accessed.go
+	noted int                   // versions in notes
 }
 
 // New returns a Service.
 func New(cfg Config) *Service {
-	s := &Service{tokenKey: cfg.TokenKey, notes: make(map[table.Key]accessNote)}
+	s := &Service{tokenKey: cfg.TokenKey, notes: make(map[string]accessNote)}
 	if len(s.tokenKey) == 0 {
 		s.tokenKey = make([]byte, 32)
 		rand.Read(s.tokenKey) // never fails (Go 1.24)
@@ -44,7 +43,7 @@ func (s *Service) Operations() []api.Bound {
 		api.Bind(smapi.CreateSecret, resolveCreateSecret, createSecret),
 		api.Bind(smapi.DeleteResourcePolicy, resolveDeleteResourcePolicy, deleteResourcePolicy),
 		api.Bind(smapi.DeleteSecret, resolveDeleteSecret, deleteSecret),
-		api.Bind(smapi.DescribeSecret, resolveDescribeSecret, describeSecret),
+		api.Bind(smapi.DescribeSecret, resolveDescribeSecret, s.describeSecret),
 		api.Bind(smapi.GetRandomPassword, resolveGetRandomPassword, getRandomPassword),
 		api.Bind(smapi.GetResourcePolicy, resolveGetResourcePolicy, getResourcePolicy),
 		api.Bind(smapi.GetSecretValue, resolveGetSecretValue, s.getSecretValue),
@@ -65,7 +64,7 @@ func (s *Service) Operations() []api.Bound {
 func (s *Service) Tasks() []api.Task {
 	return []api.Task{
 		// Often: what is not flushed is lost with the process.
-		{Name: "secretsmanager.accessed", Service: smapi.Service, Every: time.Minute, Run: s.FlushAccessed},
+		{Name: "secretsmanager.accessed", Service: smapi.Service, Every: 10 * time.Second, Run: s.FlushAccessed},
 		{Name: "secretsmanager.purge", Service: smapi.Service, Every: time.Minute, Run: s.PurgeDue},
 		{Name: "secretsmanager.clean", Service: smapi.Service, Every: 10 * time.Minute, Run: s.CleanDeprecated},
 	}

@@ -63,7 +63,7 @@ func (s *Service) listSecretVersionIds(r *api.Request, in *smapi.ListSecretVersi
 			VersionId:        &v.ID,
 			VersionStages:    v.Stages,
 			CreatedDate:      v.Created.Ptr(),
-			LastAccessedDate: v.Accessed.Ptr(),
+			LastAccessedDate: s.accessed(sec, v).Ptr(),
 			KmsKeyIds:        v.Keys,
 		})
 	}
