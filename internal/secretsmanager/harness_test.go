@@ -81,6 +81,18 @@ func newWorldOn(t testing.TB, store kv.Store) *world {
 	return w
 }
 
+// restarted is the same store with a service that remembers nothing.
+func (w *world) restarted() *world {
+	n := &world{
+		t: w.t, db: w.db, kms: w.kms, now: w.now, twice: w.twice,
+		service: secretsmanager.New(secretsmanager.Config{}), bound: map[*api.Operation]*api.Bound{},
+	}
+	for _, b := range append(n.service.Operations(), n.kms.operations()...) {
+		n.bound[b.Op] = &b
+	}
+	return n
+}
+
 func (w *world) problems() (found []string) {
 	w.t.Helper()
 	err := w.db.View(context.Background(), func(tx *table.Tx) error {
