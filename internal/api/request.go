@@ -85,6 +85,7 @@ type Task struct {
 	Name    string // "secretsmanager.purge", for logs and metrics
 	Service *Service
 	Every   time.Duration // between looks when nothing is due
+	Pause   time.Duration // between two transactions of one look, so that bulk work leaves the machine to callers
 	// Run does one transaction's worth. more asks to be called again at once.
 	Run func(*Request) (more bool, err error)
 }

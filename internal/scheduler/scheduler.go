@@ -85,5 +85,13 @@ func (s *Scheduler) run(ctx context.Context, t *api.Task) {
 		if !more {
 			return
 		}
+		if t.Pause > 0 {
+			timer := time.NewTimer(t.Pause)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+			case <-timer.C:
+			}
+		}
 	}
 }

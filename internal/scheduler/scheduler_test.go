@@ -39,7 +39,7 @@ func TestSchedule(t *testing.T) {
 		r := &runner{runs: map[string][]time.Time{}, more: map[string]int{"busy": 3}, err: map[string]error{"broken": errors.New("no")}}
 		s := scheduler.New([]api.Task{
 			{Name: "minute", Every: time.Minute},
-			{Name: "busy", Every: time.Minute},
+			{Name: "busy", Every: time.Minute, Pause: time.Second},
 			{Name: "broken", Every: 30 * time.Second},
 		}, r, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		ctx, cancel := context.WithCancel(t.Context())
@@ -55,6 +55,9 @@ func TestSchedule(t *testing.T) {
 		// What says that there is more is asked again at once.
 		if n := len(r.runs["busy"]); n != 11+3 {
 			t.Errorf("busy ran %d times", n)
+		}
+		if d := r.runs["busy"][3].Sub(r.runs["busy"][0]); d != 3*time.Second {
+			t.Errorf("four transactions with pauses took %v", d)
 		}
 		// A failure waits for its next turn.
 		if n := len(r.runs["broken"]); n != 21 {
