@@ -57,7 +57,6 @@ func TestRefusals(t *testing.T) {
 		{"root key that others may read", func(t *testing.T, d server.Dir) { chmod(t, d.RootKey(), 0o644) }, "so others may read or replace it; run: chmod 600 "},
 		{"damaged root key", func(t *testing.T, d server.Dir) { write(t, d.RootKey(), other[:len(other)/2]) }, "put it back from your backup"},
 		{"empty root key", func(t *testing.T, d server.Dir) { write(t, d.RootKey(), "") }, "the file is empty"},
-		{"directory that others may read", func(t *testing.T, d server.Dir) { chmod(t, string(d), 0o755) }, "is open to others (mode 0755); run: chmod 700 "},
 		{"passphrase for a key file", func(*testing.T, server.Dir) {}, "the store was made with a root key file"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -56,8 +57,9 @@ func DefaultDir() (Dir, error) {
 	return Dir(filepath.Join(home, ".local", "share", "coffer")), nil
 }
 
-// make creates the directory if need be and makes sure that nobody else reads it.
-func (d Dir) make() error {
+// make creates the directory if need be and closes it to others: names of secrets
+// are readable in it. Files are 0600 whatever the directory is.
+func (d Dir) make(logger *slog.Logger) error {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return fmt.Errorf("data directory %s cannot be made: %w; name another with --data-dir", d, err)
 	}
@@ -65,8 +67,11 @@ func (d Dir) make() error {
 	if err != nil {
 		return fmt.Errorf("data directory %s: %w", d, err)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("data directory %s is open to others (mode %04o); run: chmod 700 %s", d, info.Mode().Perm(), d)
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
+		if err := os.Chmod(string(d), 0o700); err != nil {
+			return fmt.Errorf("data directory %s is open to others (mode %04o) and cannot be closed: %w; run: chmod 700 %s", d, mode, err, d)
+		}
+		logger.Info("the data directory was open to others and is not any more", "directory", string(d), "mode", fmt.Sprintf("%04o", mode))
 	}
 	probe, err := os.CreateTemp(string(d), ".probe-")
 	if err != nil {

@@ -269,7 +269,7 @@ func (s *Server) openStore(ctx context.Context) (envelope.RootKey, error) {
 		root := envelope.NewMemoryKey()
 		return root, s.openTables(ctx, root)
 	}
-	if err := s.cfg.Dir.make(); err != nil {
+	if err := s.cfg.Dir.make(s.cfg.Logger); err != nil {
 		return nil, err
 	}
 	if s.store = s.cfg.Store; s.store == nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,6 @@ func TestRefusedConfigurations(t *testing.T) {
 		"half a certificate":    {func(c *server.Config) { c.CertFile = "x" }, "go together"},
 		"two root keys":         {func(c *server.Config) { c.RootKeyFile, c.Passphrase = "x", func() ([]byte, error) { return nil, nil } }, "not from both"},
 		"an address of nobody":  {func(c *server.Config) { c.Listen = "203.0.113.1:1" }, "choose another address"},
-		"a directory for all":   {func(c *server.Config) { os.Chmod(string(c.Dir), 0o755) }, "chmod 700"},
 		"a missing certificate": {func(c *server.Config) { c.CertFile, c.KeyFile = "/nope.pem", "/nope.key" }, "/nope.pem"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,6 +55,37 @@ func TestRefusedConfigurations(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A directory that others may enter is closed to them.
+func TestDirectoryIsClosed(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	cfg := newConfig(t)
+	if err := os.Chmod(string(cfg.Dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(string(cfg.Dir), func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
