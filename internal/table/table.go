@@ -38,6 +38,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -92,6 +93,10 @@ type Tx struct {
 	// written here, one list per index: Put and Delete need not read the record
 	// a second time to find its old index rows. nil in View.
 	indexed map[string][][]Key
+
+	// scratch is room for the key of a row that is looked up. View only: an
+	// Update's store keeps the keys it is asked for.
+	scratch []byte
 }
 
 // written is a record of this transaction; value is nil if it was deleted.
@@ -113,8 +118,31 @@ func (tx *Tx) remember(version uint64) {
 
 // View runs f on a snapshot; see kv.Store. f may run again.
 func (db *DB) View(ctx context.Context, f func(*Tx) error) error {
-	return db.store.View(ctx, func(tx kv.Tx) error { return f(&Tx{kv: tx, db: db}) })
+	v := viewers.Get().(*viewer)
+	v.tx.db, v.f = db, f
+	err := db.store.View(ctx, v.run)
+	v.tx.kv, v.tx.db, v.f = nil, nil, nil
+	viewers.Put(v)
+	return err
 }
+
+// viewer is a View under way. Views are pooled, with the function that the
+// store calls and room for a row's key: a read opens two and looks up three rows.
+type viewer struct {
+	tx  Tx
+	f   func(*Tx) error
+	run func(kv.Tx) error
+}
+
+var viewers = sync.Pool{New: func() any {
+	v := new(viewer)
+	v.tx.scratch = make([]byte, 0, 256)
+	v.run = func(tx kv.Tx) error {
+		v.tx.kv = tx
+		return v.f(&v.tx)
+	}
+	return v
+}}
 
 // Update runs f and commits what it wrote; see kv.Store. f may run again.
 func (db *DB) Update(ctx context.Context, f func(*Tx) error) error {
@@ -190,9 +218,12 @@ func (c *Collection[T]) row(k Key) ([]byte, error) {
 
 // Get returns the record at k, shared and not to be changed, or ErrNotFound.
 func (c *Collection[T]) Get(tx *Tx, k Key) (*T, error) {
-	row, err := c.row(k)
-	if err != nil {
+	if k == "" || k[0] != 0 {
 		return nil, ErrNotFound // no record can have such a key
+	}
+	row := append(append(tx.scratch[:0], c.Name...), k...)
+	if tx.scratch != nil {
+		tx.scratch = row
 	}
 	if tx.dirty != nil {
 		if w, ok := tx.dirty[string(row)]; ok {
