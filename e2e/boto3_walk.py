@@ -112,10 +112,27 @@ def keys(kms):
     if known(kms, "rotate_key_on_demand"):
         kms.rotate_key_on_demand(KeyId=kid)
         equal("old blob", kms.decrypt(CiphertextBlob=blob, EncryptionContext={"a": "1"})["Plaintext"], b"plain")
+    if known(kms, "list_key_rotations"):
+        equal("rotations", [r["RotationType"] for r in kms.list_key_rotations(KeyId=kid)["Rotations"]][-1:], ["ON_DEMAND"])
+    kms.disable_key_rotation(KeyId=kid)
+    equal("state", kms.describe_key(KeyId="alias/b")["KeyMetadata"]["KeyState"], "Enabled")
+    kms.update_key_description(KeyId=kid, Description="c")
+    kms.tag_resource(KeyId=kid, Tags=[{"TagKey": "a", "TagValue": "b"}])
+    equal("tags", kms.list_resource_tags(KeyId=kid)["Tags"], [{"TagKey": "a", "TagValue": "b"}])
+    kms.untag_resource(KeyId=kid, TagKeys=["a"])
+    policy = kms.get_key_policy(KeyId=kid, PolicyName="default")["Policy"]
+    kms.put_key_policy(KeyId=kid, PolicyName="default", Policy=policy)
+    equal("policies", kms.list_key_policies(KeyId=kid)["PolicyNames"], ["default"])
+    other = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.update_alias(AliasName="alias/b", TargetKeyId=other)
+    equal("alias", [a["TargetKeyId"] for a in kms.list_aliases()["Aliases"] if a["AliasName"] == "alias/b"], [other])
+    kms.delete_alias(AliasName="alias/b")
     equal("keys", kid in [k["KeyId"] for p in kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 1}) for k in p["Keys"]], True)
     kms.disable_key(KeyId=kid)
     refused("DisabledException", kms.encrypt, KeyId=kid, Plaintext=b"x")
+    kms.enable_key(KeyId=kid)
     equal("deletion", kms.schedule_key_deletion(KeyId=kid, PendingWindowInDays=7)["KeyId"], key["Arn"])
+    equal("no deletion", kms.cancel_key_deletion(KeyId=kid)["KeyId"], key["Arn"])
 
 
 secrets(client("secretsmanager"))

@@ -125,6 +125,10 @@ refused InvalidCiphertextException kms decrypt --ciphertext-blob "fileb://$tmp/b
 matches '?*' kms generate-data-key --key-id "$key" --key-spec AES_256 --query CiphertextBlob
 matches '?*' kms generate-data-key-without-plaintext --key-id "$key" --key-spec AES_256 --query CiphertextBlob
 matches '?*' kms re-encrypt --ciphertext-blob "fileb://$tmp/blob" --source-encryption-context a=1 --destination-key-id alias/mine --query CiphertextBlob
+matches '?*' kms generate-random --number-of-bytes 16 --query Plaintext
+matches "*$key" kms rotate-key-on-demand --key-id "$key" --query KeyId
+matches '*ON_DEMAND*' kms list-key-rotations --key-id "$key" --query 'Rotations[].RotationType'
+is cGxhaW4= kms decrypt --ciphertext-blob "fileb://$tmp/blob" --encryption-context a=1 --query Plaintext
 is '' kms enable-key-rotation --key-id "$key"
 is True kms get-key-rotation-status --key-id "$key" --query KeyRotationEnabled
 is '' kms disable-key-rotation --key-id "$key"
@@ -133,6 +137,8 @@ is b kms list-resource-tags --key-id "$key" --query 'Tags[0].TagValue'
 is '' kms untag-resource --key-id "$key" --tag-keys a
 is '' kms update-key-description --key-id "$key" --description other
 matches '*key-default-1*' kms get-key-policy --key-id "$key" --policy-name default --query Policy
+call kms get-key-policy --key-id "$key" --policy-name default --query Policy && printf '%s' "$out" >"$tmp/policy" &&
+	is '' kms put-key-policy --key-id "$key" --policy-name default --policy "file://$tmp/policy"
 is default kms list-key-policies --key-id "$key" --query 'PolicyNames[0]'
 matches "*$key*" kms list-keys --query 'Keys[].KeyId'
 is mine $sm create-secret --name mine --secret-string s --kms-key-id alias/mine --query Name
@@ -140,6 +146,7 @@ is '' kms disable-key --key-id "$key"
 refused DecryptionFailure $sm get-secret-value --secret-id mine
 is '' kms enable-key --key-id "$key"
 is s $sm get-secret-value --secret-id mine --query SecretString
+call kms create-key --query KeyMetadata.KeyId && is '' kms update-alias --alias-name alias/mine --target-key-id "$out"
 is '' kms delete-alias --alias-name alias/mine
 is PendingDeletion kms schedule-key-deletion --key-id "$key" --pending-window-in-days 7 --query KeyState
 matches "*$key" kms cancel-key-deletion --key-id "$key" --query KeyId
