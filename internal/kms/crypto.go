@@ -234,9 +234,11 @@ func (s *Service) reEncrypt(r *api.Request, in *kmsapi.ReEncryptInput, t reEncry
 		return nil, translate(err, "sourceEncryptionContext")
 	}
 	defer clear(plaintext)
-	allowed, err := allowedTo(r, to)
-	if err != nil {
-		return nil, err
+	// The proof for the destination is the one of the access that resolveReEncrypt
+	// put in Also. material checks that it is for this key.
+	var allowed policy.Allowed
+	if len(r.AlsoAllowed) == 1 {
+		allowed = r.AlsoAllowed[0]
 	}
 	blob, err := s.material.Encrypt(r.Context, allowed, to.ID, to.current().wrapped(), plaintext, in.DestinationEncryptionContext)
 	if err != nil {
@@ -254,24 +256,6 @@ func (s *Service) reEncrypt(r *api.Request, in *kmsapi.ReEncryptInput, t reEncry
 		SourceKeyMaterialId:            new(m.ID),
 		DestinationKeyMaterialId:       new(to.current().ID),
 	}, nil
-}
-
-// allowedTo is the proof for the destination. The gateway has made this very
-// decision already, but hands on only the proof of an operation's first access.
-func allowedTo(r *api.Request, k *Key) (policy.Allowed, error) {
-	allowed, denial := policy.Evaluate(&policy.Request{
-		Principal:        r.Principal.ARN,
-		PrincipalAccount: r.Principal.Account,
-		Root:             r.Principal.Type == "Root",
-		Action:           reEncryptTo,
-		Resource:         k.ARN,
-		ResourceAccount:  k.Account,
-		Named:            k.ARN,
-	})
-	if denial != nil {
-		return policy.Allowed{}, api.AccessDeniedException(denial.Message())
-	}
-	return allowed, nil
 }
 
 // dataKeySize applies the rule of exactly one.

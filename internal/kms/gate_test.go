@@ -143,8 +143,7 @@ func (g gate) run(r *api.Request, op *api.Operation, in api.Struct) (api.Struct,
 	if err := api.Validate(in); err != nil {
 		return nil, err
 	}
-	var decide func(a *api.Access) (policy.Allowed, error)
-	decide = func(a *api.Access) (policy.Allowed, error) {
+	decide := func(a *api.Access) (policy.Allowed, error) {
 		action := a.Action
 		if action == "" {
 			action = op.Action()
@@ -159,23 +158,30 @@ func (g gate) run(r *api.Request, op *api.Operation, in api.Struct) (api.Struct,
 		if denial != nil {
 			return policy.Allowed{}, api.AccessDeniedException(denial.Message())
 		}
-		for i := range a.Also {
-			if _, err := decide(&a.Also[i]); err != nil {
-				return policy.Allowed{}, err
-			}
-		}
 		return allowed, nil
 	}
-	return b.Run(r, in, func(a *api.Access) (err error) {
-		r.Allowed, err = decide(a)
-		return err
+	return b.Run(r, in, func(a *api.Access) error {
+		allowed, err := decide(a)
+		if err != nil {
+			return err
+		}
+		var also []policy.Allowed
+		for i := range a.Also {
+			p, err := decide(&a.Also[i])
+			if err != nil {
+				return err
+			}
+			also = append(also, p)
+		}
+		r.Allowed, r.AlsoAllowed = allowed, also
+		return nil
 	})
 }
 
 // Call implements api.Caller.
 func (g gate) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
 	inner := *r
-	inner.Allowed = policy.Allowed{}
+	inner.Allowed, inner.AlsoAllowed = policy.Allowed{}, nil
 	return g.run(&inner, op, in)
 }
 
