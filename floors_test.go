@@ -30,6 +30,8 @@ var floors = []struct {
 	{2, "api", nil},
 	{2, "api/secretsmanager", []string{"api"}},
 	{2, "api/kms", []string{"api"}},
+	{2, "api/iam", []string{"api"}},
+	{2, "api/sts", []string{"api"}},
 	{2, "audit", nil},
 	{3, "iam", nil},
 	{3, "secretsmanager", nil},

@@ -54,6 +54,7 @@ type Operation struct {
 	NewInput      func() Struct
 	NewOutput     func() Struct
 	Errors        []*ErrorShape // what the model says it may answer
+	Anonymous     bool          // need not be signed: the input proves who calls
 	Method, URI   string        // REST binding
 	Status        int           // REST: HTTP status of success; 0 means 200
 

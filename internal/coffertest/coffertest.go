@@ -23,8 +23,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"coffer/internal/kv"
 	"coffer/internal/kv/memory"
@@ -153,6 +155,12 @@ func (s *Server) SecretsManager(testing.TB) *secretsmanager.Client {
 
 // KMS is a client in eu-west-1.
 func (s *Server) KMS(testing.TB) *kms.Client { return kms.NewFromConfig(s.Config("eu-west-1")) }
+
+// IAM is a client of the root of the first account.
+func (s *Server) IAM(testing.TB) *iam.Client { return iam.NewFromConfig(s.Config("us-east-1")) }
+
+// STS is a client of the root of the first account, in eu-west-1.
+func (s *Server) STS(testing.TB) *sts.Client { return sts.NewFromConfig(s.Config("eu-west-1")) }
 
 // testWriter sends the server's log to the test's.
 type testWriter struct{ t testing.TB }

@@ -612,6 +612,9 @@ func (e *emitter) operationsFile() string {
 			slices.Sort(es)
 			fmt.Fprintf(&b, "Errors: []*api.ErrorShape{%s},\n", strings.Join(slices.Compact(es), ", "))
 		}
+		if o.AuthType == "none" {
+			b.WriteString("Anonymous: true,\n")
+		}
 		fmt.Fprintf(&b, "Method: %q,\nURI: %q,\n", o.HTTP.Method, strings.ReplaceAll(o.HTTP.RequestURI, "@", "%40"))
 		if o.HTTP.ResponseCode != 0 {
 			fmt.Fprintf(&b, "Status: %d,\n", o.HTTP.ResponseCode)

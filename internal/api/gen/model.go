@@ -39,6 +39,7 @@ type operation struct {
 	}
 	Input, Output *ref
 	Errors        []*ref
+	AuthType      string `json:"authtype"` // "none": the request need not be signed
 }
 
 // ref is a use of a shape: as a member, an element, an input, an error.
