@@ -57,6 +57,7 @@ type Operation struct {
 	Anonymous     bool          // need not be signed: the input proves who calls
 	Method, URI   string        // REST binding
 	Status        int           // REST: HTTP status of success; 0 means 200
+	Wrapper       string        // Query: the element around the output; empty for operations without output
 
 	action string // set by NewService
 }
