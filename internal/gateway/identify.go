@@ -113,13 +113,14 @@ func (g *Gateway) signedFor(name string) *api.Service {
 	return nil
 }
 
-// authError turns a signature error into the error the JSON protocol sends.
+// authError turns a signature error into the error the JSON protocol sends. The
+// cause stays with it: by it awsquery knows an error about credentials.
 func authError(err error) error {
 	var e *sigv4.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	return fault.New(fault.Denied, e.Reason.Code(false), e.Message)
+	return fault.New(fault.Denied, e.Reason.Code(false), e.Message).Because(e)
 }
 
 // validRegion reports whether s has the form of a region name, such as
