@@ -27,6 +27,7 @@ var floors = []struct {
 	{1, "envelope", nil},
 	{1, "table", []string{"kv"}},
 	{1, "material", []string{"envelope"}},
+	{1, "session", []string{"envelope"}},
 	{2, "api", nil},
 	{2, "api/secretsmanager", []string{"api"}},
 	{2, "api/kms", []string{"api"}},
@@ -43,6 +44,7 @@ var floors = []struct {
 	{6, "server", []string{"backup"}},
 	{7, "cli", nil},
 	{7, "coffertest", nil},
+	{7, "iam/iamtest", nil},
 }
 
 // Packages that floors 0 to 3 must not reach themselves: they have no network,

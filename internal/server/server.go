@@ -41,6 +41,7 @@ import (
 	"coffer/internal/material"
 	"coffer/internal/scheduler"
 	"coffer/internal/secretsmanager"
+	"coffer/internal/session"
 	"coffer/internal/table"
 )
 
@@ -237,8 +238,13 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err := s.outbox.Recover(ctx); err != nil {
 		return s, fmt.Errorf("audit records of an earlier run: %w", err)
 	}
+	tokens, err := session.New(s.keyring.Derive("session tokens"))
+	if err != nil {
+		return s, err
+	}
 	gc := gateway.Config{
-		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Logger: cfg.Logger,
+		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Region: cfg.Region, Logger: cfg.Logger,
+		Directory: iam.NewDirectory(iam.DirectoryConfig{AnyAccount: cfg.Dev}), KeyARN: kms.KeyARN, Tokens: tokens,
 		Operations: append(s.services.sm.Operations(), s.services.kms.Operations()...),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
 		Crowded: func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
