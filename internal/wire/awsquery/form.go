@@ -131,18 +131,18 @@ func (f *Form) sort() error {
 }
 
 // compareNames orders names by their segments: a name before those that
-// continue it, numbers by size and before words.
+// continue it, numbers by size and before words. What the names have in common is
+// passed over bytewise: strangers may send ten thousand names of dots.
 func compareNames(a, b []byte) int {
-	for {
-		sa, sb := segment(a), segment(b)
-		if c := compareSegments(sa, sb); c != 0 {
-			return c
-		}
-		if len(a) == len(sa) || len(b) == len(sb) {
-			return cmp.Compare(len(a), len(b))
-		}
-		a, b = a[len(sa)+1:], b[len(sb)+1:]
+	same := 0
+	for same < len(a) && same < len(b) && a[same] == b[same] {
+		same++
 	}
+	start := bytes.LastIndexByte(a[:same], '.') + 1
+	if c := compareSegments(segment(a[start:]), segment(b[start:])); c != 0 {
+		return c
+	}
+	return cmp.Compare(len(a), len(b)) // one continues the other
 }
 
 func compareSegments(a, b []byte) int {

@@ -87,6 +87,27 @@ func TestParseFormRefuses(t *testing.T) {
 	}
 }
 
+// A repetition is found wherever it stands, and numbers and words side by side
+// do not hide it.
+func TestRepeatedAnywhere(t *testing.T) {
+	names := []string{"9", "10", "9a", "5x", "a", "10"}
+	var permute func(int)
+	permute = func(n int) {
+		if n == len(names) {
+			if f, err := awsquery.ParseForm([]byte(strings.Join(names, "=&"))); err == nil {
+				t.Fatalf("%s: %v", names, f)
+			}
+			return
+		}
+		for i := n; i < len(names); i++ {
+			names[n], names[i] = names[i], names[n]
+			permute(n + 1)
+			names[n], names[i] = names[i], names[n]
+		}
+	}
+	permute(0)
+}
+
 // Ten thousand elements in the order that SDKs send them, which sort names as
 // text, and backwards.
 func TestLargestForm(t *testing.T) {
