@@ -35,6 +35,7 @@ var floors = []struct {
 	{2, "api/sts", []string{"api"}},
 	{2, "audit", nil},
 	{3, "iam", nil},
+	{3, "sts", []string{"iam"}},
 	{3, "secretsmanager", nil},
 	{3, "kms", nil},
 	{4, "scheduler", nil},

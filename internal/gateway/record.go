@@ -43,6 +43,7 @@ func (c *call) release() {
 		*c.arena = (*c.arena)[:0]
 		arenas.Put(c.arena)
 	}
+	c.form.Wipe()
 	c.verdicts.forget()
 	*c = call{
 		verdicts: verdicts{list: c.verdicts.list}, findingKey: c.findingKey, loading: c.loading, running: c.running,

@@ -11,6 +11,7 @@ import (
 	"coffer/internal/fault"
 	"coffer/internal/policy"
 	"coffer/internal/session"
+	"coffer/internal/sigv4"
 	"coffer/internal/table"
 )
 
@@ -137,7 +138,8 @@ func (d *Directory) place(tx *table.Tx, account string, organizations uint64) (*
 
 // gone is the answer to credentials whose user or role was deleted.
 func gone() error {
-	return fault.New(fault.Denied, "UnrecognizedClientException", "The security token included in the request is invalid.")
+	const text = "The security token included in the request is invalid."
+	return fault.New(fault.Denied, "UnrecognizedClientException", text).Because(&sigv4.Error{Reason: sigv4.UnknownKey, Message: text})
 }
 
 func (s *Standing) loadRole(tx *table.Tx, id string) error {

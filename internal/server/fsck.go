@@ -142,7 +142,7 @@ func openOffline(ctx context.Context, key RootKeyConfig, store *pebble.Store) (o
 	if err != nil {
 		return nil, err
 	}
-	svcs, err := newServices(root, ring)
+	svcs, err := newServices(root, ring, false)
 	if err != nil {
 		return nil, err
 	}

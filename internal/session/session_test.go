@@ -236,4 +236,3 @@ func BenchmarkOpen(b *testing.B) {
 		})
 	}
 }
-

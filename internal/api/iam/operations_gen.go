@@ -650,6 +650,7 @@ var (
 	}
 	opCreateUser = api.Operation{
 		Name:      "CreateUser",
+		Mode:      api.Write,
 		Input:     &shapeCreateUserRequest,
 		Output:    &shapeCreateUserResponse,
 		NewInput:  func() api.Struct { return new(CreateUserInput) },
@@ -1347,6 +1348,7 @@ var (
 	}
 	opGetUser = api.Operation{
 		Name:      "GetUser",
+		Mode:      api.Read,
 		Input:     &shapeGetUserRequest,
 		Output:    &shapeGetUserResponse,
 		NewInput:  func() api.Struct { return new(GetUserInput) },
@@ -1743,6 +1745,7 @@ var (
 	}
 	opListUsers = api.Operation{
 		Name:      "ListUsers",
+		Mode:      api.Read,
 		Input:     &shapeListUsersRequest,
 		Output:    &shapeListUsersResponse,
 		NewInput:  func() api.Struct { return new(ListUsersInput) },

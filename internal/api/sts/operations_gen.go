@@ -132,6 +132,7 @@ var (
 	}
 	opGetCallerIdentity = api.Operation{
 		Name:      "GetCallerIdentity",
+		Mode:      api.Read,
 		Input:     &shapeGetCallerIdentityRequest,
 		Output:    &shapeGetCallerIdentityResponse,
 		NewInput:  func() api.Struct { return new(GetCallerIdentityInput) },

@@ -278,7 +278,7 @@ func TestSDKCall(t *testing.T) {
 			t.Errorf("%v", in)
 		}
 		out := &stsapi.AssumeRoleOutput{Credentials: &stsapi.Credentials{
-			AccessKeyId: new("ASIA"), SecretAccessKey: api.Sensitive("secret/+"), SessionToken: new("token=="), Expiration: new(created),
+			AccessKeyId: new("ASIA"), SecretAccessKey: api.Sensitive("secret/+"), SessionToken: api.Sensitive("token=="), Expiration: new(created),
 		}}
 		return 200, awsquery.Append(nil, stsapi.AssumeRole.Operation, out, requestID)
 	}).(*sts.Client)
