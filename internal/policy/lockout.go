@@ -1,14 +1,8 @@
 package policy
 
-import (
-	"strings"
-
-	"coffer/internal/arn"
-)
-
 // LocksOut reports whether the document, once in force on r.Resource, would
-// keep the caller of r from ever changing it again. Of r it uses Principal,
-// PrincipalAccount and Resource; the actions follow from the document's kind.
+// keep the caller of r from ever changing it again. Of r it uses Caller and
+// Resource; the actions follow from the document's kind.
 //
 // For a policy on a secret: both secretsmanager:PutResourcePolicy and
 // secretsmanager:DeleteResourcePolicy are explicitly denied. An explicit deny
@@ -39,20 +33,11 @@ func (d *Document) LocksOut(r *Request) bool {
 func (d *Document) applies(e Effect, r *Request, action string) bool {
 	for i := range d.Statements {
 		s := &d.Statements[i]
-		if s.Effect == e && len(s.Conditions) == 0 && s.coversPrincipal(r) && s.coversAction(action) && s.coversResource(r.Resource) {
+		if s.Effect == e && len(s.Conditions) == 0 && s.names(&r.Caller) != unnamed && s.coversAction(action) && s.coversResource(r.Resource) {
 			return true
 		}
 	}
 	return false
-}
-
-func (s *Statement) coversAction(action string) bool {
-	for _, a := range s.Actions {
-		if MatchAction(a, action) {
-			return !s.NotAction
-		}
-	}
-	return s.NotAction
 }
 
 func (s *Statement) coversResource(resource string) bool {
@@ -69,45 +54,4 @@ func (s *Statement) coversResource(resource string) bool {
 		}
 	}
 	return s.NotResource
-}
-
-func (s *Statement) coversPrincipal(r *Request) bool {
-	if s.Principals == nil {
-		return false
-	}
-	if s.Principals.Any {
-		return !s.NotPrincipal
-	}
-	for i := range s.Principals.AWS {
-		if s.Principals.AWS[i].covers(r) {
-			return !s.NotPrincipal
-		}
-	}
-	return s.NotPrincipal
-}
-
-// covers reports whether the caller is meant by p: by its own ARN, as a member
-// of its account, or as a session of the role. A session ARN has no path, so
-// roles compare by name. Unique ids are not known here and cover nobody.
-func (p *Principal) covers(r *Request) bool {
-	switch p.Type {
-	case UniqueID:
-		return false
-	case Account:
-		a, err := arn.Parse(r.Principal)
-		return err == nil && a.Account == p.Account && a.Account == r.PrincipalAccount &&
-			(p.Partition == "" || p.Partition == a.Partition)
-	}
-	if p.Text == r.Principal {
-		return true
-	}
-	if p.Type != Role {
-		return false
-	}
-	rest, ok := strings.CutPrefix(r.Principal, "arn:"+p.Partition+":sts::"+p.Account+":assumed-role/")
-	if !ok {
-		return false
-	}
-	role, _, _ := strings.Cut(rest, "/")
-	return role == p.Name[strings.LastIndexByte(p.Name, '/')+1:]
 }

@@ -54,7 +54,7 @@ func glob(p, s string, star, one byte, fold bool) bool {
 				i++
 				j += size
 				continue
-			case c == s[j] || fold && lower(c) == lower(s[j]):
+			case c == s[j] || fold && lower(c) == lower(s[j]) || c == colonByte && s[j] == ':':
 				i++
 				j++
 				continue
@@ -81,29 +81,33 @@ func lower(c byte) byte {
 }
 
 // Compiled patterns hold these in place of the wildcards "*" and "?", so that
-// the literal "${*}" and the inserted value of a policy variable stay literal.
-// Neither byte occurs in UTF-8, and Parse refuses what is not UTF-8.
+// the literal "${*}" and the inserted value of a policy variable stay literal;
+// and colonByte in place of an inserted colon, which must not end a part of an
+// ARN. None occurs in UTF-8: Parse refuses what is not UTF-8, and a value of the
+// request with one of them is not inserted.
 const (
-	starByte = 0xFF
-	oneByte  = 0xFE
+	starByte  = 0xFF
+	oneByte   = 0xFE
+	colonByte = 0xFD
 )
 
 // Pattern is a Resource or a condition value, with wildcards and policy
 // variables found once. Whether its wildcards act depends on the operator.
 type Pattern struct {
-	Text   string // as written
-	pieces []piece
+	Text    string // as written
+	pieces  []piece
+	literal string // without variables: the text in which wildcards are plain characters
 }
 
 type piece struct {
 	glob     string // text with starByte and oneByte, when variable is empty
-	variable string // condition key
+	variable string // condition key, in lower case
 	fallback string // `${key, 'fallback'}`
 	hasFall  bool
 }
 
 // Variables reports whether the pattern's meaning depends on the request.
-func (p Pattern) Variables() bool {
+func (p *Pattern) Variables() bool {
 	for i := range p.pieces {
 		if p.pieces[i].variable != "" {
 			return true
@@ -113,7 +117,7 @@ func (p Pattern) Variables() bool {
 }
 
 // compiled returns the glob of a pattern without variables.
-func (p Pattern) compiled() string {
+func (p *Pattern) compiled() string {
 	if len(p.pieces) == 0 {
 		return ""
 	}
@@ -121,7 +125,7 @@ func (p Pattern) compiled() string {
 }
 
 // Wildcards reports whether the pattern has an acting "*" or "?".
-func (p Pattern) Wildcards() bool {
+func (p *Pattern) Wildcards() bool {
 	for i := range p.pieces {
 		if strings.IndexByte(p.pieces[i].glob, starByte) >= 0 || strings.IndexByte(p.pieces[i].glob, oneByte) >= 0 {
 			return true
@@ -130,12 +134,133 @@ func (p Pattern) Wildcards() bool {
 	return false
 }
 
+// textMode is how a pattern is compared with a text.
+type textMode uint8
+
+const (
+	exact   textMode = iota // wildcards are plain characters
+	folded                  // as exact, without regard to case
+	like                    // wildcards act
+	likeARN                 // wildcards act within a part of an ARN
+)
+
+func textModeOf(operator string, f Family) textMode {
+	switch {
+	case f == ARNFamily: // "ArnEquals and ArnLike behave identically"
+		return likeARN
+	case strings.HasSuffix(operator, "IgnoreCase"):
+		return folded
+	case strings.HasSuffix(operator, "Like"):
+		return like
+	}
+	return exact
+}
+
+// compare matches the pattern with a text. known is false if the pattern has a
+// variable that the request has no single value for.
+func (p *Pattern) compare(ctx Context, text string, mode textMode) (matched, known bool) {
+	if !p.Variables() {
+		switch mode {
+		case exact:
+			return p.literal == text, true
+		case folded:
+			return strings.EqualFold(p.literal, text), true
+		case like:
+			return glob(p.compiled(), text, starByte, oneByte, false), true
+		}
+		return globARN(p.compiled(), text, starByte, oneByte), true
+	}
+	var scratch [512]byte
+	b, fits, known := p.expand(scratch[:0], ctx, mode, 4*len(text))
+	if !known || !fits {
+		return false, known
+	}
+	switch mode {
+	case exact:
+		return string(b) == text, true
+	case folded:
+		return strings.EqualFold(string(b), text), true
+	case like:
+		return glob(string(b), text, starByte, oneByte, false), true
+	}
+	return globARN(string(b), text, starByte, oneByte), true
+}
+
+// expand inserts the values of variables. What becomes longer than any pattern that could
+// match a text of a quarter of limit does not fit: so that the work is bounded by the policy and
+// the text, whatever a request makes its headers. (The quarter is for letters that
+// are longer in another case.)
+func (p *Pattern) expand(b []byte, ctx Context, mode textMode, limit int) (expanded []byte, fits, known bool) {
+	fits = true
+	wild := 0
+	for i := range p.pieces {
+		pc := &p.pieces[i]
+		if pc.variable == "" {
+			if !fits {
+				continue
+			}
+			for j := range len(pc.glob) {
+				c := pc.glob[j]
+				switch {
+				case c != starByte && c != oneByte:
+				case mode >= like:
+					wild++
+				case c == starByte:
+					c = '*'
+				default:
+					c = '?'
+				}
+				b = append(b, c)
+			}
+			continue
+		}
+		value, ok := pc.value(ctx)
+		if !ok {
+			return nil, false, false
+		}
+		if fits = fits && len(b)-wild+len(value) <= limit; !fits {
+			continue
+		}
+		from := len(b)
+		b = append(b, value...)
+		for j := from; mode == likeARN && j < len(b); j++ {
+			if b[j] == ':' {
+				b[j] = colonByte
+			}
+		}
+	}
+	return b, fits, true
+}
+
+// value is what a variable stands for.
+func (pc *piece) value(ctx Context) (string, bool) {
+	if Multivalued(pc.variable) {
+		return "", false
+	}
+	var one [1]string
+	if ctx != nil {
+		values, _ := ctx.Values(one[:0], pc.variable)
+		switch {
+		case len(values) > 1:
+			return "", false
+		case len(values) == 1:
+			for i := range len(values[0]) {
+				if values[0][i] >= colonByte {
+					return "", false
+				}
+			}
+			return values[0], true
+		}
+	}
+	return pc.fallback, pc.hasFall
+}
+
 // compilePattern finds wildcards, and variables where the language version has
 // them. It returns a reason, or "".
 func compilePattern(text string, variables bool) (Pattern, string) {
 	p := Pattern{Text: text}
 	if !strings.ContainsAny(text, "*?$") { // nothing special: share the text
-		p.pieces = []piece{{glob: text}}
+		p.pieces, p.literal = []piece{{glob: text}}, text
 		return p, ""
 	}
 	var b []byte
@@ -167,8 +292,13 @@ func compilePattern(text string, variables bool) (Pattern, string) {
 	if len(b) > 0 {
 		p.pieces = append(p.pieces, piece{glob: string(b)})
 	}
+	if !p.Variables() {
+		p.literal = plain.Replace(p.compiled())
+	}
 	return p, ""
 }
+
+var plain = strings.NewReplacer(string([]byte{starByte}), "*", string([]byte{oneByte}), "?")
 
 // variable reads the variable at the start of text and returns its length.
 // Forms: ${key}, ${key, 'default'}, and the literals ${*}, ${?}, ${$}. Source:
@@ -182,7 +312,7 @@ func variable(text string) (v piece, size int, reason string) {
 	if end < 0 {
 		return v, 0, "a policy variable without end"
 	}
-	v.variable, size = body[:end], 2+end+1
+	v.variable, size = strings.ToLower(body[:end]), 2+end+1
 	if !validKey(v.variable) || strings.ContainsAny(v.variable, "${*?'") {
 		return v, 0, "a policy variable that names no condition key"
 	}

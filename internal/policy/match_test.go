@@ -132,20 +132,20 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		r := policy.Request{Principal: "arn:aws:iam::111122223333:root", PrincipalAccount: "111122223333", Root: true,
+		r := policy.Request{Caller: rootOf("111122223333"),
 			Resource: "arn:aws:secretsmanager:eu-west-1:111122223333:secret:x-Xy12Zw"}
 		_, public := d.Public()
 		out := d.LocksOut(&r)
 
 		// What was accepted stays accepted, and means the same, when account
 		// ids are spelt out; doing so twice changes nothing.
-		once := policy.NormalizePrincipals(string(text), "aws")
+		once := normalize(string(text), "aws")
 		if len(once) <= 131072 {
 			again, err := policy.Parse([]byte(once), kind)
 			if err != nil {
 				t.Fatalf("%s\nnormalised to\n%s\n%v", text, once, err)
 			}
-			if _, p := again.Public(); p != public || again.LocksOut(&r) != out || policy.NormalizePrincipals(once, "aws") != once {
+			if _, p := again.Public(); p != public || again.LocksOut(&r) != out || normalize(once, "aws") != once {
 				t.Fatalf("%s\nmeans something else as\n%s", text, once)
 			}
 		}

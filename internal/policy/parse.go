@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -158,7 +157,7 @@ func (p *parser) statement(n *node) error {
 	if n.kind != jsonObject {
 		return p.fail("", "%v where an object belongs", n.kind)
 	}
-	var s Statement
+	s := Statement{Start: n.start, End: n.end}
 	var effect, principal, action, resource bool
 	for i, key := range n.keys {
 		v := &n.items[i]
@@ -541,11 +540,11 @@ func (p *parser) conditions(n *node) (out []Condition, err error) {
 			if !validKey(key) {
 				return nil, p.fail(at, "%.64q is not a condition key", key)
 			}
-			values, err := p.values(at, op, &keys.items[j])
-			if err != nil {
+			c := Condition{Operator: op, Key: key, key: strings.ToLower(key), mode: textModeOf(op.Name, op.Family)}
+			if err := p.values(at, &c, &keys.items[j]); err != nil {
 				return nil, err
 			}
-			out = append(out, Condition{Operator: op, Key: key, Values: values})
+			out = append(out, c)
 		}
 	}
 	return out, nil
@@ -572,52 +571,37 @@ func parseOperator(s string) (Operator, bool) {
 
 // values reads a condition's values. An empty list is legal and matches
 // nothing, as IAM has it (Access Analyzer only advises against it).
-func (p *parser) values(at string, op Operator, n *node) ([]Pattern, error) {
+func (p *parser) values(at string, c *Condition, n *node) error {
 	items := []node{*n}
 	if n.kind == jsonArray {
 		items = n.items
 	}
-	out := make([]Pattern, 0, len(items))
+	family := c.Operator.Family
+	// Variables work in string and ARN operators only; in the others "${"
+	// does not pass for a value.
+	text := family == StringFamily || family == ARNFamily
+	c.Values = make([]Pattern, 0, len(items))
 	for i := range items {
 		v := &items[i]
 		if v.kind != jsonString && v.kind != jsonNumber && v.kind != jsonBool {
-			return nil, p.fail(at, "%v where a value belongs", v.kind)
+			return p.fail(at, "%v where a value belongs", v.kind)
 		}
-		if !validValue(op.Family, v.text) {
-			return nil, p.fail(at, "%.64q does not suit the operator", v.text)
+		// A Deny that can never match because its date has a typing error is worse
+		// than an error message.
+		o, ok := parseOperand(family, v.text)
+		if !ok {
+			return p.fail(at, "%.64q does not suit the operator", v.text)
 		}
-		// Variables work in string and ARN operators only; in the others "${"
-		// has already failed the check of the value.
-		inString := op.Family == StringFamily || op.Family == ARNFamily
-		pat, reason := compilePattern(v.text, inString && p.doc.Version == Version2012)
+		pat, reason := compilePattern(v.text, text && p.doc.Version == Version2012)
 		if reason != "" {
-			return nil, p.fail(at, "%s", reason)
+			return p.fail(at, "%s", reason)
 		}
-		out = append(out, pat)
+		c.Values = append(c.Values, pat)
+		if !text {
+			c.operands = append(c.operands, o)
+		}
 	}
-	return out, nil
-}
-
-// validValue refuses values that their operator could never compare. A Deny
-// that can never match because its date has a typing error is worse than an
-// error message.
-func validValue(f Family, s string) bool {
-	switch f {
-	case NumericFamily:
-		return isDecimal(s)
-	case DateFamily:
-		_, ok := parseDate(s)
-		return ok
-	case BoolFamily, NullFamily:
-		return strings.EqualFold(s, "true") || strings.EqualFold(s, "false")
-	case BinaryFamily:
-		_, err := base64.StdEncoding.Strict().DecodeString(s)
-		return err == nil
-	case IPFamily:
-		_, ok := parseRange(s)
-		return ok
-	}
-	return true
+	return nil
 }
 
 func isDecimal(s string) bool {
@@ -665,11 +649,10 @@ func parseRange(s string) (netip.Prefix, bool) {
 	return pr.Masked(), true
 }
 
-// NormalizePrincipals returns the document with each bare account id in a
-// Principal or NotPrincipal written as that account's root ARN, which is how
-// AWS gives policies back. All else stays byte for byte. A text that is not a
-// JSON document comes back as it is.
-func NormalizePrincipals(text, partition string) string {
+// RewritePrincipals returns the document with each AWS principal replaced by what
+// rename gives for it. All else stays byte for byte. A text that is not a JSON
+// document comes back as it is.
+func RewritePrincipals(text string, rename func(string) string) string {
 	root, err := readJSON(text)
 	if err != nil {
 		return text
@@ -677,9 +660,12 @@ func NormalizePrincipals(text, partition string) string {
 	var b strings.Builder
 	from := 0
 	rewrite := func(n *node) {
-		if n.kind == jsonString && isAccount(n.text) {
+		if n.kind != jsonString {
+			return
+		}
+		if name := rename(n.text); name != n.text {
 			b.WriteString(text[from:n.start])
-			b.WriteString(`"arn:` + partition + `:iam::` + n.text + `:root"`)
+			b.WriteString(strconv.Quote(name)) // ARNs and ids: plain ASCII
 			from = n.end
 		}
 	}
@@ -706,4 +692,12 @@ func NormalizePrincipals(text, partition string) string {
 	}
 	b.WriteString(text[from:])
 	return b.String()
+}
+
+// RootARN is how AWS gives back a bare account id in a policy.
+func RootARN(partition, principal string) string {
+	if !isAccount(principal) {
+		return principal
+	}
+	return "arn:" + partition + ":iam::" + principal + ":root"
 }

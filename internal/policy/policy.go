@@ -3,12 +3,10 @@
 // out), and the decision about one request.
 //
 // It promises: Parse accepts the whole grammar and nothing else, never panics
-// and takes time linear in the text; matching a wildcard pattern takes at most
-// pattern length times text length; an [Allowed] exists only because Evaluate
-// said yes. It reads no clock and no store.
-//
-// It does not yet apply documents in Evaluate: for now account roots are the
-// only principals (see [Evaluate]).
+// and takes time linear in the text; Evaluate takes time linear in the policies
+// (matching one pattern takes at most pattern length times text length) and its
+// outcome does not depend on their order; a Deny that matches always wins; an
+// [Allowed] exists only because Evaluate said yes. It reads no clock and no store.
 //
 // The language is described in "IAM JSON policy reference" of the AWS IAM user
 // guide; the choices made where that is silent are named at their place.
@@ -69,7 +67,7 @@ const (
 	Version2012 = "2012-10-17"
 )
 
-// Document is a parsed policy. It is not changed after Parse and may be shared.
+// Document is a parsed policy. It is not changed after Parse and Bind and may be shared.
 type Document struct {
 	Kind       Kind
 	Version    string // Version2008 when the text names none
@@ -82,6 +80,7 @@ type Document struct {
 type Statement struct {
 	Sid          string
 	Effect       Effect
+	Start, End   int         // where it stands in the text, in bytes
 	Principals   *Principals // nil when the kind has none
 	NotPrincipal bool
 	Actions      []string // as written; compared without regard to case
@@ -126,6 +125,10 @@ type Principal struct {
 	Partition string // empty for a bare account id and for unique ids
 	Account   string // empty for unique ids
 	Name      string // what follows the first slash: user/path/NAME -> path/NAME
+
+	// ID is the unique id of a user or role, filled in by Bind; empty where it is
+	// not known, and then the ARN decides alone.
+	ID string
 }
 
 // SetOp is the quantifier in front of a condition operator.
@@ -171,6 +174,10 @@ type Condition struct {
 	Operator Operator
 	Key      string // as written; compared without regard to case
 	Values   []Pattern
+
+	key      string    // in lower case
+	mode     textMode  // of string and ARN operators
+	operands []operand // of the others
 }
 
 // operators lists every operator by its name without quantifier and suffix.

@@ -1,0 +1,155 @@
+package policy
+
+import (
+	"strings"
+	"sync/atomic"
+)
+
+// Attachment is a document where it hangs.
+type Attachment struct {
+	Document *Document
+	// Source tells people where the document hangs: the ARN of a managed
+	// policy or of a resource, or "inline policy NAME of user PATH/NAME".
+	Source string
+}
+
+// Set is policies that apply together: of one caller, one resource, one level
+// of an organisation. It remembers which statements are about an action, so that a
+// decision looks only at those. Immutable, for concurrent use.
+type Set struct {
+	attachments []Attachment
+	trust       bool
+	about       atomic.Pointer[map[string][]ref]
+}
+
+// ref is a statement of a set.
+type ref struct{ attachment, statement int32 }
+
+// NewSet returns a set of the attachments. One without any allows nothing.
+func NewSet(attachments ...Attachment) *Set {
+	s := &Set{attachments: attachments}
+	for _, a := range attachments {
+		s.trust = s.trust || a.Document.Kind == Trust
+	}
+	return s
+}
+
+// Attachments returns what the set was made of. Not to be changed.
+func (s *Set) Attachments() []Attachment {
+	if s == nil {
+		return nil
+	}
+	return s.attachments
+}
+
+// maxRemembered bounds the actions that a set remembers. There are more operations
+// than that, but nobody uses them all; what is not remembered is looked for.
+const maxRemembered = 128
+
+// forAction returns the statements whose Action or NotAction covers the action.
+func (s *Set) forAction(action string) []ref {
+	known := s.about.Load()
+	if known != nil {
+		if refs, ok := (*known)[action]; ok {
+			return refs
+		}
+	}
+	var refs []ref
+	for i := range s.attachments {
+		d := s.attachments[i].Document
+		for j := range d.Statements {
+			if d.Statements[j].coversAction(action) {
+				refs = append(refs, ref{int32(i), int32(j)})
+			}
+		}
+	}
+	// A copy for each new action: readers never wait. Losing a race means that
+	// the action is looked for once more.
+	next := make(map[string][]ref, 8)
+	if known != nil {
+		if len(*known) >= maxRemembered {
+			return refs
+		}
+		for k, v := range *known {
+			next[k] = v
+		}
+	}
+	next[strings.Clone(action)] = refs
+	s.about.CompareAndSwap(known, &next)
+	return refs
+}
+
+// answer is what one set says of a request.
+type answer struct {
+	kind  Type
+	deny  Matched // Statement is nil without one
+	allow Matched
+	rank  rank // of the Allow; unnamed without one
+}
+
+// ask looks through the statements about the request. A nil set says nothing.
+func (s *Set) ask(r *Request, kind Type) (a answer) {
+	a.kind = kind
+	if s == nil {
+		return a
+	}
+	for _, at := range s.forAction(r.Action) {
+		of := &s.attachments[at.attachment]
+		st := &of.Document.Statements[at.statement]
+		if st.Effect == Allow && a.rank == direct && r.Trace == nil {
+			continue // only a Deny can change anything
+		}
+		named := st.names(&r.Caller)
+		if named == unnamed || st.Effect == Allow && named <= a.rank && r.Trace == nil {
+			continue
+		}
+		if !st.matchesResource(r) || !st.holds(r.Context) {
+			continue
+		}
+		m := Matched{Type: kind, Source: of.Source, Document: of.Document, Index: int(at.statement), Effect: st.Effect, Statement: st}
+		if r.Trace != nil {
+			r.Trace(m)
+		}
+		switch {
+		case st.Effect == Deny:
+			if a.deny.Statement == nil {
+				a.deny = m
+			}
+			if r.Trace == nil {
+				return a
+			}
+		case named > a.rank:
+			a.rank, a.allow = named, m
+		}
+	}
+	return a
+}
+
+func (s *Statement) coversAction(action string) bool {
+	for _, a := range s.Actions {
+		if MatchAction(a, action) {
+			return !s.NotAction
+		}
+	}
+	return s.NotAction
+}
+
+// matchesResource reports whether the statement is about the request's resource.
+// A resource with a variable that the request does not have makes the statement
+// fail, in NotResource as well: it can not be told what is left out.
+func (s *Statement) matchesResource(r *Request) bool {
+	if s.Resources == nil {
+		return true // a key or trust policy speaks of what it hangs on
+	}
+	matched := false
+	for i := range s.Resources {
+		ok, known := s.Resources[i].compare(r.Context, r.Resource, likeARN)
+		if !known && s.NotResource {
+			return false
+		}
+		if matched = matched || ok; matched && !s.NotResource {
+			return true
+		}
+	}
+	return matched != s.NotResource
+}
