@@ -176,8 +176,7 @@ type Condition struct {
 	Values   []Pattern
 
 	key      string    // in lower case
-	mode     textMode  // of string and ARN operators
-	operands []operand // of the others
+	operands []operand // Values, for operators other than on strings and ARNs
 }
 
 // operators lists every operator by its name without quantifier and suffix.
