@@ -274,7 +274,7 @@ func verdict(r *policy.Request, d *policy.Decision) string {
 }
 
 func TestConditions(t *testing.T) {
-	for _, row := range table(t, "conditions.txt", 4, 289) {
+	for _, row := range table(t, "conditions.txt", 4, 295) {
 		r := rootRequest()
 		r.Caller, r.Context = callers["alice"], readFacts(row[1])
 		matches := func(effect, more string) policy.Decision {
@@ -307,7 +307,7 @@ func compare(t *testing.T, row []string, allows, denies, spares bool, verdicts m
 }
 
 func TestPatterns(t *testing.T) {
-	for _, row := range table(t, "patterns.txt", 6, 88) {
+	for _, row := range table(t, "patterns.txt", 6, 91) {
 		element, version := row[1], "2012-10-17"
 		if e, old := strings.CutSuffix(element, "/2008"); old {
 			element, version = e, "2008-10-17"

@@ -121,7 +121,6 @@ func find(p, s string, one byte) int {
 	for j := range s {
 		at[j] = true
 	}
-	at[len(s)] = true
 	for p != "" {
 		clear(next)
 		if p[0] == one {

@@ -132,6 +132,9 @@ func (p *Pattern) expandedMatches(f *facts, text string) bool {
 // longer than any pattern that could match the text is given up before it is made: the
 // work is bounded by the policy and the text, whatever a request makes its headers.
 func partMatches(part []piece, f *facts, text string, mode textMode) bool {
+	if len(part) == 1 && part[0].variable == "" {
+		return glob(part[0].glob, text, starByte, oneByte)
+	}
 	limit := len(text)
 	if mode == folded {
 		limit *= 4 // letters can be longer in another case

@@ -233,7 +233,7 @@ func TestLocksOut(t *testing.T) {
 			Entity: "arn:aws:iam::111122223333:role/ci/deploy", ID: "AROAEXAMPLEEXAMPLE111"}},
 		"other": {Caller: rootOf("444455556666")},
 	}
-	for _, row := range table(t, "lockout.txt", 5, 40) {
+	for _, row := range table(t, "lockout.txt", 5, 50) {
 		r, ok := callers[row[2]]
 		if !ok {
 			t.Fatalf("%s: caller %q", row[5], row[2])
@@ -308,6 +308,14 @@ func TestEvaluateFailsClosed(t *testing.T) {
 		{"not an ARN as principal", func(r *policy.Request) { arn(r, "111122223333:root") }, "User: 111122223333:root is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
 		{"nobody", func(r *policy.Request) { r.Caller = policy.Caller{} }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + resource},
 		{"somebody nameless", func(r *policy.Request) { r.Caller.ARN = "" }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"a service of an account", func(r *policy.Request) {
+			r.Caller = policy.Caller{Type: policy.AWSService, Service: "x.amazonaws.com", Account: own}
+		}, "User: x.amazonaws.com is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"a service without name", func(r *policy.Request) { r.Caller = policy.Caller{Type: policy.AWSService} }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"nobody of an account", func(r *policy.Request) { r.Caller = policy.Caller{Account: own} }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"a token of no provider", func(r *policy.Request) { r.Caller = policy.Caller{Type: policy.WebIdentity} }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"a caller of no known type", func(r *policy.Request) { r.Caller.Type = 99 }, root + " on resource: app/db" + identity},
+		{"a session without role", func(r *policy.Request) { r.Caller.Type, r.Caller.Entity = policy.AssumedRole, "" }, root + " on resource: app/db" + identity},
 		{"a user without unique id", func(r *policy.Request) { r.Caller.Type, r.Caller.ID = policy.IAMUser, "" }, root + " on resource: app/db" + identity},
 		{"accounts that are no accounts", func(r *policy.Request) {
 			arn(r, "arn:aws:iam:::root")

@@ -45,7 +45,7 @@ func (g gen) principals(kind policy.Kind) []string {
 var genResources = []string{
 	"*", "*", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:app/db-Xy12Zw", "arn:aws:secretsmanager:*:*:secret:app/*",
 	"arn:aws:secretsmanager:eu-west-1:111122223333:secret:app/db-??????", "arn:aws:*:*:111122223333:*", "arn:*:*:*:????????????:*",
-	"arn:aws:kms:eu-west-1:111122223333:key/*", "arn:aws:secretsmanager:*:secret:*:*", "arn:aws:secretsmanager:*:*:secret:*?*-*12*",
+	"arn:aws:kms:eu-west-1:111122223333:key/*", "arn:aws:secretsmanager:*:secret:*:*", "arn:*:*:*:secret:app/*", "arn:aws:secretsmanager:*:secret:app/*", "arn:aws:secretsmanager:*:*:secret:*?*-*12*",
 	"arn:aws:secretsmanager:*:*:secret:${aws:username}/*", "arn:aws:secretsmanager:*:${aws:PrincipalTag/team}:*",
 	"arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/team, 'app'}/d${*}*", "arn:aws:iam::*:role/svc/*", "arn:aws:secretsmanager:*:*:*${aws:TagKeys}*",
 	"arn:aws:secretsmanager:*:*:*:${aws:username}?d*-??????",
@@ -493,7 +493,7 @@ func FuzzEvaluateAnything(f *testing.F) {
 	for _, row := range table(f, "parse.txt", 4, 120) {
 		f.Add(expand(row[2], kindOf(f, row[1])), uint8(kindOf(f, row[1])), uint8(1), "AIDAALICE", "a*b", "x")
 	}
-	for i, row := range table(f, "conditions.txt", 4, 289) {
+	for i, row := range table(f, "conditions.txt", 4, 295) {
 		text := `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*","Condition":` + row[2] + `}]}`
 		f.Add(text, uint8(policy.Identity), uint8(i), "blue", "\xff\xfe:*", strings.Repeat("a", i*7))
 	}
