@@ -260,6 +260,43 @@ func TestSetsAreShared(t *testing.T) {
 	wg.Wait()
 }
 
+// What a set remembers is bounded, whatever is asked.
+func TestSetsForgetNothingAndGrowNoFurther(t *testing.T) {
+	p := policy.Policies{Identity: policy.NewSet()}
+	r := rootRequest()
+	r.Caller = callers["alice"]
+	n := 0
+	ask := func() {
+		n++
+		r.Action = fmt.Sprint("x:A", n)
+		policy.Evaluate(&r, &p)
+	}
+	for range 500 {
+		ask()
+	}
+	// To remember one more action is to copy them all.
+	if allocs := testing.AllocsPerRun(100, ask); allocs > 3 {
+		t.Errorf("%v allocations for an action never asked about", allocs)
+	}
+}
+
+// A context that says that it does not know a key is believed.
+func TestAbsentKeysHaveNoValues(t *testing.T) {
+	u := used{}
+	r := rootRequest()
+	r.Caller, r.Context = callers["alice"], ignorant{}
+	for _, line := range []string{`Allow if {"StringLike":{"aws:username":"*"}}`, "Allow on arn:aws:secretsmanager:*:*:secret:${aws:username}/*"} {
+		if d := decide(t, &r, &policy.Policies{Identity: setOf(t, u, line, policy.Identity, true)}); d.Allowed.Valid() {
+			t.Errorf("%s: allowed", line)
+		}
+	}
+}
+
+// ignorant gives values of keys that it does not have.
+type ignorant struct{}
+
+func (ignorant) Values(dst []string, _ string) ([]string, bool) { return append(dst, "app"), false }
+
 // A decision with few conditions makes no garbage.
 func TestDecisionsDoNotAllocate(t *testing.T) {
 	r := benchSession()

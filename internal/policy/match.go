@@ -118,7 +118,7 @@ func find(p, s string, one byte) int {
 	// place of s would take len(p) times len(s), and the value of a policy
 	// variable can make both as long as a header.
 	at, next := make([]bool, len(s)+1), make([]bool, len(s)+1)
-	for j := range s {
+	for j := range at {
 		at[j] = true
 	}
 	for p != "" {

@@ -113,6 +113,13 @@ func TestMatchAgainstDefinition(t *testing.T) {
 			t.Fatalf("Match(%q, %q) = %v", p, s, !want)
 		}
 	}
+	// Texts that repeat themselves between stars.
+	for range 100_000 {
+		p, s := "*"+text(7, "a", "a", "b", "ab")+"?"+text(7, "a", "a", "b")+"*", text(30, "a", "a", "a", "b", "ab")
+		if want := naiveMatch([]rune(p), []rune(s)); policy.Match(p, s) != want {
+			t.Fatalf("Match(%q, %q) = %v", p, s, !want)
+		}
+	}
 }
 
 func isASCII(s string) bool {

@@ -349,6 +349,26 @@ func TestEvaluateFailsClosed(t *testing.T) {
 	}
 }
 
+func TestIndividuals(t *testing.T) {
+	d := mustParse(t, `{"Statement":[
+		{"Effect":"Allow","Action":"*","Resource":"*","Principal":{"AWS":["`+alice+`","`+app+`","`+pod1+`","`+fed+`","111122223333","AIDABOBBOBBOBBOBBOB00"],"Service":"x.amazonaws.com"}},
+		{"Effect":"Deny","Action":"*","Resource":"*","NotPrincipal":{"AWS":["`+visitor+`","`+app+`"]}},
+		{"Effect":"Deny","Action":"*","Resource":"*","Principal":"*"}]}`, policy.Resource)
+	if got, want := fmt.Sprint(d.Individuals()), fmt.Sprint([]string{alice, app, "AIDABOBBOBBOBBOBBOB00", visitor}); got != want {
+		t.Errorf("individuals %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(d.AccountsNamed()), fmt.Sprint([]string{own, other}); got != want {
+		t.Errorf("accounts %s, want %s", got, want)
+	}
+	d.Bind(nil)
+	d.Bind(map[string]string{app: "AROAAPPAPPAPPAPPAPP00", pod1: "x", own: "x"})
+	for i, want := range []string{"", "AROAAPPAPPAPPAPPAPP00", "", "", "", ""} {
+		if got := d.Statements[0].Principals.AWS[i]; got.ID != want {
+			t.Errorf("%s bound to %q, want %q", got.Text, got.ID, want)
+		}
+	}
+}
+
 func TestZeroAllowedProvesNothing(t *testing.T) {
 	var a policy.Allowed
 	if a.Valid() || a.Allows("", "") || a.Action() != "" || a.Resource() != "" {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"strings"
 	"sync/atomic"
 )
@@ -63,16 +64,14 @@ func (s *Set) forAction(action string) []ref {
 			}
 		}
 	}
+	if known != nil && len(*known) >= maxRemembered {
+		return refs
+	}
 	// A copy for each new action: readers never wait. Losing a race means that
 	// the action is looked for once more.
 	next := make(map[string][]ref, 8)
 	if known != nil {
-		if len(*known) >= maxRemembered {
-			return refs
-		}
-		for k, v := range *known {
-			next[k] = v
-		}
+		maps.Copy(next, *known)
 	}
 	next[strings.Clone(action)] = refs
 	s.about.CompareAndSwap(known, &next)
