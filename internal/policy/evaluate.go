@@ -78,9 +78,9 @@ var typeNames = [...]string{
 // String returns the name that denials use.
 func (t Type) String() string { return typeNames[t] }
 
-// Matched is a statement that matched a request. An empty Source and no
-// Statement stand for what allows without a policy: that the caller is the
-// account root, or a grant (then Source is its id).
+// Matched is a statement that matched a request. No Statement
+// stands for what allows without a policy: that the caller is the
+// account root (Source says so), or a grant (Source is its id).
 type Matched struct {
 	Type      Type
 	Source    string // of the attachment

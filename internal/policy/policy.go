@@ -31,8 +31,7 @@
 //   - A grant to a role is limited by boundary and session policy as the key policy's
 //     Allow for the role is; across accounts it needs no identity policy.
 //   - Of several policies that lack an Allow the denial names the first in the order
-//     of [Type], except that the resource's policy, where it has to allow, goes before the
-//     identity policies; of several that deny, identity policies go before it.
+//     of [Type]; of several that deny alike, but identity policies before the resource's.
 //   - Denials do not tell the ARN of the policy, and the same is said across accounts.
 package policy
 
