@@ -27,6 +27,7 @@ var floors = []struct {
 	{1, "envelope", nil},
 	{1, "table", []string{"kv"}},
 	{1, "material", []string{"envelope"}},
+	{1, "session", []string{"envelope"}},
 	{2, "api", nil},
 	{2, "api/secretsmanager", []string{"api"}},
 	{2, "api/kms", []string{"api"}},
@@ -34,6 +35,7 @@ var floors = []struct {
 	{2, "api/sts", []string{"api"}},
 	{2, "audit", nil},
 	{3, "iam", nil},
+	{3, "sts", []string{"iam"}},
 	{3, "secretsmanager", nil},
 	{3, "kms", nil},
 	{4, "scheduler", nil},
@@ -43,6 +45,7 @@ var floors = []struct {
 	{6, "server", []string{"backup"}},
 	{7, "cli", nil},
 	{7, "coffertest", nil},
+	{7, "iam/iamtest", nil},
 }
 
 // Packages that floors 0 to 3 must not reach themselves: they have no network,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"coffer/internal/fault"
+	"coffer/internal/policy"
 )
 
 // Service is one AWS service as its model describes it. Generated, immutable.
@@ -57,6 +58,7 @@ type Operation struct {
 	Anonymous     bool          // need not be signed: the input proves who calls
 	Method, URI   string        // REST binding
 	Status        int           // REST: HTTP status of success; 0 means 200
+	Wrapper       string        // Query: the element around the output; empty for operations without output
 
 	action string // set by NewService
 }
@@ -69,13 +71,39 @@ func (o *Operation) Action() string { return o.action }
 type Op[I, O any] struct{ *Operation }
 
 // Access is one thing the caller must be allowed to do for the request to be
-// handled. Most requests need one; the rest hang in Also.
+// handled, with all that the decision needs to know of the resource. Most
+// requests need one; the rest hang in Also.
 type Access struct {
 	Action   string // IAM action; empty means the operation's own
 	Resource string // the ARN it is evaluated on; empty means "*", no resource
 	Account  string // the account that owns Resource
 	Named    string // the resource as the caller wrote it, for denial texts
-	Also     []Access
+	Denied   string // said in place of the usual denial; empty: the usual one
+
+	Policy  *policy.Set // of the resource; nil: it has none
+	Governs bool        // nothing is allowed that Policy does not allow or delegate: keys, role trust
+	Open    bool        // no policy can refuse it: GetCallerIdentity
+
+	// Grants gives the grants on a key that name the caller, and
+	// EncryptionContext what they are constrained by; see policy.Policies.
+	Grants            func() ([]*policy.Grant, error)
+	EncryptionContext map[string]string
+
+	// What condition keys are about: the tags on the resource
+	// (aws:ResourceTag), the tags and the tag keys that the request gives
+	// (aws:RequestTag, aws:TagKeys), and the service's own keys.
+	Tags, RequestTags []policy.Tag
+	TagKeys           []string
+	Keys              Keys
+
+	Also []Access
+}
+
+// Keys answers for a service's own condition keys.
+type Keys interface {
+	policy.Context
+	// Err is what went wrong while answering: the decision is void then.
+	Err() error
 }
 
 // Bound is an operation with its implementation, ready for the gateway's table.

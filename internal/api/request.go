@@ -8,16 +8,23 @@ import (
 
 	"coffer/internal/arn"
 	"coffer/internal/policy"
+	"coffer/internal/session"
 	"coffer/internal/table"
 )
 
 // Principal is who makes a request.
 type Principal struct {
-	Type        string // "Root", "IAMUser", "AssumedRole", "AWSService"
-	ARN         string
-	Account     string
-	ID          string // unique id: the account id for root
+	policy.Caller
+	Name        string // of the user; of a role session, the role's
 	AccessKeyID string
+	Session     *session.Session // of temporary credentials; nil for a long-term key
+}
+
+// Endpoint is a listener with an identity: the counterpart of a VPC endpoint.
+type Endpoint struct {
+	ID     string      // vpce-..., aws:SourceVpce
+	VPC    string      // vpc-..., aws:SourceVpc; empty: none
+	Policy *policy.Set // what may be done through it; nil: everything
 }
 
 // Request is one call on its way through the gate. Handlers read it; only the
@@ -27,12 +34,16 @@ type Request struct {
 	ID        string    // x-amzn-RequestId
 	Time      time.Time // the one "now" of this request
 	Op        *Operation
+	Input     Struct // decoded, and valid as far as the model goes
 	Principal Principal
 	Account   string // of the caller; bare names are looked up here
 	Region    string
-	SourceIP  string
+	SourceIP  string // of the client; for a call between services, the service that calls
 	UserAgent string
+	Referer   string
+	Secure    bool // the client's connection is encrypted
 	TLS       *TLS
+	Endpoint  *Endpoint // that the request came through; nil: a plain listener
 
 	// Via lists the services the request came through, outermost first, as
 	// "secretsmanager.amazonaws.com"; empty for a call from outside.
@@ -48,8 +59,20 @@ type Request struct {
 	// AlsoAllowed are the proofs of the accesses in Access.Also, in their order.
 	AlsoAllowed []policy.Allowed
 
+	// Prepared is what the step set by Preparing left for the handler: nil in an
+	// operation without one, and in calls between services, which skip it.
+	Prepared any
+
 	// Caller lets a service call another through the same gate and transaction.
 	Caller Caller
+
+	// Directory knows the principals that policies name.
+	Directory Directory
+
+	// Read runs f on a snapshot of its own: for what has no transaction (the step of
+	// Preparing, operations of mode Outside), and for what looks up more than a
+	// transaction that writes may. f may run again.
+	Read func(f func(*table.Tx) error) error
 
 	after  []func()
 	events []ServiceEvent
@@ -100,6 +123,23 @@ type TLS struct {
 type Caller interface {
 	// Call runs op as r's principal through r's service.
 	Call(r *Request, op *Operation, in Struct) (Struct, error)
+	// Authorize decides one more access of r, which only its handler knows of. It
+	// does not record: a refusal is the handler's to return.
+	Authorize(r *Request, a *Access) (policy.Allowed, error)
+}
+
+// Directory knows the accounts of the deployment, their users and roles, and
+// what the aliases of keys stand for. Reading it costs a look-up or two of the
+// transaction for each question.
+type Directory interface {
+	// PrincipalID returns the unique id of the user or role with this ARN, "" if there is none.
+	PrincipalID(tx *table.Tx, arn string) (string, error)
+	// PrincipalARN returns the ARN of the user or role with this unique id, "" if there is none any more.
+	PrincipalARN(tx *table.Tx, id, partition string) (string, error)
+	// HasAccount reports whether the account exists.
+	HasAccount(tx *table.Tx, id string) (bool, error)
+	// KeyARN returns the ARN of the KMS key that an alias stands for, "" if there is none.
+	KeyARN(tx *table.Tx, account, region, alias string) (string, error)
 }
 
 // Call calls op with typed input and output.

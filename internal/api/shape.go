@@ -43,7 +43,6 @@ type Shape struct {
 
 	Members     []Member // of a structure, in model order
 	Payload     string   // of a structure: the member that is the raw body (REST)
-	Wrapper     string   // of a structure: the element around it (Query results)
 	XMLOrder    []string // of a structure: member order where XML readers expect one
 	Union       bool     // of a structure: exactly one member is present
 	Event       bool     // of a structure: a message of an event stream

@@ -1,6 +1,10 @@
 package api
 
 import (
+	"strconv"
+	"strings"
+	"time"
+
 	"maps"
 	"slices"
 )
@@ -123,3 +127,32 @@ func (s StructOf[T, PT]) New() Struct {
 
 // Unset makes the structure absent.
 func (s StructOf[T, PT]) Unset() { *s.P = nil }
+
+// MemberText is the value of a plain member of v as a policy condition compares
+// it. The name's case does not count. ok is false if the member is absent.
+func MemberText(v Struct, name string) (text string, ok bool) {
+	for i, m := range v.Shape().Members {
+		if !strings.EqualFold(m.Name, name) {
+			continue
+		}
+		switch f := v.Field(i).(type) {
+		case **string:
+			if *f != nil {
+				return **f, true
+			}
+		case **bool:
+			if *f != nil {
+				return strconv.FormatBool(**f), true
+			}
+		case **int64:
+			if *f != nil {
+				return strconv.FormatInt(**f, 10), true
+			}
+		case **time.Time:
+			if *f != nil {
+				return (*f).UTC().Format(time.RFC3339), true
+			}
+		}
+	}
+	return "", false
+}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"coffer/internal/policy"
 )
 
 // EventVersion is the version of CloudTrail's record format that Record follows.
@@ -15,11 +17,14 @@ const EventVersion = "1.11"
 
 // Values of Identity.Type.
 const (
-	TypeRoot        = "Root"
-	TypeIAMUser     = "IAMUser"
-	TypeAssumedRole = "AssumedRole"
-	TypeAWSAccount  = "AWSAccount"
-	TypeAWSService  = "AWSService"
+	TypeRoot            = "Root"
+	TypeIAMUser         = "IAMUser"
+	TypeAssumedRole     = "AssumedRole"
+	TypeFederatedUser   = "FederatedUser"
+	TypeWebIdentityUser = "WebIdentityUser"
+	TypeSAMLUser        = "SAMLUser"
+	TypeAWSAccount      = "AWSAccount"
+	TypeAWSService      = "AWSService"
 )
 
 // Values of Record.EventType.
@@ -51,11 +56,12 @@ type Record struct {
 	AWSRegion           string
 	SourceIPAddress     string
 	UserAgent           string
-	ErrorCode           string          // only on failure
-	ErrorMessage        string          // only on failure, as it was sent
-	RequestParameters   json.RawMessage // without sensitive members; empty is null
-	ResponseElements    json.RawMessage // writes only; empty is null
-	AdditionalEventData json.RawMessage // empty leaves it out
+	ErrorCode           string            // only on failure
+	ErrorMessage        string            // only on failure, as it was sent
+	RequestParameters   json.RawMessage   // without sensitive members; empty is null
+	ResponseElements    json.RawMessage   // writes only; empty is null
+	AdditionalEventData json.RawMessage   // empty leaves it out
+	Authorization       []*policy.Decided // told in AdditionalEventData, if that is empty
 	RequestID           string
 	EventID             string // a UUID; Contains finds the record by it
 	ReadOnly            bool
@@ -69,14 +75,15 @@ type Record struct {
 
 // Identity is CloudTrail's userIdentity: who called, and through which service.
 type Identity struct {
-	Type           string          `json:"type"` // empty for service events
-	PrincipalID    string          `json:"principalId"`
-	ARN            string          `json:"arn"`
-	AccountID      string          `json:"accountId"`
-	AccessKeyID    string          `json:"accessKeyId"`
-	UserName       string          `json:"userName"`
-	SessionContext *SessionContext `json:"sessionContext"`
-	InvokedBy      string          `json:"invokedBy"` // the service that called on behalf
+	Type             string          `json:"type"` // empty for service events
+	PrincipalID      string          `json:"principalId"`
+	ARN              string          `json:"arn"`
+	AccountID        string          `json:"accountId"`
+	AccessKeyID      string          `json:"accessKeyId"`
+	UserName         string          `json:"userName"`
+	SessionContext   *SessionContext `json:"sessionContext"`
+	InvokedBy        string          `json:"invokedBy"`        // the service that called on behalf
+	IdentityProvider string          `json:"identityProvider"` // of a WebIdentityUser or SAMLUser
 }
 
 // SessionContext tells of temporary credentials. An empty Issuer is left out.
@@ -84,6 +91,7 @@ type SessionContext struct {
 	Issuer           SessionIssuer
 	CreationDate     time.Time
 	MFAAuthenticated bool
+	SourceIdentity   string // empty leaves it out
 }
 
 // SessionIssuer is the role that the credentials were made for.
@@ -137,6 +145,9 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 	if len(r.AdditionalEventData) > 0 {
 		dst = append(dst, `,"additionalEventData":`...)
 		dst = appendRaw(dst, "additionalEventData", r.AdditionalEventData, maxAdditional)
+	} else if len(r.Authorization) > 0 {
+		dst = append(dst, `,"additionalEventData":`...)
+		dst = appendAuthorization(dst, r.Authorization)
 	}
 	dst = append(dst, `,"requestID":`...)
 	dst = appendString(dst, r.RequestID, maxText)
@@ -207,12 +218,15 @@ func (id *Identity) appendJSON(dst []byte) []byte {
 		dst = append(dst, `"attributes":{"creationDate":`...)
 		dst = appendTime(dst, c.CreationDate)
 		if c.MFAAuthenticated {
-			dst = append(dst, `,"mfaAuthenticated":"true"}}`...)
+			dst = append(dst, `,"mfaAuthenticated":"true"}`...)
 		} else {
-			dst = append(dst, `,"mfaAuthenticated":"false"}}`...)
+			dst = append(dst, `,"mfaAuthenticated":"false"}`...)
 		}
+		dst = appendOptional(dst, `,"sourceIdentity":`, c.SourceIdentity, maxText)
+		dst = append(dst, '}')
 	}
 	dst = appendOptional(dst, `,"invokedBy":`, id.InvokedBy, maxText)
+	dst = appendOptional(dst, `,"identityProvider":`, id.IdentityProvider, maxText)
 	// Every member brings its own comma; the first one's becomes the bracket.
 	if len(dst) == open {
 		dst = append(dst, '{')
@@ -252,6 +266,7 @@ type wireRecord struct {
 				CreationDate     time.Time `json:"creationDate"`
 				MFAAuthenticated string    `json:"mfaAuthenticated"`
 			} `json:"attributes"`
+			SourceIdentity string `json:"sourceIdentity"`
 		} `json:"sessionContext"`
 	} `json:"userIdentity"`
 	EventTime           time.Time       `json:"eventTime"`
@@ -321,6 +336,7 @@ func ParseRecord(b []byte) (Record, error) {
 			Issuer:           c.Issuer,
 			CreationDate:     c.Attributes.CreationDate,
 			MFAAuthenticated: c.Attributes.MFAAuthenticated == "true",
+			SourceIdentity:   c.SourceIdentity,
 		}
 	}
 	return r, nil

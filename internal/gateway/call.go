@@ -8,11 +8,10 @@ import (
 	"time"
 
 	"coffer/internal/api"
-	"coffer/internal/arn"
-	"coffer/internal/audit"
 	"coffer/internal/fault"
 	"coffer/internal/iam"
 	"coffer/internal/policy"
+	"coffer/internal/sigv4"
 	"coffer/internal/table"
 	"coffer/internal/wire/awsjson"
 	"coffer/internal/wire/awsquery"
@@ -28,39 +27,47 @@ type call struct {
 	route   *route       // nil when the operation is unknown
 	in      api.Struct   // nil until decoded
 
-	resource string   // the ARN the operation's own access was decided on
+	claim    sigv4.Claim
+	holder   holder        // of the claim's access key
+	unsigned error         // why a request without signature is refused, if its operation needs one
+	standing *iam.Standing // what applies to the caller, in the transaction under way
+	verdicts verdicts
+
 	records  [][]byte // audit records in the order their calls ended
 	refusals [][]byte // those of records that tell of a failure of an inner call
 	arena    *[]byte  // pooled memory of a read's records; nil in a mutation, whose records live on
 	recorded bool     // records are committed with the mutation
 	code     string   // the error answered, empty for success
 	ids      api.IDs
-	query    bool   // the request speaks the Query protocol
-	scope    string // the service it was signed for
+	query    bool          // the request speaks the Query protocol
+	form     awsquery.Form // of a Query request
+	scope    string        // the service it was signed for
 
 	// What the usual read needs and would allocate one by one: memory for its
 	// records and its call to KMS, and its methods as functions.
 	ownRecords  [4][]byte
 	inner       inner
 	out         api.Struct
-	keyID       string
-	key         *iam.AccessKey
 	findingKey  func(*table.Tx) error
+	loading     func(*table.Tx) error
 	running     func(*table.Tx) error
 	authorizing func(*api.Access) error
+	reading     func(func(*table.Tx) error) error
 }
 
 // inner is a call between services.
 type inner struct {
+	c           *call
 	req         api.Request
 	via         [1]string
-	resource    string
+	verdicts    verdicts
 	authorizing func(*api.Access) error
 }
 
 func newCall() *call {
 	c := new(call)
-	c.findingKey, c.running, c.authorizing, c.inner.authorizing = c.findKey, c.run, c.authorize, c.inner.authorize
+	c.findingKey, c.loading, c.running, c.authorizing, c.reading = c.findKey, c.load, c.run, c.authorize, c.read
+	c.inner.authorizing = c.inner.authorize
 	return c
 }
 
@@ -74,7 +81,8 @@ func (c *call) begin(tx *table.Tx) {
 	if c.arena != nil {
 		*c.arena = (*c.arena)[:0]
 	}
-	c.resource = ""
+	c.standing = nil
+	c.verdicts.forget()
 }
 
 // run runs the handler.
@@ -83,6 +91,9 @@ func (c *call) run(tx *table.Tx) (err error) {
 	c.out, err = c.route.bound.Run(&c.req, c.in, c.authorizing)
 	return err
 }
+
+// read is api.Request.Read.
+func (c *call) read(f func(*table.Tx) error) error { return c.g.cfg.DB.View(c.req.Context, f) }
 
 // runRecorded runs the handler and stores the records of what it did in its own
 // transaction.
@@ -100,67 +111,6 @@ func (c *call) runRecorded(tx *table.Tx) error {
 	return c.g.cfg.Outbox.put(tx, c.req.Time, c.req.ID, c.records)
 }
 
-// authorize is the one place where calls from outside are decided.
-func (c *call) authorize(a *api.Access) error {
-	c.resource = a.Resource
-	return authorize(&c.req, a)
-}
-
-func (i *inner) authorize(a *api.Access) error {
-	i.resource = a.Resource
-	return authorize(&i.req, a)
-}
-
-// authorize decides an access and all that hang on it, and leaves the proofs in
-// the request only if every one of them is allowed.
-func authorize(r *api.Request, a *api.Access) error {
-	allowed, err := decide(r, a)
-	if err != nil {
-		return err
-	}
-	var also []policy.Allowed
-	for i := range a.Also {
-		if len(a.Also[i].Also) > 0 { // fail closed: what is not looked at is not allowed
-			return fmt.Errorf("gateway: nested accesses of %s", r.Op.Action())
-		}
-		p, err := decide(r, &a.Also[i])
-		if err != nil {
-			return err
-		}
-		also = append(also, p)
-	}
-	r.Allowed, r.AlsoAllowed = allowed, also
-	return nil
-}
-
-// decide evaluates one access.
-func decide(r *api.Request, a *api.Access) (policy.Allowed, error) {
-	action := a.Action
-	if action == "" {
-		action = r.Op.Action()
-	}
-	account := a.Account
-	if a.Resource == "" {
-		account = r.Account // an operation without a resource is about the caller's account
-	}
-	allowed, denial := policy.Evaluate(&policy.Request{
-		Principal:        r.Principal.ARN,
-		PrincipalAccount: r.Principal.Account,
-		Root:             r.Principal.Type == "Root",
-		Action:           action,
-		Resource:         a.Resource,
-		ResourceAccount:  account,
-		Named:            a.Named,
-	})
-	if denial != nil {
-		return policy.Allowed{}, api.AccessDeniedException(denial.Message())
-	}
-	if !allowed.Valid() { // fail closed: no decision, no answer
-		return policy.Allowed{}, fmt.Errorf("gateway: no decision on %s", action)
-	}
-	return allowed, nil
-}
-
 // Call implements api.Caller: the same gate and transaction, the same principal,
 // and the service it came through.
 func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
@@ -175,16 +125,21 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 		i = new(inner)
 		i.authorizing = i.authorize
 	}
+	i.c = c
 	i.req = api.Request{
 		Context:   r.Context,
 		ID:        r.ID,
 		Time:      r.Time,
 		Op:        op,
+		Input:     in,
 		Principal: r.Principal,
 		Account:   r.Account,
 		Region:    r.Region,
 		SourceIP:  r.Op.Service.EventSource,
 		UserAgent: r.Op.Service.EventSource,
+		Secure:    r.Secure,
+		Directory: r.Directory,
+		Read:      r.Read,
 		Via:       append(append(i.via[:0], r.Via...), r.Op.Service.EventSource),
 		Tx:        r.Tx,
 		Caller:    c,
@@ -204,8 +159,8 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 	if err != nil {
 		fe = c.fault(op.Service, err)
 	}
-	c.appendRecord(&i.req, in, out, fe, i.resource)
-	*i = inner{authorizing: i.authorizing}
+	c.appendRecord(&i.req, in, out, fe, &i.verdicts)
+	i.release()
 	if fe != nil {
 		c.refusals = append(c.refusals, c.records[len(c.records)-1])
 	}
@@ -214,15 +169,21 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 
 // record renders the outer call's own record behind those of its inner calls.
 func (c *call) record(out api.Struct, fe *fault.Error) {
-	c.appendRecord(&c.req, c.in, out, fe, c.resource)
+	c.appendRecord(&c.req, c.in, out, fe, &c.verdicts)
 }
 
-// fault makes err fit to be sent.
+// fault makes err fit to be sent, and recorded: in the codes of the service.
 func (c *call) fault(s *api.Service, err error) *fault.Error {
-	if fe, ok := fault.As(err); ok {
-		return fe
+	fe, ok := fault.As(err)
+	if !ok {
+		fe = internalError(s, err)
 	}
-	return internalError(s, err)
+	if s == nil && c.query || s != nil && speaksQuery(s) {
+		translated := *fe
+		translated.Code = awsquery.Code(s, fe)
+		return &translated
+	}
+	return fe
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -241,7 +202,12 @@ func (c *call) answer(w http.ResponseWriter, out api.Struct) {
 		}
 	}
 	buf := buffers.Get().(*[]byte)
-	b := awsjson.Append((*buf)[:0], out)
+	b := (*buf)[:0]
+	if c.query {
+		b = awsquery.Append(b, c.route.op, out, c.req.ID)
+	} else {
+		b = awsjson.Append(b, out)
+	}
 	c.write(w, http.StatusOK, b)
 	clear(b) // it may have held a secret
 	if cap(b) <= pooledAnswer {
@@ -287,8 +253,7 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 func (c *call) send(w http.ResponseWriter, fe *fault.Error) {
 	c.code = fe.Code
 	if c.query {
-		body, status := awsquery.Error(fe, c.req.ID)
-		c.write(w, status, body)
+		c.write(w, awsquery.Status(c.service, fe), awsquery.AppendError(nil, c.service, fe, c.req.ID))
 		return
 	}
 	c.write(w, awsjson.Status(c.service, fe), awsjson.AppendError(nil, c.service, fe))
@@ -323,81 +288,4 @@ func (c *call) action() string {
 		return c.req.Op.Action()
 	}
 	return "unknown"
-}
-
-// arenas are the memory that the records of reads are rendered into: written to
-// the log before the answer leaves, they are of no use afterwards.
-var arenas = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
-
-const pooledArena = 16 << 10
-
-// appendRecord renders a record and keeps it until the call is recorded.
-func (c *call) appendRecord(r *api.Request, in, out api.Struct, fe *fault.Error, resource string) {
-	if c.arena == nil {
-		params := make([]byte, 0, 256)
-		if in != nil {
-			params = api.AppendRedacted(params, in)
-		}
-		c.records = append(c.records, appendRecord(make([]byte, 0, 1536), r, c.ids.Next(), params, out, fe, resource))
-		return
-	}
-	// Growing moves the arena; what was rendered before stays where it is.
-	start := len(*c.arena)
-	if in != nil {
-		*c.arena = api.AppendRedacted(*c.arena, in)
-	}
-	end := len(*c.arena)
-	*c.arena = appendRecord(*c.arena, r, c.ids.Next(), (*c.arena)[start:end:end], out, fe, resource)
-	c.records = append(c.records, (*c.arena)[end:len(*c.arena):len(*c.arena)])
-}
-
-// release gives back what is pooled, once the call is recorded and answered.
-func (c *call) release() {
-	if c.arena != nil && cap(*c.arena) <= pooledArena {
-		*c.arena = (*c.arena)[:0]
-		arenas.Put(c.arena)
-	}
-	*c = call{findingKey: c.findingKey, running: c.running, authorizing: c.authorizing, inner: inner{authorizing: c.inner.authorizing}}
-	calls.Put(c)
-}
-
-// appendRecord renders the CloudTrail record of one call.
-func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.Struct, fe *fault.Error, resource string) []byte {
-	rec := audit.Record{
-		EventTime:          r.Time,
-		AWSRegion:          r.Region,
-		SourceIPAddress:    r.SourceIP,
-		UserAgent:          r.UserAgent,
-		RequestID:          r.ID,
-		EventID:            id,
-		RecipientAccountID: r.Account,
-		UserIdentity: audit.Identity{
-			Type:        r.Principal.Type,
-			PrincipalID: r.Principal.ID,
-			ARN:         r.Principal.ARN,
-			AccountID:   r.Principal.Account,
-			AccessKeyID: r.Principal.AccessKeyID,
-		},
-	}
-	if r.Op != nil {
-		rec.EventSource, rec.EventName = r.Op.Service.EventSource, r.Op.Name
-		rec.ReadOnly = r.Op.Mode == api.Read
-	}
-	if n := len(r.Via); n > 0 {
-		rec.UserIdentity.InvokedBy = r.Via[n-1]
-	}
-	if r.TLS != nil {
-		rec.TLSDetails = &audit.TLSDetails{TLSVersion: r.TLS.Version, CipherSuite: r.TLS.CipherSuite, ClientProvidedHostHeader: r.TLS.Host}
-	}
-	rec.RequestParameters = params
-	if fe != nil {
-		rec.ErrorCode, rec.ErrorMessage = fe.Code, fe.Message
-	} else if out != nil && !rec.ReadOnly && len(out.Shape().Members) > 0 {
-		rec.ResponseElements = api.AppendRedacted(nil, out)
-	}
-	// Not for a denial: what an alias of another account leads to is not the caller's to know.
-	if a, err := arn.Parse(resource); err == nil && a.Service == "kms" && (fe == nil || fe.Kind != fault.Denied) {
-		rec.Resources = []audit.Resource{{ARN: resource, AccountID: a.Account, Type: "AWS::KMS::Key"}}
-	}
-	return rec.AppendJSON(dst)
 }

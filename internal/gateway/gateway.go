@@ -5,7 +5,8 @@
 //	identify  the signature is verified, the access key names the principal
 //	decode    the protocol's codec fills the input; the model's constraints hold
 //	resolve   the service says which resources the call is about
-//	authorize the one decision; nothing about a resource is revealed before it
+//	authorize the one decision (package iam); nothing about a resource is
+//	          revealed before it
 //	handle    the service's function, in the transaction that resolved
 //	record    the audit record: with the mutation's own commit, or written
 //	          to the log before a read's or a refusal's answer leaves
@@ -25,9 +26,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,22 +36,31 @@ import (
 	"coffer/internal/api"
 	"coffer/internal/audit"
 	"coffer/internal/fault"
+	"coffer/internal/iam"
+	"coffer/internal/session"
 	"coffer/internal/sigv4"
 	"coffer/internal/table"
-	"coffer/internal/wire/awsjson"
 )
 
 // MaxBody is the largest request body, in bytes. AWS documents no figure for
 // the JSON services; "about 1 MB" is what clients see.
 const MaxBody = 1 << 20
 
+// maxUnsigned is the largest body without a signature, in bytes: a SAML
+// assertion of 100,000 characters, percent-encoded, and a session policy.
+const maxUnsigned = 384 << 10
+
 // Config says what the gate connects.
 type Config struct {
 	DB         *table.DB
+	Directory  *iam.Directory
+	KeyARN     func(tx *table.Tx, account, region, alias string) (string, error) // of package kms; see api.Directory
+	Tokens     *session.Tokens
 	Log        *audit.Log
 	Outbox     *Outbox
 	Operations []api.Bound    // those that are served
-	Services   []*api.Service // every service whose target prefix is known
+	Services   []*api.Service // every service that is known
+	Region     string         // of requests that do not say: those without a signature
 	Logger     *slog.Logger
 	Metrics    *Metrics
 	Now        func() time.Time // time.Now if nil
@@ -58,9 +68,13 @@ type Config struct {
 	// Crowded, if set, tells that most connections that can be served are taken.
 	Crowded func() bool
 
-	// TrustAccount, if set, makes the gate believe every access key id without
-	// verifying a signature: a 12-digit id is its account, any other belongs
-	// to TrustAccount. Only for `coffer server --dev`.
+	// Proxies are the addresses whose X-Forwarded-For and X-Forwarded-Proto are
+	// believed.
+	Proxies []netip.Prefix
+
+	// TrustAccount, if set, makes the gate believe an access key id that it does not know
+	// without verifying a signature: a 12-digit id is the root of that account, any other
+	// the root of TrustAccount. Only for `coffer server --dev`.
 	TrustAccount string
 }
 
@@ -70,9 +84,22 @@ type Gateway struct {
 	verifier  *sigv4.Verifier
 	targets   map[string]*route         // by X-Amz-Target
 	prefixes  map[string]*api.Service   // by target prefix
+	actions   map[action]*route         // of services that speak Query
 	bound     map[*api.Operation]*route // for calls between services
 	strangers strangers
 	inFlight  atomic.Int64 // bytes of large bodies being held
+}
+
+// directory is api.Directory: principals are known to package iam, keys to
+// package kms.
+type directory struct {
+	*iam.Directory
+	g *Gateway
+}
+
+// KeyARN implements api.Directory.
+func (d directory) KeyARN(tx *table.Tx, account, region, alias string) (string, error) {
+	return d.g.cfg.KeyARN(tx, account, region, alias)
 }
 
 // route is one operation's way through the gate.
@@ -92,14 +119,22 @@ func New(cfg Config) (*Gateway, error) {
 		cfg:      cfg,
 		verifier: sigv4.New(sigv4.Config{}),
 		targets:  make(map[string]*route),
+		actions:  make(map[action]*route),
 		prefixes: make(map[string]*api.Service),
 		bound:    make(map[*api.Operation]*route),
 	}
 	for _, s := range cfg.Services {
-		g.prefixes[s.TargetPrefix] = s
+		query := speaksQuery(s)
+		if !query {
+			g.prefixes[s.TargetPrefix] = s
+		}
 		for _, op := range s.Operations {
 			rt := &route{op: op, metrics: cfg.Metrics.operation(op)}
-			g.targets[s.TargetPrefix+"."+op.Name] = rt
+			if query {
+				g.actions[action{s, op.Name}] = rt
+			} else {
+				g.targets[s.TargetPrefix+"."+op.Name] = rt
+			}
 			g.bound[op] = rt
 		}
 	}
@@ -129,18 +164,31 @@ func New(cfg Config) (*Gateway, error) {
 var calls = sync.Pool{New: func() any { return newCall() }}
 
 // ServeHTTP takes one request through the gate.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(w, r, nil) }
+
+// Through returns the gate as it is seen through an endpoint.
+func (g *Gateway) Through(e *api.Endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, e) })
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint) {
 	c := calls.Get().(*call)
 	c.g, c.start = g, g.cfg.Now()
 	c.records = c.ownRecords[:0]
+	ip, secure := g.client(r)
 	c.req = api.Request{
 		Context:   r.Context(),
 		ID:        c.ids.Next(),
 		Time:      c.start.UTC().Truncate(time.Millisecond),
-		SourceIP:  sourceIP(r.RemoteAddr),
+		SourceIP:  ip,
 		UserAgent: r.UserAgent(),
+		Referer:   r.Referer(),
+		Secure:    secure,
 		TLS:       tlsDetails(r),
+		Endpoint:  e,
 		Caller:    c,
+		Directory: directory{g.cfg.Directory, g},
+		Read:      c.reading,
 	}
 	out, err := g.pass(c, w, r)
 	if err != nil {
@@ -161,25 +209,28 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 		}
 	}()
 	// Who has no valid access key id is refused by the head of the request: it
-	// takes no body's memory and no reading.
-	claim, key, err := g.claimed(c, r)
-	if err != nil {
+	// takes no body's memory and no reading. What needs no signature is short.
+	if err := g.claimed(c, r); err != nil {
 		return nil, err
 	}
-	body, err := g.readBody(w, r)
+	limit := MaxBody
+	if c.unsigned != nil {
+		limit = maxUnsigned
+	}
+	body, err := g.readBody(w, r, limit)
 	defer g.releaseBody(body)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.identify(c, r, *body, claim, key); err != nil {
+	if c.unsigned == nil {
+		if err := g.identify(c, r, *body); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.route(c, r, *body); err != nil {
 		return nil, err
 	}
-	if err := g.route(c, r); err != nil {
-		return nil, err
-	}
-	c.in = c.route.op.NewInput()
-	if err := awsjson.Decode(*body, c.in); err != nil {
-		c.in = nil
+	if err := c.decode(*body); err != nil {
 		return nil, err
 	}
 	if err := api.Validate(c.in); err != nil {
@@ -199,69 +250,6 @@ func (g *Gateway) panicked(c *call, v any) error {
 	return fmt.Errorf("panic: %s", what)
 }
 
-// route finds the operation of an identified request.
-func (g *Gateway) route(c *call, r *http.Request) error {
-	if c.service == nil && validService(c.scope) {
-		names := make([]string, len(g.cfg.Services))
-		for i, s := range g.cfg.Services {
-			names[i] = s.SigningName
-		}
-		return api.UnknownOperationException("Coffer does not serve " + c.scope + "; it serves " + strings.Join(names, " and ") + ".")
-	}
-	if r.Method != http.MethodPost || r.URL.Path != "/" {
-		return api.UnknownOperationException("")
-	}
-	if !jsonContent(r.Header.Get("Content-Type")) {
-		return api.UnknownOperationException("")
-	}
-	if c.route == nil {
-		return api.UnknownOperationException("")
-	}
-	if c.route.bound == nil {
-		return api.NotServed(c.route.op)
-	}
-	return nil
-}
-
-// routeHint looks at the target without believing it: errors found before
-// the operation is known are still answered in the service's own form.
-func (g *Gateway) routeHint(c *call, r *http.Request) {
-	target := r.Header["X-Amz-Target"]
-	if len(target) != 1 {
-		c.query = strings.HasPrefix(r.Header.Get("Content-Type"), queryContent)
-		return
-	}
-	c.route = g.targets[target[0]]
-	if c.route != nil {
-		c.service = c.route.op.Service
-		c.req.Op = c.route.op
-		return
-	}
-	if prefix, _, ok := strings.Cut(target[0], "."); ok {
-		c.service = g.prefixes[prefix]
-	}
-}
-
-// validService reports whether s can be the name of a service, and so be said in
-// an answer.
-func validService(s string) bool {
-	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
-
-// queryContent is the content type of the Query protocol, which CLIs use for
-// services that are not here.
-const queryContent = "application/x-www-form-urlencoded"
-
-// jsonContent reports whether a Content-Type is AWS JSON 1.1, the protocol of
-// every service served so far.
-func jsonContent(ct string) bool {
-	if ct == "application/x-amz-json-1.1" {
-		return true
-	}
-	ct, _, _ = strings.Cut(ct, ";")
-	return strings.EqualFold(strings.TrimSpace(ct), "application/x-amz-json-1.1")
-}
-
 // handle runs the operation in the transaction its mode asks for.
 func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	if err := g.cfg.Log.Err(); err != nil {
@@ -277,11 +265,7 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 		c.arena = arenas.Get().(*[]byte)
 		err = g.cfg.DB.View(ctx, c.running)
 	case api.Write:
-		c.records = nil // the outbox keeps them
-		err = g.cfg.DB.Update(ctx, c.runRecorded)
-		if err != nil && c.out != nil {
-			c.records = nil // they tell of a success that did not happen
-		}
+		err = g.update(c)
 	case api.Outside:
 		err = c.run(nil)
 	default:
@@ -301,19 +285,44 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	return c.out, nil
 }
 
+// maxUpdates bounds how often a mutation is begun again because its caller's
+// policies changed meanwhile.
+const maxUpdates = 10
+
+// update runs a mutation. What applies to its caller is loaded before, because
+// a transaction that writes has no room for it; the transaction makes sure that
+// it still holds.
+func (g *Gateway) update(c *call) (err error) {
+	for range maxUpdates {
+		if err := g.cfg.DB.View(c.req.Context, c.loading); err != nil {
+			return err
+		}
+		c.records = nil // the outbox keeps them
+		c.out = nil
+		err = g.cfg.DB.Update(c.req.Context, c.runRecorded)
+		if err != nil && c.out != nil {
+			c.records = nil // they tell of a success that did not happen
+		}
+		if !errors.Is(err, iam.ErrChanged) {
+			return err
+		}
+	}
+	return api.ServiceUnavailableException("The policies that apply to the caller keep changing. Please try again.").Because(err)
+}
+
 var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
 // Bodies that grew beyond this are left to the collector rather than pooled,
 // and count among the bytes in flight.
 const pooledBody = 16 << 10
 
-// readBody reads the whole body into a pooled buffer, at most MaxBody. Memory
+// readBody reads the whole body into a pooled buffer, at most limit bytes. Memory
 // grows with what has arrived, not with what was announced, and all large bodies
 // together hold at most bodiesInFlight bytes.
-func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (*[]byte, error) {
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int) (*[]byte, error) {
 	buf := bodies.Get().(*[]byte)
 	b := (*buf)[:0]
-	if r.ContentLength > MaxBody {
+	if r.ContentLength > int64(limit) {
 		w.Header().Set("Connection", "close")
 		return buf, api.RequestEntityTooLargeException()
 	}
@@ -344,7 +353,7 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (*[]byte, err
 		b = b[:len(b)+n]
 		*buf = b
 		switch {
-		case len(b) > MaxBody:
+		case len(b) > limit:
 			w.Header().Set("Connection", "close")
 			return buf, api.RequestEntityTooLargeException()
 		case err == io.EOF:
@@ -372,13 +381,6 @@ func (g *Gateway) releaseBody(buf *[]byte) {
 	}
 	*buf = (*buf)[:0]
 	bodies.Put(buf)
-}
-
-func sourceIP(remote string) string {
-	if i := strings.LastIndexByte(remote, ':'); i >= 0 {
-		return strings.Trim(remote[:i], "[]")
-	}
-	return remote
 }
 
 // internalError is what the client sees of an untyped error: no detail.

@@ -23,6 +23,7 @@ import (
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
 	"coffer/internal/kv/memory"
+	"coffer/internal/session"
 	"coffer/internal/sigv4"
 	"coffer/internal/table"
 )
@@ -108,7 +109,12 @@ func newGate(t *testing.T, read describe, write restore) *gate {
 	svc.Operations = []*api.Operation{&d, &r}
 	service := api.NewService(svc)
 	g.service = service
+	tokens, err := session.New(ring.Derive("session tokens"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	g.Gateway, err = gateway.New(gateway.Config{
+		Directory: iam.NewDirectory(iam.DirectoryConfig{}), Tokens: tokens,
 		DB: g.db, Log: g.log, Outbox: g.outbox, Services: []*api.Service{service}, Logger: logger,
 		Metrics: gateway.NewMetrics(prometheus.NewRegistry()),
 		Crowded: func() bool { return g.crowded },

@@ -4,57 +4,80 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"time"
 
 	"coffer/internal/api"
 	"coffer/internal/arn"
 	"coffer/internal/fault"
 	"coffer/internal/iam"
+	"coffer/internal/policy"
+	"coffer/internal/session"
 	"coffer/internal/sigv4"
 	"coffer/internal/table"
 )
 
+// presignedLife is how long a presigned request to STS is good at least: those
+// who prove an identity with a presigned GetCallerIdentity (Kubernetes
+// authenticators) write a minute and use it for a quarter of an hour.
+const presignedLife = 15 * time.Minute
+
 // claimed looks at the head of a request: what it says of its signature, and
-// whether the access key exists. What fails here needs no body.
-func (g *Gateway) claimed(c *call, r *http.Request) (claim sigv4.Claim, key *iam.AccessKey, err error) {
+// whose the access key is. What fails here needs no body.
+func (g *Gateway) claimed(c *call, r *http.Request) (err error) {
 	g.routeHint(c, r)
 	if g.cfg.TrustAccount != "" {
 		if err := devGuard(r); err != nil {
-			return claim, nil, err
+			return err
 		}
 	}
-	if claim, err = sigv4.Parse(r); err != nil {
-		return claim, nil, authError(err)
+	claim, err := sigv4.Parse(r)
+	if err != nil {
+		if c.mayBeUnsigned(err) {
+			c.unsigned = authError(err)
+			return nil
+		}
+		return authError(err)
 	}
 	c.scope = claim.Service
 	if c.service == nil {
 		c.service = g.signedFor(claim.Service)
 	}
+	if c.service != nil {
+		c.query = speaksQuery(c.service) // whatever the request looks like: so its errors are read
+	}
+	if claim.Presigned && claim.Service == "sts" {
+		claim.Expires = max(claim.Expires, presignedLife)
+	}
+	c.claim = claim
 	// For the record of a refusal; nothing is believed yet.
 	c.req.Principal.AccessKeyID = claim.AccessKeyID[:min(len(claim.AccessKeyID), maxAccessKeyID)]
 	if validRegion(claim.Region) {
 		c.req.Region = claim.Region
 	}
-	if g.cfg.TrustAccount != "" {
-		account := g.cfg.TrustAccount
-		if iam.IsAccountID(claim.AccessKeyID) {
-			account = claim.AccessKeyID
-		}
-		if c.req.Region == "" {
-			return claim, nil, authError(sigv4.RegionError(claim.Region))
-		}
-		return claim, &iam.AccessKey{ID: claim.AccessKeyID, Account: account}, nil
-	}
 	if len(claim.AccessKeyID) <= maxAccessKeyID {
-		if key, err = c.accessKey(claim.AccessKeyID); err != nil {
-			return claim, nil, err
+		if err := c.findHolder(); err != nil {
+			return err
 		}
 	}
-	if key == nil {
+	switch {
+	case c.holder.key.SecretAccessKey != "":
+		c.req.Account = c.holder.principal.Account // whose trail the record belongs to, valid or not
+	case g.cfg.TrustAccount != "":
+		if c.req.Region == "" {
+			return authError(sigv4.RegionError(claim.Region))
+		}
+	default:
 		// Verify tells of an unknown key in AWS's order: scope, key, time.
-		return claim, nil, authError(g.verifier.Verify(r, nil, &claim, nil, c.start, c.signingName(), validRegion))
+		return authError(g.verifier.Verify(r, nil, &c.claim, nil, c.start, c.signingName(), validRegion))
 	}
-	c.req.Account = key.Account // whose trail the record belongs to, valid or not
-	return claim, key, nil
+	return nil
+}
+
+// mayBeUnsigned reports whether a request without any signature can be one of
+// the operations that need none; which it is, its body tells.
+func (c *call) mayBeUnsigned(err error) bool {
+	var e *sigv4.Error
+	return c.query && errors.As(err, &e) && e.Reason == sigv4.Missing
 }
 
 // signingName is the service that the request must be signed for; "" for any.
@@ -66,41 +89,161 @@ func (c *call) signingName() string {
 }
 
 // identify verifies the claim against the whole request. The order of checks is
-// AWS's: malformed, unknown key, clock skew, signature.
-func (g *Gateway) identify(c *call, r *http.Request, body []byte, claim sigv4.Claim, key *iam.AccessKey) error {
-	if g.cfg.TrustAccount == "" {
-		known := sigv4.Key{SecretAccessKey: sigv4.Secret(key.Secret.Reveal())}
-		if err := g.verifier.Verify(r, body, &claim, &known, c.start, c.signingName(), validRegion); err != nil {
-			return authError(err)
-		}
+// AWS's: malformed, unknown key, clock skew, signature, session token.
+func (g *Gateway) identify(c *call, r *http.Request, body []byte) error {
+	if c.holder.key.SecretAccessKey == "" {
+		c.trust(g.cfg.TrustAccount)
+	} else if err := g.verifier.Verify(r, body, &c.claim, &c.holder.key, c.start, c.signingName(), validRegion); err != nil {
+		return authError(err)
 	}
-	c.req.Region = claim.Region
-	c.req.Account = key.Account
-	c.req.Principal = api.Principal{
-		Type:        "Root",
-		ARN:         arn.ARN{Partition: arn.Partition(claim.Region), Service: "iam", Account: key.Account, Resource: "root"}.String(),
-		Account:     key.Account,
-		ID:          key.Account,
-		AccessKeyID: key.ID,
+	c.req.Region = c.claim.Region
+	if c.service != nil && c.service.Name == "iam" {
+		c.req.Region = globalRegion(c.claim.Region)
 	}
+	c.req.Principal = c.holder.principal
+	c.req.Account = c.req.Principal.Account
 	return nil
 }
 
-// accessKey finds a key by its id, nil if there is none. It is served from the
-// record cache.
-func (c *call) accessKey(id string) (key *iam.AccessKey, err error) {
-	c.keyID = id
-	err = c.g.cfg.DB.View(c.req.Context, c.findingKey)
-	if errors.Is(err, table.ErrNotFound) {
-		return nil, nil
+// globalRegion is where the services are that have no regions ("IAM endpoints
+// and quotas").
+func globalRegion(region string) string {
+	switch arn.Partition(region) {
+	case "aws-cn":
+		return "cn-north-1"
+	case "aws-us-gov":
+		return "us-gov-west-1"
+	case "aws":
+		return "us-east-1"
 	}
-	return c.key, err
+	return region
 }
 
+// trust makes whoever has an access key that we did not give the root of an
+// account: a server started with --dev knows no better.
+func (c *call) trust(account string) {
+	id := c.claim.AccessKeyID
+	if iam.IsAccountID(id) {
+		account = id
+	}
+	c.holder.principal = rootOf(account, id, arn.Partition(c.claim.Region))
+}
+
+// holder is whom an access key belongs to, and what verifies its signatures: no
+// secret, nobody.
+type holder struct {
+	key       sigv4.Key
+	principal api.Principal
+}
+
+// findHolder looks the claim's access key up. It is served from the record cache.
+func (c *call) findHolder() error { return c.g.cfg.DB.View(c.req.Context, c.findingKey) }
+
 // findKey is its transaction.
-func (c *call) findKey(tx *table.Tx) (err error) {
-	c.key, err = iam.AccessKeys.Get(tx, table.K(c.keyID))
-	return err
+func (c *call) findKey(tx *table.Tx) error {
+	c.holder = holder{}
+	if token := c.claim.SessionToken; token != "" {
+		s, err := c.g.cfg.Tokens.Open(string(token))
+		if errors.Is(err, session.ErrToken) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return c.findSession(tx, s)
+	}
+	k, err := iam.AccessKeys.Get(tx, table.K(c.claim.AccessKeyID))
+	if errors.Is(err, table.ErrNotFound) || err == nil && k.Inactive {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	partition := arn.Partition(c.claim.Region)
+	p := rootOf(k.Account, k.ID, partition)
+	if k.User != "" {
+		p, err = userOf(tx, k.User, k.ID, partition)
+		if errors.Is(err, table.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.holder = holder{sigv4.Key{SecretAccessKey: k.Secret.Text}, p}
+	return nil
+}
+
+// findSession makes the holder of temporary credentials. A session of
+// GetSessionToken or GetFederationToken ends with the access key it came from.
+func (c *call) findSession(tx *table.Tx, s *session.Session) error {
+	if s.AccessKeyID != c.claim.AccessKeyID {
+		return nil
+	}
+	if s.ParentKeyID != "" {
+		k, err := iam.AccessKeys.Get(tx, table.K(s.ParentKeyID))
+		if errors.Is(err, table.ErrNotFound) || err == nil && (k.Inactive || k.Account != s.Account || k.User != s.EntityID) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	p, err := sessionOf(tx, s, arn.Partition(c.claim.Region))
+	if errors.Is(err, table.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.holder = holder{s.Key(string(c.claim.SessionToken)), p}
+	return nil
+}
+
+func rootOf(account, keyID, partition string) api.Principal {
+	root := "arn:" + partition + ":iam::" + account + ":root"
+	return api.Principal{
+		Caller:      policy.Caller{Type: policy.Root, ARN: root, Account: account, Entity: root, ID: account},
+		AccessKeyID: keyID,
+	}
+}
+
+func userOf(tx *table.Tx, id, keyID, partition string) (api.Principal, error) {
+	u, err := iam.Users.Get(tx, table.K(id))
+	if err != nil {
+		return api.Principal{}, err
+	}
+	a := u.ARN(partition)
+	return api.Principal{
+		Caller:      policy.Caller{Type: policy.IAMUser, ARN: a, Account: u.Account, Entity: a, ID: u.ID},
+		Name:        u.Name,
+		AccessKeyID: keyID,
+	}, nil
+}
+
+// sessionOf is the principal of a session; table.ErrNotFound if its user is gone.
+// Whether its role still is there is seen when its policies are loaded.
+func sessionOf(tx *table.Tx, s *session.Session, partition string) (p api.Principal, err error) {
+	switch s.Type {
+	case policy.AssumedRole:
+		role := "arn:" + partition + ":iam::" + s.Account + ":role/" + s.Entity
+		p = api.Principal{Caller: policy.Caller{
+			Type: s.Type, Account: s.Account, Entity: role, ID: s.EntityID,
+			ARN: iam.SessionARN(partition, s),
+		}, Name: s.RoleName(), AccessKeyID: s.AccessKeyID}
+	default:
+		p = rootOf(s.Account, s.AccessKeyID, partition)
+		if s.EntityID != "" {
+			if p, err = userOf(tx, s.EntityID, s.AccessKeyID, partition); err != nil {
+				return p, err
+			}
+		}
+		if s.Type == policy.FederatedSession {
+			p.Type, p.ARN = s.Type, iam.SessionARN(partition, s)
+		}
+	}
+	p.Session = s
+	return p, nil
 }
 
 // signedFor finds a service by the name in a credential scope.
@@ -113,13 +256,14 @@ func (g *Gateway) signedFor(name string) *api.Service {
 	return nil
 }
 
-// authError turns a signature error into the error the JSON protocol sends.
+// authError turns a signature error into the error the JSON protocol sends. The
+// cause stays with it: by it awsquery knows an error about credentials.
 func authError(err error) error {
 	var e *sigv4.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	return fault.New(fault.Denied, e.Reason.Code(false), e.Message)
+	return fault.New(fault.Denied, e.Reason.Code(false), e.Message).Because(e)
 }
 
 // validRegion reports whether s has the form of a region name, such as

@@ -12,6 +12,7 @@ import (
 	"coffer/internal/api"
 	"coffer/internal/audit"
 	"coffer/internal/fault"
+	"coffer/internal/policy"
 )
 
 // Strangers are callers that were not identified: no, wrong or unknown
@@ -131,7 +132,7 @@ func (g *Gateway) recordStrangers() {
 }
 
 // identified reports whether the caller is known.
-func (c *call) identified() bool { return c.req.Principal.Type != "" }
+func (c *call) identified() bool { return c.req.Principal.Type != policy.Anonymous }
 
 // shorten cuts what a stranger can make long in a record.
 func shorten(s string) string {

@@ -7,6 +7,7 @@ import (
 
 	"coffer/internal/api"
 	"coffer/internal/audit"
+	"coffer/internal/policy"
 	"coffer/internal/table"
 )
 
@@ -25,8 +26,11 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 		Time:      table.At(c.start).Time(),
 		SourceIP:  source,
 		UserAgent: source,
-		Principal: api.Principal{Type: "AWSService", ARN: source},
+		Principal: api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: source}},
+		Secure:    true,
 		Caller:    c,
+		Directory: directory{g.cfg.Directory, g},
+		Read:      c.reading,
 	}
 	defer func() {
 		if v := recover(); v != nil {

@@ -1,8 +1,3 @@
-// Package iam keeps accounts and their access keys.
-//
-// An account has one principal for now: its root, with one or more access
-// keys. Secret access keys must be readable to verify signatures (SigV4 is an
-// HMAC), so they rest sealed under the store key and print as a placeholder.
 package iam
 
 import (
@@ -28,12 +23,14 @@ type Account struct {
 	Created table.Millis `cbor:"3,keyasint"`
 }
 
-// AccessKey is a long-term access key of an account's root.
+// AccessKey is a long-term access key of a user, or of an account's root.
 type AccessKey struct {
-	ID      string       `cbor:"1,keyasint"` // AKIA and 16 characters
-	Secret  Secret       `cbor:"2,keyasint"`
-	Account string       `cbor:"3,keyasint"`
-	Created table.Millis `cbor:"4,keyasint"`
+	ID       string       `cbor:"1,keyasint"` // AKIA and 16 characters
+	Secret   Secret       `cbor:"2,keyasint"`
+	Account  string       `cbor:"3,keyasint"`
+	Created  table.Millis `cbor:"4,keyasint"`
+	User     string       `cbor:"5,keyasint,omitempty"` // unique id; empty: the root
+	Inactive bool         `cbor:"6,keyasint,omitempty"`
 }
 
 // Secret is a secret access key. It prints as a placeholder; Reveal gives the text.
@@ -63,12 +60,34 @@ var Accounts = table.Collection[Account]{
 }
 
 // AccessKeys holds the access keys by id, so that a request's key is found in
-// constant time, and by account.
+// constant time; those of roots by account, those of users by user.
 var AccessKeys = table.Collection[AccessKey]{
-	Name:    "iam.key",
-	Key:     func(k *AccessKey) table.Key { return table.K(k.ID) },
-	Indexes: []table.Index[AccessKey]{{Name: "iam.key.account", Keys: func(k *AccessKey) []table.Key { return []table.Key{table.K(k.Account, k.ID)} }}},
+	Name: "iam.key",
+	Key:  func(k *AccessKey) table.Key { return table.K(k.ID) },
+	Clone: func(k *AccessKey) *AccessKey {
+		c := *k
+		return &c
+	},
+	Indexes: []table.Index[AccessKey]{
+		{Name: keyByAccount, Keys: func(k *AccessKey) []table.Key {
+			if k.User != "" {
+				return nil
+			}
+			return []table.Key{table.K(k.Account, k.ID)}
+		}},
+		{Name: keyByUser, Keys: func(k *AccessKey) []table.Key {
+			if k.User == "" {
+				return nil
+			}
+			return []table.Key{table.K(k.User, k.Created.Part(), k.ID)}
+		}},
+	},
 }
+
+const (
+	keyByAccount = "iam.key.account"
+	keyByUser    = "iam.key.user"
+)
 
 var (
 	accountName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_+=,.@-]{0,63}$`)
@@ -114,7 +133,7 @@ func CreateAccount(tx *table.Tx, name string, now time.Time) (*Account, *AccessK
 // RotateRootKeys makes a new root access key for the account and deletes every
 // older one: from the next call on they are unknown.
 func RotateRootKeys(tx *table.Tx, account string, now time.Time) (fresh *AccessKey, gone []string, err error) {
-	for e, err := range AccessKeys.ScanIndex(tx, "iam.key.account", table.Range{Prefix: table.K(account)}) {
+	for e, err := range AccessKeys.ScanIndex(tx, keyByAccount, table.Range{Prefix: table.K(account)}) {
 		if err != nil {
 			return nil, nil, err
 		}

@@ -70,20 +70,19 @@ func locateAlias(r *api.Request, name string) (naming, error) {
 	}
 	// The aliases of a key that is gone are gone with it, though their rows
 	// wait for PurgeDue.
-	t, err := locateKey(r, r.Account, a.KeyID)
-	if err == nil && t.key != nil {
+	k, err := liveKey(r, r.Account, a.KeyID)
+	if k != nil {
 		n.alias = a
 	}
 	return n, err
 }
 
 // access is on the alias and on every key whose aliases change ("Controlling
-// access to aliases", KMS developer guide).
-func (n *naming) access(r *api.Request, keys ...string) api.Access {
-	a := api.Access{Resource: n.arn, Account: r.Account, Named: n.arn}
-	for _, id := range keys {
-		arn := keyARN(r, r.Account, id)
-		a.Also = append(a.Also, api.Access{Resource: arn, Account: r.Account, Named: arn})
+// access to aliases", KMS developer guide). An alias has no policy of its own.
+func (n *naming) access(r *api.Request, keys ...*target) api.Access {
+	a := api.Access{Resource: n.arn, Account: r.Account, Named: n.arn, Keys: &target{r: r}}
+	for _, k := range keys {
+		a.Also = append(a.Also, k.access(""))
 	}
 	return a
 }
@@ -95,9 +94,7 @@ func resolveCreateAlias(r *api.Request, in *kmsapi.CreateAliasInput) (n naming, 
 	if n.key, err = locate(r, *in.TargetKeyId, false); err != nil {
 		return n, a, err
 	}
-	a = n.access(r)
-	a.Also = append(a.Also, n.key.access(""))
-	return n, a, nil
+	return n, n.access(r, &n.key), nil
 }
 
 func resolveUpdateAlias(r *api.Request, in *kmsapi.UpdateAliasInput) (n naming, a api.Access, err error) {
@@ -107,23 +104,22 @@ func resolveUpdateAlias(r *api.Request, in *kmsapi.UpdateAliasInput) (n naming, 
 	if n.key, err = locate(r, *in.TargetKeyId, false); err != nil {
 		return n, a, err
 	}
-	if n.alias != nil {
-		a = n.access(r, n.alias.KeyID)
-	} else {
-		a = n.access(r)
+	if n.alias == nil {
+		return n, n.access(r, &n.key), nil
 	}
-	a.Also = append(a.Also, n.key.access(""))
-	return n, a, nil
+	old, err := locateKey(r, r.Account, n.alias.KeyID)
+	return n, n.access(r, &old, &n.key), err
 }
 
 func resolveDeleteAlias(r *api.Request, in *kmsapi.DeleteAliasInput) (n naming, a api.Access, err error) {
 	if n, err = locateAlias(r, *in.AliasName); err != nil {
 		return n, a, err
 	}
-	if n.alias != nil {
-		return n, n.access(r, n.alias.KeyID), nil
+	if n.alias == nil {
+		return n, n.access(r), nil
 	}
-	return n, n.access(r), nil
+	of, err := locateKey(r, r.Account, n.alias.KeyID)
+	return n, n.access(r, &of), err
 }
 
 // newTarget checks the key that an alias shall name.
@@ -195,7 +191,7 @@ func deleteAlias(r *api.Request, _ *kmsapi.DeleteAliasInput, n naming) (*kmsapi.
 func listAliases(r *api.Request, in *kmsapi.ListAliasesInput, _ struct{}) (*kmsapi.ListAliasesOutput, error) {
 	out := &kmsapi.ListAliasesOutput{Aliases: []kmsapi.AliasListEntry{}}
 	add := func(p *page, a *Alias) (more bool, err error) {
-		if t, err := locateKey(r, a.Account, a.KeyID); err != nil || t.key == nil {
+		if k, err := liveKey(r, a.Account, a.KeyID); err != nil || k == nil {
 			return true, err // gone with its key
 		}
 		if len(out.Aliases) == p.limit {

@@ -5,7 +5,6 @@ import (
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
-	"coffer/internal/policy"
 	"coffer/internal/table"
 )
 
@@ -23,17 +22,7 @@ func benchmark(b *testing.B, op *api.Operation, in func(c client, keyID string) 
 	r := c.request()
 	r.Op = op
 	bound := c.bound[op]
-	authorize := func(a *api.Access) error {
-		allowed, denial := policy.Evaluate(&policy.Request{
-			Principal: r.Principal.ARN, PrincipalAccount: r.Principal.Account, Root: true,
-			Action: op.Action(), Resource: a.Resource, ResourceAccount: a.Account, Named: a.Named,
-		})
-		r.Allowed = allowed
-		if denial != nil {
-			return denial
-		}
-		return nil
-	}
+	authorize := directory.Decider(r)
 	err := c.db.View(r.Context, func(tx *table.Tx) error {
 		r.Tx = tx
 		b.ReportAllocs()

@@ -110,10 +110,11 @@ func (s *Service) checkKey(ctx context.Context, tx *table.Tx, k *Key, report fun
 	}
 	// Whoever runs fsck holds the root key and the store; the decision stands
 	// for the key's owner.
-	allowed, _ := policy.Evaluate(&policy.Request{
-		Principal: "arn:" + at.Partition() + ":iam::" + k.Account + ":root", PrincipalAccount: k.Account, Root: true,
+	root := "arn:" + at.Partition() + ":iam::" + k.Account + ":root"
+	decision := policy.Evaluate(&policy.Request{
+		Caller: policy.Caller{Type: policy.Root, ARN: root, Account: k.Account, Entity: root, ID: k.Account},
 		Action: "kms:Encrypt", Resource: k.ARN, ResourceAccount: k.Account,
-	})
+	}, &policy.Policies{})
 	seen := make(map[string]bool, len(k.Materials))
 	for i := range k.Materials {
 		m := &k.Materials[i]
@@ -122,7 +123,7 @@ func (s *Service) checkKey(ctx context.Context, tx *table.Tx, k *Key, report fun
 		}
 		seen[m.ID] = true
 		// Material cannot be looked at from here; what encrypts is sound.
-		if _, err := s.material.Encrypt(ctx, allowed, k.ID, m.wrapped(), []byte{0}, nil); err != nil {
+		if _, err := s.material.Encrypt(ctx, decision.Allowed, k.ID, m.wrapped(), []byte{0}, nil); err != nil {
 			report("material %s: %v", m.ID, err)
 		}
 		if err := ctx.Err(); err != nil {

@@ -84,7 +84,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			}
 			key := table.K(ours, eu, *m.KeyId)
 			var before kms.Key
-			var pol kms.Policy
+			var pol *kms.Policy
 			update(func(tx *table.Tx) error {
 				k, err := kms.Keys.Load(tx, key)
 				if err != nil {
@@ -94,7 +94,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				before, pol = *k, *p
+				before, pol = *k, p
 				if k, err = kms.Keys.Load(tx, key); err != nil {
 					return err
 				}
@@ -106,7 +106,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			}
 			c.material.Close()
 			update(func(tx *table.Tx) error { // sound again for the check on clean-up
-				if err := kms.Policies.Put(tx, &pol); err != nil {
+				if err := kms.Policies.Put(tx, pol); err != nil {
 					return err
 				}
 				return kms.Keys.Put(tx, &before)

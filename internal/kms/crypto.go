@@ -102,6 +102,10 @@ type sealed struct {
 	unseen     bool  // the caller asked not to look at the ciphertext
 }
 
+// textNoCiphertextKey answers who may not use the key that a ciphertext names, in
+// place of a denial, which would name the key.
+const textNoCiphertextKey = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
+
 // locateCiphertext finds the key of a blob. A blob says which key it is of, and
 // is believed as far as looking that key up in the caller's own account; what
 // is not found there is answered like a damaged blob, because the blob alone
@@ -125,6 +129,7 @@ func locateCiphertext(r *api.Request, blob []byte, keyID *string, dry *bool, mod
 		if c.key == nil {
 			c.absent = invalidCiphertext()
 		}
+		c.hidden = textNoCiphertextKey
 		return c, err
 	}
 	if err != nil {
@@ -212,6 +217,7 @@ func resolveReEncrypt(r *api.Request, in *kmsapi.ReEncryptInput) (t reEncryption
 	if t.to, err = locate(r, *in.DestinationKeyId, true); err != nil {
 		return t, a, err
 	}
+	t.from.peer, t.to.peer = t.to.arn, t.from.arn
 	a = t.from.access(reEncryptFrom)
 	a.Also = []api.Access{t.to.access(reEncryptTo)}
 	return t, a, nil
@@ -343,7 +349,7 @@ func resolveGenerateRandom(r *api.Request, in *kmsapi.GenerateRandomInput) (stru
 	} else {
 		err = noEnclaves(in.Recipient)
 	}
-	return struct{}{}, api.Access{Account: r.Account}, err
+	return struct{}{}, api.Access{Account: r.Account, Keys: &target{r: r}}, err
 }
 
 func generateRandom(_ *api.Request, in *kmsapi.GenerateRandomInput, _ struct{}) (*kmsapi.GenerateRandomOutput, error) {

@@ -204,6 +204,8 @@ func TestReEncrypt(t *testing.T) {
 	user := c
 	user.user = "ana"
 	refuse(user, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: blob, DestinationKeyId: &dest}, "AccessDeniedException",
+		"The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.")
+	refuse(user, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: blob, SourceKeyId: a.Arn, DestinationKeyId: &dest}, "AccessDeniedException",
 		"User: arn:aws:iam::111122223333:user/ana is not authorized to perform: kms:ReEncryptFrom on resource: "+*a.Arn+" because no identity-based policy allows the kms:ReEncryptFrom action")
 	foreign := "arn:aws:kms:eu-west-1:" + theirs + ":key/" + *b.KeyId
 	refuse(c, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: blob, DestinationKeyId: &foreign}, "AccessDeniedException",

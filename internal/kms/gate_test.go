@@ -12,6 +12,8 @@ import (
 	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/envelope"
 	"coffer/internal/fault"
+	"coffer/internal/iam"
+	"coffer/internal/iam/iamtest"
 	"coffer/internal/kms"
 	"coffer/internal/kv/memory"
 	"coffer/internal/material"
@@ -119,13 +121,13 @@ func (c client) arn(resource string) string {
 }
 
 func (c client) request() *api.Request {
-	p := api.Principal{Type: "Root", ARN: "arn:aws:iam::" + c.account + ":root", Account: c.account, ID: c.account}
+	p := iamtest.Root(c.account, c.region)
 	if c.user != "" {
-		p = api.Principal{Type: "IAMUser", ARN: "arn:aws:iam::" + c.account + ":user/" + c.user, Account: c.account, ID: "AIDAEXAMPLE"}
+		p = c.userPrincipal()
 	}
 	r := &api.Request{
 		Context: context.Background(), ID: api.NewID(), Time: c.now,
-		Principal: p, Account: c.account, Region: c.region, Via: c.via,
+		Principal: p, Account: c.account, Region: c.region, Via: c.via, Directory: directory, Read: iamtest.Reader(c.db),
 	}
 	r.Caller = gate{c.world}
 	return r
@@ -143,39 +145,47 @@ func (g gate) run(r *api.Request, op *api.Operation, in api.Struct) (api.Struct,
 	if err := api.Validate(in); err != nil {
 		return nil, err
 	}
-	decide := func(a *api.Access) (policy.Allowed, error) {
-		action := a.Action
-		if action == "" {
-			action = op.Action()
-		}
-		if a.Named != "" && !strings.HasPrefix(a.Named, "arn:") || a.Account == "" {
-			return policy.Allowed{}, fmt.Errorf("odd access %+v", a)
-		}
-		allowed, denial := policy.Evaluate(&policy.Request{
-			Principal: r.Principal.ARN, PrincipalAccount: r.Principal.Account, Root: r.Principal.Type == "Root",
-			Action: action, Resource: a.Resource, ResourceAccount: a.Account, Named: a.Named,
-		})
-		if denial != nil {
-			return policy.Allowed{}, api.AccessDeniedException(denial.Message())
-		}
-		return allowed, nil
-	}
+	r.Input = in
+	decide := directory.Decider(r)
 	return b.Run(r, in, func(a *api.Access) error {
-		allowed, err := decide(a)
-		if err != nil {
-			return err
+		if a.Named != "" && !strings.HasPrefix(a.Named, "arn:") || a.Account == "" {
+			return fmt.Errorf("odd access %+v", a)
 		}
-		var also []policy.Allowed
-		for i := range a.Also {
-			p, err := decide(&a.Also[i])
-			if err != nil {
-				return err
-			}
-			also = append(also, p)
-		}
-		r.Allowed, r.AlsoAllowed = allowed, also
-		return nil
+		return decide(a)
 	})
+}
+
+// directory knows nobody but roots; the world's one user is a row of its own.
+var directory = func() iamtest.Directory {
+	d := iamtest.NewDirectory()
+	d.Keys = kms.KeyARN
+	return d
+}()
+
+// userPrincipal makes the user if need be: one without policies.
+func (c client) userPrincipal() api.Principal {
+	c.Helper()
+	u := &iam.User{ID: "AIDA" + c.account + "EXAMPLE", Account: c.account, Name: c.user, Path: "/"}
+	err := c.db.Update(context.Background(), func(tx *table.Tx) error {
+		if _, err := iam.Users.Get(tx, table.K(u.ID)); err == nil {
+			return nil
+		}
+		return iam.Users.Put(tx, u)
+	})
+	if err != nil {
+		c.Fatal(err)
+	}
+	p := api.Principal{Caller: policy.Caller{Type: policy.IAMUser, ARN: u.ARN("aws"), Account: c.account, Entity: u.ARN("aws"), ID: u.ID}, Name: u.Name}
+	// Loaded before, as the gateway does: a transaction that writes loads nothing.
+	if err := c.db.View(context.Background(), func(tx *table.Tx) error { _, err := directory.Load(tx, &p); return err }); err != nil {
+		c.Fatal(err)
+	}
+	return p
+}
+
+// Authorize implements api.Caller.
+func (g gate) Authorize(r *api.Request, a *api.Access) (policy.Allowed, error) {
+	return directory.Authorize(r, a)
 }
 
 // Call implements api.Caller.
@@ -304,7 +314,7 @@ func (c client) describe(key string) *kmsapi.KeyMetadata {
 func (w *world) task(run func(*api.Request) (bool, error)) (turns int) {
 	w.Helper()
 	for more := true; more; turns++ {
-		r := &api.Request{Context: context.Background(), ID: api.NewID(), Time: w.now, Principal: api.Principal{Type: "AWSService", ARN: "kms.amazonaws.com"}}
+		r := &api.Request{Context: context.Background(), ID: api.NewID(), Time: w.now, Principal: api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: "kms.amazonaws.com"}}}
 		err := w.db.Update(r.Context, func(tx *table.Tx) (err error) {
 			r.Tx = tx
 			r.TakeAfter()

@@ -7,6 +7,7 @@ import (
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/arn"
+	"coffer/internal/policy"
 	"coffer/internal/table"
 )
 
@@ -112,8 +113,16 @@ type target struct {
 	arn     string // of the key; of the alias while that names no key
 	account string // the owner
 	named   string // for denials: the caller's own words as an ARN, so that they read the same whether or not the thing exists
+	alias   string // that the caller used
 	key     *Key   // shared with the cache, not to be changed; nil: there is none
 	absent  error  // what to say when there is none
+	hidden  string // what a denial says in place of its usual text
+
+	r      *api.Request
+	action string      // that access was asked for; empty: the operation's own
+	policy *policy.Set // of the key
+	peer   string      // of a ReEncrypt: the key on the other side
+	failed error       // met while answering for a condition key
 
 	// The AWS managed key that is to be made at first use.
 	managed *managedService
@@ -129,7 +138,7 @@ func locate(r *api.Request, name string, aliases bool) (target, error) {
 	if id.alias == "" {
 		return locateKey(r, id.account, id.key)
 	}
-	t := target{account: id.account, named: resourceARN(r, id.account, id.alias)}
+	t := target{r: r, account: id.account, alias: id.alias, named: resourceARN(r, id.account, id.alias)}
 	t.arn = t.named
 	a, err := Aliases.Get(r.Tx, table.K(id.account, r.Region, id.alias))
 	if err == nil {
@@ -138,7 +147,7 @@ func locate(r *api.Request, name string, aliases bool) (target, error) {
 			return target{}, err
 		}
 		if of.key != nil {
-			t.key, t.arn = of.key, of.arn
+			t.key, t.arn, t.policy = of.key, of.arn, of.policy
 			return t, nil
 		}
 	} else if !errors.Is(err, table.ErrNotFound) {
@@ -149,15 +158,25 @@ func locate(r *api.Request, name string, aliases bool) (target, error) {
 }
 
 func locateKey(r *api.Request, account, id string) (target, error) {
-	k, err := Keys.Get(r.Tx, table.K(account, r.Region, id))
-	if err == nil && !k.over(r.Time) {
-		return target{arn: k.ARN, account: account, named: k.ARN, key: k}, nil
-	}
-	if err != nil && !errors.Is(err, table.ErrNotFound) {
+	k, err := liveKey(r, account, id)
+	if err != nil {
 		return target{}, err
 	}
-	a := keyARN(r, account, id)
-	return target{arn: a, account: account, named: a, absent: keyNotFound(a)}, nil
+	if k == nil {
+		a := keyARN(r, account, id)
+		return target{r: r, arn: a, account: account, named: a, absent: keyNotFound(a)}, nil
+	}
+	p, err := keyPolicy(r.Tx, k)
+	return target{r: r, arn: k.ARN, account: account, named: k.ARN, key: k, policy: p}, err
+}
+
+// liveKey is the key with this id, nil if there is none or its waiting period is over.
+func liveKey(r *api.Request, account, id string) (*Key, error) {
+	k, err := Keys.Get(r.Tx, table.K(account, r.Region, id))
+	if errors.Is(err, table.ErrNotFound) || err == nil && k.over(r.Time) {
+		return nil, nil
+	}
+	return k, err
 }
 
 func keyNotFound(arn string) error {
@@ -167,18 +186,26 @@ func aliasNotFound(arn string) error {
 	return kmsapi.NotFoundException("Alias " + arn + " is not found.")
 }
 
+// access is what the caller must be allowed to do with the key. The key's policy
+// governs: IAM policies count as far as it lets them. What does not exist has no policy; its
+// owner's IAM policies decide whether the caller is told so.
 func (t *target) access(action string) api.Access {
-	return api.Access{Action: action, Resource: t.arn, Account: t.account, Named: t.named}
+	t.action = action
+	a := api.Access{Action: action, Resource: t.arn, Account: t.account, Named: t.named, Denied: t.hidden, Keys: t}
+	switch {
+	case t.key != nil:
+		a.Policy, a.Governs, a.Tags = t.policy, true, t.key.Tags
+		a.EncryptionContext = t.encryptionContext()
+	case t.managed != nil:
+		a.Policy, a.Governs = t.policy, true
+	}
+	return a
 }
 
-// found returns the key to a caller whose action was authorized, as far as the
-// key's own policy goes along.
-func (t *target) found(r *api.Request, action string) (*Key, error) {
+// found returns the key to a caller whose action was authorized.
+func (t *target) found(*api.Request, string) (*Key, error) {
 	if t.key == nil {
 		return nil, t.absent
-	}
-	if err := t.key.admits(r, action); err != nil {
-		return nil, err
 	}
 	return t.key, nil
 }
@@ -206,4 +233,24 @@ func onKeyOrAlias[I any](keyID func(*I) *string) func(*api.Request, *I) (target,
 		t, err := locate(r, *keyID(in), true)
 		return t, t.access(""), err
 	}
+}
+
+// KeyARN is the ARN of the key that an alias stands for, "" if there is none; see
+// api.Directory.
+func KeyARN(tx *table.Tx, account, region, alias string) (string, error) {
+	a, err := Aliases.Get(tx, table.K(account, region, alias))
+	if errors.Is(err, table.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	k, err := Keys.Get(tx, table.K(account, region, a.KeyID))
+	if errors.Is(err, table.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return k.ARN, nil
 }

@@ -7,6 +7,7 @@ import (
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/material"
+	"coffer/internal/policy"
 	"coffer/internal/table"
 )
 
@@ -44,10 +45,7 @@ type Material struct {
 }
 
 // Tag is a tag of a key.
-type Tag struct {
-	Key   string `cbor:"1,keyasint"`
-	Value string `cbor:"2,keyasint"`
-}
+type Tag = policy.Tag
 
 // The states a key can be in so far.
 const (
@@ -206,9 +204,11 @@ func checkServed(in *kmsapi.CreateKeyInput, spec string) error {
 }
 
 func resolveCreateKey(r *api.Request, in *kmsapi.CreateKeyInput) (struct{}, api.Access, error) {
-	a := api.Access{Account: r.Account}
+	a := api.Access{Account: r.Account, RequestTags: requestTags(in.Tags), Keys: &target{r: r}}
 	if len(in.Tags) > 0 { // "To use the Tags parameter, kms:TagResource"
-		a.Also = []api.Access{{Action: "kms:TagResource", Account: r.Account}}
+		also := a
+		also.Action = "kms:TagResource"
+		a.Also = []api.Access{also}
 	}
 	return struct{}{}, a, nil
 }
@@ -223,10 +223,10 @@ func (s *Service) createKey(r *api.Request, in *kmsapi.CreateKeyInput, _ struct{
 	if err != nil {
 		return nil, err
 	}
-	text := defaultPolicy(r)
+	p := &Policy{Text: defaultPolicy(r)}
 	if in.Policy != nil {
-		text = *in.Policy
-		if err := checkPolicy(r, keyARN(r, r.Account, id), text, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		p.Text = *in.Policy
+		if p.Principals, err = checkPolicy(r, keyARN(r, r.Account, id), p.Text, in.BypassPolicyLockoutSafetyCheck); err != nil {
 			return nil, err
 		}
 	}
@@ -237,7 +237,7 @@ func (s *Service) createKey(r *api.Request, in *kmsapi.CreateKeyInput, _ struct{
 	if in.Description != nil {
 		k.Description = *in.Description
 	}
-	if err := s.put(r, id, k, text); err != nil {
+	if err := s.put(r, id, k, p); err != nil {
 		return nil, err
 	}
 	return &kmsapi.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
@@ -245,7 +245,7 @@ func (s *Service) createKey(r *api.Request, in *kmsapi.CreateKeyInput, _ struct{
 
 // put completes a new symmetric key of the caller's account and stores it with
 // its policy.
-func (s *Service) put(r *api.Request, id string, k *Key, policyText string) error {
+func (s *Service) put(r *api.Request, id string, k *Key, p *Policy) error {
 	k.Account, k.Region, k.ID, k.ARN = r.Account, r.Region, id, keyARN(r, r.Account, id)
 	k.Created = table.At(r.Time)
 	k.Spec, k.Usage, k.Origin = kmsapi.KeySpecSymmetricDefault, kmsapi.KeyUsageTypeEncryptDecrypt, kmsapi.OriginTypeAwsKms
@@ -258,7 +258,8 @@ func (s *Service) put(r *api.Request, id string, k *Key, policyText string) erro
 	if err := Keys.Put(r.Tx, k); err != nil {
 		return err
 	}
-	return Policies.Put(r.Tx, &Policy{Account: k.Account, Region: k.Region, KeyID: k.ID, Text: policyText})
+	p.Account, p.Region, p.KeyID = k.Account, k.Region, k.ID
+	return Policies.Put(r.Tx, p)
 }
 
 func describeKey(r *api.Request, _ *kmsapi.DescribeKeyInput, t target) (*kmsapi.DescribeKeyOutput, error) {

@@ -93,8 +93,8 @@ func (s *Service) Operations() []api.Bound {
 		api.Bind(kmsapi.ListKeyRotations, onKey(func(in *kmsapi.ListKeyRotationsInput) *string { return in.KeyId }), listKeyRotations),
 
 		// Tags.
-		api.Bind(kmsapi.TagResource, onKey(func(in *kmsapi.TagResourceInput) *string { return in.KeyId }), tagResource),
-		api.Bind(kmsapi.UntagResource, onKey(func(in *kmsapi.UntagResourceInput) *string { return in.KeyId }), untagResource),
+		api.Bind(kmsapi.TagResource, resolveTagResource, tagResource),
+		api.Bind(kmsapi.UntagResource, resolveUntagResource, untagResource),
 		api.Bind(kmsapi.ListResourceTags, onKey(func(in *kmsapi.ListResourceTagsInput) *string { return in.KeyId }), listResourceTags),
 	}
 }

@@ -3,7 +3,6 @@ package kms
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"coffer/internal/api"
 	"coffer/internal/kv"
@@ -50,6 +49,10 @@ func locateForUse(r *api.Request, name string) (target, error) {
 		if m.through(r) && t.named == resourceARN(r, r.Account, reservedPrefix+m.name) {
 			t.managed, t.newID = m, api.NewID()
 			t.arn = keyARN(r, r.Account, t.newID)
+			var c policy.Compiled
+			if t.policy, err = c.Set(m.policy(r), policy.Key, nil, t.arn); err != nil {
+				return t, err
+			}
 		}
 	}
 	return t, nil
@@ -73,7 +76,7 @@ func (s *Service) foundOrMade(r *api.Request, t *target, action string) (*Key, e
 
 func (s *Service) makeManaged(r *api.Request, m *managedService, id string) (*Key, error) {
 	k := &Key{Service: m.name, Description: m.description, Period: managedPeriod, From: table.At(r.Time)}
-	if err := s.put(r, id, k, m.policy(r)); err != nil {
+	if err := s.put(r, id, k, &Policy{Text: m.policy(r)}); err != nil {
 		return nil, err
 	}
 	a := &Alias{Account: r.Account, Region: r.Region, Name: reservedPrefix + m.name, KeyID: id, Created: k.Created, Updated: k.Created}
@@ -111,37 +114,4 @@ func (m *managedService) policy(r *api.Request) string {
     "Resource" : "*"
   } ]
 }`, m.name, m.title, r.Region, r.Account, r.Partition())
-}
-
-// The two statements above, by hand. Nobody can change the policy of an AWS
-// managed key, so this is what it will say when it is evaluated.
-var (
-	managedThrough = []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:DescribeKey"}
-	managedDirect  = []string{"kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"}
-)
-
-// admits applies the policy of an AWS managed key: it is used through its
-// service, looked at by its account, and changed by nobody. Other keys'
-// policies are the business of package policy.
-func (k *Key) admits(r *api.Request, action string) error {
-	if k.Service == "" {
-		return nil
-	}
-	if r.Principal.Account == k.Account {
-		through := len(r.Via) > 0 && strings.TrimSuffix(r.Via[len(r.Via)-1], ".amazonaws.com") == k.Service
-		if through && matchesAny(managedThrough, action) || matchesAny(managedDirect, action) {
-			return nil
-		}
-	}
-	d := policy.Denial{Principal: r.Principal.ARN, Action: action, Named: k.ARN, Reason: policy.NoResourcePolicy}
-	return api.AccessDeniedException(d.Message())
-}
-
-func matchesAny(patterns []string, action string) bool {
-	for _, p := range patterns {
-		if policy.MatchAction(p, action) {
-			return true
-		}
-	}
-	return false
 }

@@ -35,11 +35,9 @@ func TestManagedKeyAppearsOnFirstUse(t *testing.T) {
 	refused(t, "in a read", err, "NotFoundException", absent)
 	refuse(sm, kmsapi.DescribeKey, &kmsapi.DescribeKeyInput{KeyId: new(managedAlias)}, "NotFoundException", absent)
 	refuse(sm, kmsapi.GenerateDataKey, &kmsapi.GenerateDataKeyInput{KeyId: new("alias/aws/ssm"), KeySpec: new("AES_256")}, "NotFoundException", "Alias "+root.arn("alias/aws/ssm")+" is not found.")
-	denied := sm
-	denied.user = "mallory"
-	_, err = generate(denied)
-	refused(t, "denied", err, "AccessDeniedException", "User: arn:aws:iam::111122223333:user/mallory is not authorized to perform: kms:GenerateDataKey on resource: "+
-		root.arn(managedAlias)+" because no identity-based policy allows the kms:GenerateDataKey action")
+	refuse(w.in(theirs, eu).through(throughSM), kmsapi.GenerateDataKey, &kmsapi.GenerateDataKeyInput{KeyId: new(root.arn(managedAlias)), KeySpec: new("AES_256")},
+		"AccessDeniedException", "User: arn:aws:iam::"+theirs+":root is not authorized to perform: kms:GenerateDataKey on resource: "+
+			root.arn(managedAlias)+" because no resource-based policy allows the kms:GenerateDataKey action")
 	if n := len(must(root, kmsapi.ListKeys, &kmsapi.ListKeysInput{}).Keys); n != 0 {
 		t.Fatalf("%d keys before first use", n)
 	}
@@ -161,22 +159,29 @@ func TestManagedKeyIsUsedThroughItsServiceOnly(t *testing.T) {
 	d := root.describe(managedAlias)
 	own := root.createKey()
 	context := map[string]string{"SecretARN": "a", "SecretVersionId": "v"}
-	denied := func(c client, action string, err error) {
+	deniedOn := func(arn, action string, err error) {
 		t.Helper()
-		refused(t, action, err, "AccessDeniedException", "User: arn:aws:iam::111122223333:root is not authorized to perform: "+action+" on resource: "+*d.Arn+
+		refused(t, action, err, "AccessDeniedException", "User: arn:aws:iam::111122223333:root is not authorized to perform: "+action+" on resource: "+arn+
 			" because no resource-based policy allows the "+action+" action")
 	}
+	denied := func(_ client, action string, err error) {
+		t.Helper()
+		deniedOn(*d.Arn, action, err)
+	}
+	const hidden = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
 	for _, c := range []client{root, root.through("ssm.amazonaws.com")} {
 		_, err = call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: dk.CiphertextBlob, EncryptionContext: context})
+		refused(t, "kms:Decrypt", err, "AccessDeniedException", hidden)
+		_, err = call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: dk.CiphertextBlob, EncryptionContext: context, KeyId: d.KeyId})
 		denied(c, "kms:Decrypt", err)
 		_, err = call(c, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: new(managedAlias), Plaintext: api.Sensitive("x")})
-		denied(c, "kms:Encrypt", err)
+		deniedOn(root.arn(managedAlias), "kms:Encrypt", err)
 		_, err = generate(c)
-		denied(c, "kms:GenerateDataKey", err)
+		deniedOn(root.arn(managedAlias), "kms:GenerateDataKey", err)
 		_, err = call(c, kmsapi.GenerateDataKeyWithoutPlaintext, &kmsapi.GenerateDataKeyWithoutPlaintextInput{KeyId: d.KeyId, KeySpec: new("AES_256")})
 		denied(c, "kms:GenerateDataKeyWithoutPlaintext", err)
 		_, err = call(c, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: dk.CiphertextBlob, SourceEncryptionContext: context, DestinationKeyId: own.KeyId})
-		denied(c, "kms:ReEncryptFrom", err)
+		refused(t, "kms:ReEncryptFrom", err, "AccessDeniedException", hidden)
 		_, err = call(c, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: root.encrypt(*own.KeyId, "x"), DestinationKeyId: d.KeyId})
 		denied(c, "kms:ReEncryptTo", err)
 	}

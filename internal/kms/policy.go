@@ -16,6 +16,24 @@ type Policy struct {
 	Region  string `cbor:"2,keyasint"`
 	KeyID   string `cbor:"3,keyasint"`
 	Text    string `cbor:"4,keyasint"` // as it was given
+
+	// Principals are the unique ids of the users and roles that it names, by ARN.
+	Principals map[string]string `cbor:"5,keyasint,omitempty"`
+
+	compiled policy.Compiled
+}
+
+// keyPolicy is the policy of a key.
+func keyPolicy(tx *table.Tx, k *Key) (*policy.Set, error) {
+	p, err := Policies.Get(tx, keyKey(k))
+	if err != nil {
+		return nil, fmt.Errorf("kms: policy of %s: %w", k.ARN, err)
+	}
+	set, err := p.compiled.Set(p.Text, policy.Key, p.Principals, k.ARN)
+	if err != nil {
+		return nil, fmt.Errorf("kms: policy of %s: %w", k.ARN, err)
+	}
+	return set, nil
 }
 
 // Policies holds the key policies by account, region and key id.
@@ -45,27 +63,37 @@ func defaultPolicy(r *api.Request) string {
 }`, r.Partition(), r.Account)
 }
 
-// checkPolicy refuses a policy that is broken, too long, or that would keep
-// the caller from mending it.
-func checkPolicy(r *api.Request, keyARN, text string, bypass *bool) error {
+// checkPolicy refuses a policy that is broken, too long, names who does not
+// exist, or would keep the caller from mending it. It returns the unique ids of the
+// users and roles named.
+func checkPolicy(r *api.Request, keyARN, text string, bypass *bool) (map[string]string, error) {
+	const unknown = "Policy contains a statement with one or more invalid principals."
 	doc, err := policy.Parse([]byte(text), policy.Key)
 	if err != nil {
 		if syntax, ok := errors.AsType[*policy.SyntaxError](err); ok && syntax.Fault != policy.FaultSyntax {
-			return kmsapi.MalformedPolicyDocumentException("Policy contains a statement with one or more invalid principals.").Because(err)
+			return nil, kmsapi.MalformedPolicyDocumentException(unknown).Because(err)
 		}
 		// AWS sends no text with this, whatever is wrong with the grammar.
-		return kmsapi.MalformedPolicyDocumentException("").Because(err)
+		return nil, kmsapi.MalformedPolicyDocumentException("").Because(err)
 	}
 	if policy.Length([]byte(text)) > policy.MaxKeyPolicy {
-		return kmsapi.LimitExceededException(fmt.Sprintf("The key policy is longer than %d characters.", policy.MaxKeyPolicy))
+		return nil, kmsapi.LimitExceededException(fmt.Sprintf("The key policy is longer than %d characters.", policy.MaxKeyPolicy))
+	}
+	found, err := r.FindPrincipals(doc)
+	if err != nil {
+		return nil, err
+	}
+	if found.Unknown != "" {
+		return nil, kmsapi.MalformedPolicyDocumentException(unknown).Because(errors.New("no such principal: " + found.Unknown))
 	}
 	if bypass != nil && *bypass {
-		return nil
+		return found.IDs, nil
 	}
-	if doc.LocksOut(&policy.Request{Principal: r.Principal.ARN, PrincipalAccount: r.Principal.Account, Resource: keyARN}) {
-		return kmsapi.MalformedPolicyDocumentException("The new key policy will not allow you to update the key policy in the future.")
+	doc.Bind(found.IDs)
+	if doc.LocksOut(&policy.Request{Caller: r.Principal.Caller, Resource: keyARN}) {
+		return nil, kmsapi.MalformedPolicyDocumentException("The new key policy will not allow you to update the key policy in the future.")
 	}
-	return nil
+	return found.IDs, nil
 }
 
 func checkPolicyName(name *string) error {
@@ -87,7 +115,11 @@ func getKeyPolicy(r *api.Request, in *kmsapi.GetKeyPolicyInput, t target) (*kmsa
 	if err != nil {
 		return nil, fmt.Errorf("kms: policy of %s: %w", k.ARN, err)
 	}
-	return &kmsapi.GetKeyPolicyOutput{Policy: new(p.Text), PolicyName: new(policyName)}, nil
+	text, err := r.ShowPolicy(r.Tx, p.Text, p.Principals)
+	if err != nil {
+		return nil, err
+	}
+	return &kmsapi.GetKeyPolicyOutput{Policy: &text, PolicyName: new(policyName)}, nil
 }
 
 func putKeyPolicy(r *api.Request, in *kmsapi.PutKeyPolicyInput, t target) (*kmsapi.PutKeyPolicyOutput, error) {
@@ -101,10 +133,11 @@ func putKeyPolicy(r *api.Request, in *kmsapi.PutKeyPolicyInput, t target) (*kmsa
 	if err := k.notPending(); err != nil {
 		return nil, err
 	}
-	if err := checkPolicy(r, k.ARN, *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+	ids, err := checkPolicy(r, k.ARN, *in.Policy, in.BypassPolicyLockoutSafetyCheck)
+	if err != nil {
 		return nil, err
 	}
-	p := &Policy{Account: k.Account, Region: k.Region, KeyID: k.ID, Text: *in.Policy}
+	p := &Policy{Account: k.Account, Region: k.Region, KeyID: k.ID, Text: *in.Policy, Principals: ids}
 	return &kmsapi.PutKeyPolicyOutput{}, Policies.Put(r.Tx, p)
 }
 

@@ -43,8 +43,31 @@ func mergeTags(old []Tag, add []kmsapi.Tag) ([]Tag, error) {
 	return tags, nil
 }
 
+// requestTags are the tags that a request gives, for condition keys.
+func requestTags(tags []kmsapi.Tag) []Tag {
+	out := make([]Tag, 0, len(tags))
+	for i := range tags {
+		out = append(out, Tag{Key: *tags[i].TagKey, Value: *tags[i].TagValue})
+	}
+	return out
+}
+
 func findTag(tags []Tag, key string) (int, bool) {
 	return slices.BinarySearchFunc(tags, key, func(t Tag, key string) int { return strings.Compare(t.Key, key) })
+}
+
+func resolveTagResource(r *api.Request, in *kmsapi.TagResourceInput) (target, api.Access, error) {
+	t, err := locate(r, *in.KeyId, false)
+	a := t.access("")
+	a.RequestTags = requestTags(in.Tags)
+	return t, a, err
+}
+
+func resolveUntagResource(r *api.Request, in *kmsapi.UntagResourceInput) (target, api.Access, error) {
+	t, err := locate(r, *in.KeyId, false)
+	a := t.access("")
+	a.TagKeys = in.TagKeys
+	return t, a, err
 }
 
 func tagResource(r *api.Request, in *kmsapi.TagResourceInput, t target) (*kmsapi.TagResourceOutput, error) {

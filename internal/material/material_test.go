@@ -35,14 +35,15 @@ var secretContext = map[string]string{
 
 func mustAllow(t testing.TB, action, keyID string) policy.Allowed {
 	t.Helper()
-	a, denial := policy.Evaluate(&policy.Request{
-		Principal: "arn:aws:iam::111122223333:root", PrincipalAccount: "111122223333", Root: true,
+	const root = "arn:aws:iam::111122223333:root"
+	d := policy.Evaluate(&policy.Request{
+		Caller: policy.Caller{Type: policy.Root, ARN: root, Account: "111122223333", Entity: root, ID: "111122223333"},
 		Action: action, Resource: "arn:aws:kms:eu-west-1:111122223333:key/" + keyID, ResourceAccount: "111122223333",
-	})
-	if denial != nil {
-		t.Fatal(denial)
+	}, &policy.Policies{})
+	if !d.Allowed.Valid() {
+		t.Fatal("not allowed")
 	}
-	return a
+	return d.Allowed
 }
 
 func mustStore(t testing.TB, root envelope.RootKey, size int) *material.Store {

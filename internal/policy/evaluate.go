@@ -404,3 +404,9 @@ func (e *evaluation) grantedByKey(lacking Type, boundary, session *answer) Type 
 	}
 	return e.limited(boundary, session)
 }
+
+// Decided is a decision with the request that it was about, for those who tell of it.
+type Decided struct {
+	Request
+	Decision
+}

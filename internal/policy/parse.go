@@ -335,7 +335,7 @@ func parsePrincipal(s string) (Principal, bool) {
 		pr.Account = s
 		return pr, true
 	}
-	if isUniqueID(s) {
+	if IsUniqueID(s) {
 		pr.Type = UniqueID
 		return pr, true
 	}
@@ -377,9 +377,9 @@ func isAccount(s string) bool {
 	return true
 }
 
-// isUniqueID accepts the prefixes of what can act: users and roles. Groups and
-// policies have unique ids as well but are never principals.
-func isUniqueID(s string) bool {
+// IsUniqueID reports whether s has the form of the unique id of what can act:
+// a user or role. Groups and policies have unique ids as well but are never principals.
+func IsUniqueID(s string) bool {
 	if len(s) < 16 || len(s) > 128 || !strings.HasPrefix(s, "AIDA") && !strings.HasPrefix(s, "AROA") {
 		return false
 	}

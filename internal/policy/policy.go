@@ -233,3 +233,10 @@ var operators = map[string]Operator{
 	"ArnNotLike":                {Family: ARNFamily, Negated: true},
 	"Null":                      {Family: NullFamily},
 }
+
+// Tag is a tag of a resource, principal or session. Keys and values have case;
+// the CBOR form is the one that services store.
+type Tag struct {
+	Key   string `cbor:"1,keyasint"`
+	Value string `cbor:"2,keyasint,omitempty"`
+}

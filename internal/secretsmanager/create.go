@@ -29,15 +29,19 @@ func resolveCreateSecret(r *api.Request, in *smapi.CreateSecretInput) (suffix st
 		return "", access, smapi.InvalidRequestException(textNoToken)
 	}
 	suffix = randomText(suffixLength)
-	access = api.Access{
-		Resource: arnPrefix(r.Partition(), r.Region, r.Account) + name + "-" + suffix,
-		Account:  r.Account,
-		Named:    name,
+	t := &target{reference: reference{sent: name, account: r.Account, name: name, suffix: suffix}, r: r}
+	t.arn = arnPrefix(r.Partition(), r.Region, r.Account) + name + "-" + suffix
+	access = api.Access{Resource: t.arn, Account: r.Account, Named: name, RequestTags: requestTags(in.Tags), Keys: t}
+	also := func(op *api.Operation) {
+		a := access
+		a.Action, a.Also = op.Action(), nil
+		access.Also = append(access.Also, a)
 	}
 	if len(in.Tags) > 0 {
-		tag := access
-		tag.Action = smapi.TagResource.Action()
-		access.Also = []api.Access{tag}
+		also(smapi.TagResource.Operation)
+	}
+	if len(in.AddReplicaRegions) > 0 {
+		also(smapi.ReplicateSecretToRegions.Operation)
 	}
 	return suffix, access, nil
 }

@@ -25,11 +25,11 @@ const (
 	textWindowAndForce = "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays."
 )
 
-func resolveDeleteSecret(r *api.Request, in *smapi.DeleteSecretInput) (target, api.Access, error) {
+func resolveDeleteSecret(r *api.Request, in *smapi.DeleteSecretInput) (*target, api.Access, error) {
 	return write(r, in.SecretId)
 }
 
-func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t target) (*smapi.DeleteSecretOutput, error) {
+func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t *target) (*smapi.DeleteSecretOutput, error) {
 	force := isTrue(in.ForceDeleteWithoutRecovery)
 	s, err := t.existing()
 	if err != nil && (!force || t.name == "") {
@@ -69,7 +69,7 @@ func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t target) (*smapi
 // neverThere is the answer to a forced deletion of a secret that does not
 // exist: success, with an invented ARN. CloudFormation and clean-up scripts
 // count on that.
-func (t target) neverThere(r *api.Request) *smapi.DeleteSecretOutput {
+func (t *target) neverThere(r *api.Request) *smapi.DeleteSecretOutput {
 	a := t.arn
 	if t.suffix == "" {
 		a += "-" + randomText(suffixLength)
@@ -77,12 +77,12 @@ func (t target) neverThere(r *api.Request) *smapi.DeleteSecretOutput {
 	return &smapi.DeleteSecretOutput{ARN: &a, Name: new(t.name), DeletionDate: new(r.Time)}
 }
 
-func resolveRestoreSecret(r *api.Request, in *smapi.RestoreSecretInput) (target, api.Access, error) {
+func resolveRestoreSecret(r *api.Request, in *smapi.RestoreSecretInput) (*target, api.Access, error) {
 	return write(r, in.SecretId)
 }
 
 // restoreSecret of a live secret succeeds and changes nothing.
-func restoreSecret(r *api.Request, _ *smapi.RestoreSecretInput, t target) (*smapi.RestoreSecretOutput, error) {
+func restoreSecret(r *api.Request, _ *smapi.RestoreSecretInput, t *target) (*smapi.RestoreSecretOutput, error) {
 	s, err := t.existing()
 	if err != nil {
 		return nil, err

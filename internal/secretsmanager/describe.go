@@ -5,12 +5,12 @@ import (
 	smapi "coffer/internal/api/secretsmanager"
 )
 
-func resolveDescribeSecret(r *api.Request, in *smapi.DescribeSecretInput) (target, api.Access, error) {
+func resolveDescribeSecret(r *api.Request, in *smapi.DescribeSecretInput) (*target, api.Access, error) {
 	return read(r, in.SecretId)
 }
 
 // describeSecret works on secrets marked for deletion, too (spec §5.2).
-func (svc *Service) describeSecret(r *api.Request, _ *smapi.DescribeSecretInput, t target) (*smapi.DescribeSecretOutput, error) {
+func (svc *Service) describeSecret(r *api.Request, _ *smapi.DescribeSecretInput, t *target) (*smapi.DescribeSecretOutput, error) {
 	s, err := t.existing()
 	if err != nil {
 		return nil, err

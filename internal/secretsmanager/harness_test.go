@@ -19,6 +19,7 @@ import (
 	smapi "coffer/internal/api/secretsmanager"
 	"coffer/internal/envelope"
 	"coffer/internal/fault"
+	"coffer/internal/iam/iamtest"
 	"coffer/internal/kv"
 	"coffer/internal/kv/memory"
 	"coffer/internal/policy"
@@ -129,7 +130,7 @@ func (w *world) as(account string) caller { return caller{w, account, region} }
 func (w *world) in(region string) caller  { return caller{w, account, region} }
 func (w *world) root() caller             { return caller{w, account, region} }
 func (c caller) principal() api.Principal {
-	return api.Principal{Type: "Root", ARN: "arn:aws:iam::" + c.account + ":root", Account: c.account, ID: c.account}
+	return iamtest.Root(c.account, c.region)
 }
 
 // call sends one request through the gate.
@@ -137,9 +138,10 @@ func call[I, O any](c caller, op api.Op[I, O], in *I) (*O, error) {
 	w := c.world
 	r := &api.Request{
 		Context: context.Background(), ID: api.NewID(), Time: w.time(), Op: op.Operation,
-		Principal: c.principal(), Account: c.account, Region: c.region, Caller: gate{w},
+		Principal: c.principal(), Account: c.account, Region: c.region, Caller: gate{w}, Directory: directory, Read: iamtest.Reader(w.db),
 	}
 	s := any(in).(api.Struct)
+	r.Input = s
 	if err := api.Validate(s); err != nil {
 		return nil, err
 	}
@@ -196,32 +198,18 @@ func (w *world) modelled(op *api.Operation, err error) {
 	}
 }
 
+var directory = iamtest.NewDirectory()
+
 // decider does what the gate's decision does.
 func (w *world) decider(r *api.Request) func(*api.Access) error {
-	var decide func(a *api.Access) error
-	decide = func(a *api.Access) error {
-		action := a.Action
-		if action == "" {
-			action = r.Op.Action()
+	decide := directory.Decider(r)
+	return func(a *api.Access) error {
+		if w.open {
+			r.Allowed = policy.Allowed{}
+			return nil
 		}
-		allowed, denial := policy.Evaluate(&policy.Request{
-			Principal: r.Principal.ARN, PrincipalAccount: r.Principal.Account, Root: r.Principal.Type == "Root",
-			Action: action, Resource: a.Resource, ResourceAccount: a.Account, Named: a.Named,
-		})
-		if denial != nil && !w.open {
-			return api.AccessDeniedException(denial.Message())
-		}
-		if !r.Allowed.Valid() { // the operation's own access comes first
-			r.Allowed = allowed
-		}
-		for i := range a.Also {
-			if err := decide(&a.Also[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return decide(a)
 	}
-	return decide
 }
 
 // gate is the api.Caller of handlers.
@@ -229,7 +217,7 @@ type gate struct{ w *world }
 
 func (g gate) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
 	inner := *r
-	inner.Op = op
+	inner.Op, inner.Input = op, in
 	inner.Allowed = policy.Allowed{}
 	inner.Via = append(slices.Clone(r.Via), r.Op.Service.EventSource)
 	inner.TakeAfter()
@@ -249,6 +237,14 @@ func (g gate) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct
 	g.w.records = append(g.w.records, strings.TrimSpace(op.Name+" "+fault.Code(err)))
 	g.w.mu.Unlock()
 	return out, err
+}
+
+// Authorize implements api.Caller.
+func (g gate) Authorize(r *api.Request, a *api.Access) (policy.Allowed, error) {
+	if g.w.open {
+		return policy.Allowed{}, nil
+	}
+	return directory.Authorize(r, a)
 }
 
 func (w *world) commit(r *api.Request) {

@@ -108,30 +108,33 @@ func isAccount(s string) bool {
 	return len(s) == 12
 }
 
-// target is what resolve found: the secret and its ARN, or no secret.
+// target is what resolve found: the secret and its ARN, or no secret. It answers
+// for the condition keys of its request.
 type target struct {
 	reference
 	secret *Secret
+	r      *api.Request
+	failed error // met while answering for a condition key
 }
 
 // read resolves a SecretId for an operation that changes nothing. The secret
 // is shared: not to be changed.
-func read(r *api.Request, id *string) (target, api.Access, error) {
+func read(r *api.Request, id *string) (*target, api.Access, error) {
 	return resolve(r, id, Secrets.Get)
 }
 
 // write resolves a SecretId; the secret is a private copy, to be changed.
-func write(r *api.Request, id *string) (target, api.Access, error) {
+func write(r *api.Request, id *string) (*target, api.Access, error) {
 	return resolve(r, id, Secrets.Edit)
 }
 
-func resolve(r *api.Request, id *string, get func(*table.Tx, table.Key) (*Secret, error)) (target, api.Access, error) {
+func resolve(r *api.Request, id *string, get func(*table.Tx, table.Key) (*Secret, error)) (*target, api.Access, error) {
 	ref, err := parseSecretID(str(id), r)
 	if err != nil {
-		return target{}, api.Access{}, err
+		return nil, api.Access{}, err
 	}
-	t := target{reference: ref}
-	access := api.Access{Resource: ref.arn, Account: ref.account, Named: ref.sent}
+	t := &target{reference: ref, r: r}
+	access := api.Access{Resource: ref.arn, Account: ref.account, Named: ref.sent, Keys: t}
 	if ref.name == "" {
 		return t, access, nil
 	}
@@ -146,12 +149,13 @@ func resolve(r *api.Request, id *string, get func(*table.Tx, table.Key) (*Secret
 		return t, access, nil
 	}
 	t.secret, t.arn = s, s.arn()
-	access.Resource = t.arn
-	return t, access, nil
+	access.Resource, access.Tags = t.arn, s.Tags
+	access.Policy, err = s.policy(r.Tx)
+	return t, access, err
 }
 
 // existing gives the secret, marked for deletion or not.
-func (t target) existing() (*Secret, error) {
+func (t *target) existing() (*Secret, error) {
 	if t.secret == nil {
 		return nil, smapi.ResourceNotFoundException(textNoSecret)
 	}
@@ -159,7 +163,7 @@ func (t target) existing() (*Secret, error) {
 }
 
 // live gives the secret unless it is marked for deletion.
-func (t target) live() (*Secret, error) {
+func (t *target) live() (*Secret, error) {
 	s, err := t.existing()
 	if err == nil && s.Deleted != 0 {
 		return nil, smapi.InvalidRequestException(textMarked)

@@ -62,7 +62,7 @@ func TestPagesUnderAnyLimits(t *testing.T) {
 			s := &Secret{Name: name, UID: name, Created: table.Millis(1 + r.IntN(30)), Changed: table.Millis(1 + r.IntN(30)), Accessed: table.Millis(r.IntN(3))}
 			s.Description = strings.Repeat("some words ", r.IntN(40))
 			for i := range r.IntN(4) {
-				s.Tags = append(s.Tags, Tag{fmt.Sprint("k", i), strings.Repeat("x y ", r.IntN(20))})
+				s.Tags = append(s.Tags, Tag{Key: fmt.Sprint("k", i), Value: strings.Repeat("x y ", r.IntN(20))})
 			}
 			s.Versions = []Version{{ID: "v", Value: make([]byte, r.IntN(3000)), DataKey: make([]byte, 100), Stages: []string{"AWSCURRENT"}}}
 			return s

@@ -8,6 +8,7 @@ import (
 	smapi "coffer/internal/api/secretsmanager"
 	"coffer/internal/fault"
 	"coffer/internal/policy"
+	"coffer/internal/table"
 )
 
 // Texts of the documentation, and of public logs (spec §8).
@@ -27,11 +28,27 @@ const (
 	checkLockout = "LOCKOUT_CHECK"
 )
 
-func resolveGetResourcePolicy(r *api.Request, in *smapi.GetResourcePolicyInput) (target, api.Access, error) {
+// policy is the secret's resource policy, nil if it has none.
+func (s *Secret) policy(tx *table.Tx) (*policy.Set, error) {
+	if !s.HasPolicy {
+		return nil, nil
+	}
+	p, err := Policies.Get(tx, s.part())
+	if err != nil {
+		return nil, fmt.Errorf("policy of %s: %w", s.arn(), err)
+	}
+	set, err := p.compiled.Set(p.Text, policy.Resource, p.Principals, s.arn())
+	if err != nil {
+		return nil, fmt.Errorf("policy of %s: %w", s.arn(), err)
+	}
+	return set, nil
+}
+
+func resolveGetResourcePolicy(r *api.Request, in *smapi.GetResourcePolicyInput) (*target, api.Access, error) {
 	return read(r, in.SecretId)
 }
 
-func getResourcePolicy(r *api.Request, _ *smapi.GetResourcePolicyInput, t target) (*smapi.GetResourcePolicyOutput, error) {
+func getResourcePolicy(r *api.Request, _ *smapi.GetResourcePolicyInput, t *target) (*smapi.GetResourcePolicyOutput, error) {
 	s, err := t.live()
 	if err != nil {
 		return nil, err
@@ -44,20 +61,24 @@ func getResourcePolicy(r *api.Request, _ *smapi.GetResourcePolicyInput, t target
 	if err != nil {
 		return nil, fmt.Errorf("policy of %s: %w", s.arn(), err)
 	}
-	out.ResourcePolicy = new(policy.NormalizePrincipals(p.Text, r.Partition()))
+	text, err := r.ShowPolicy(r.Tx, p.Text, p.Principals)
+	if err != nil {
+		return nil, err
+	}
+	out.ResourcePolicy = &text
 	return out, nil
 }
 
-func resolvePutResourcePolicy(r *api.Request, in *smapi.PutResourcePolicyInput) (target, api.Access, error) {
+func resolvePutResourcePolicy(r *api.Request, in *smapi.PutResourcePolicyInput) (*target, api.Access, error) {
 	return write(r, in.SecretId)
 }
 
-func putResourcePolicy(r *api.Request, in *smapi.PutResourcePolicyInput, t target) (*smapi.PutResourcePolicyOutput, error) {
+func putResourcePolicy(r *api.Request, in *smapi.PutResourcePolicyInput, t *target) (*smapi.PutResourcePolicyOutput, error) {
 	s, err := t.live()
 	if err != nil {
 		return nil, err
 	}
-	doc, err := parsePolicy(*in.ResourcePolicy)
+	doc, ids, err := parsePolicy(r, *in.ResourcePolicy)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +88,9 @@ func putResourcePolicy(r *api.Request, in *smapi.PutResourcePolicyInput, t targe
 	if doc.LocksOut(about(r, s.arn())) {
 		return nil, smapi.InvalidRequestException(textPolicyLockout)
 	}
-	err = Policies.Put(r.Tx, &Policy{Account: s.Account, Region: s.Region, UID: s.UID, Name: s.Name, Text: *in.ResourcePolicy})
+	err = Policies.Put(r.Tx, &Policy{
+		Account: s.Account, Region: s.Region, UID: s.UID, Name: s.Name, Text: *in.ResourcePolicy, Principals: ids,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -75,41 +98,45 @@ func putResourcePolicy(r *api.Request, in *smapi.PutResourcePolicyInput, t targe
 	return &smapi.PutResourcePolicyOutput{ARN: new(s.arn()), Name: new(s.Name)}, save(r, s)
 }
 
-// parsePolicy checks the grammar. What exactly is wrong stays in the log: the
+// parsePolicy checks the grammar, and that the principals exist: it binds them
+// and returns their unique ids. What exactly is wrong stays in the log: the
 // service has one fixed text for each kind of fault.
-func parsePolicy(text string) (*policy.Document, error) {
+func parsePolicy(r *api.Request, text string) (*policy.Document, map[string]string, error) {
 	doc, err := policy.Parse([]byte(text), policy.Resource)
-	if err == nil {
-		return doc, nil
-	}
-	what := textPolicySyntax
-	if se, ok := errors.AsType[*policy.SyntaxError](err); ok {
-		switch se.Fault {
-		case policy.FaultPrincipal:
-			what = textPolicyPrincipal
-		case policy.FaultService:
-			what = textPolicyService
+	if err != nil {
+		what := textPolicySyntax
+		if se, ok := errors.AsType[*policy.SyntaxError](err); ok {
+			switch se.Fault {
+			case policy.FaultPrincipal:
+				what = textPolicyPrincipal
+			case policy.FaultService:
+				what = textPolicyService
+			}
 		}
+		return nil, nil, smapi.MalformedPolicyDocumentException(what).Because(err)
 	}
-	return nil, smapi.MalformedPolicyDocumentException(what).Because(err)
+	found, err := r.FindPrincipals(doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	if found.Unknown != "" {
+		return nil, nil, smapi.MalformedPolicyDocumentException(textPolicyPrincipal).Because(errors.New("no such principal: " + found.Unknown))
+	}
+	doc.Bind(found.IDs)
+	return doc, found.IDs, nil
 }
 
 // about is the question whether the caller could still manage the secret.
 func about(r *api.Request, resource string) *policy.Request {
-	return &policy.Request{
-		Principal:        r.Principal.ARN,
-		PrincipalAccount: r.Principal.Account,
-		Root:             r.Principal.Type == "Root",
-		Resource:         resource,
-	}
+	return &policy.Request{Caller: r.Principal.Caller, Resource: resource}
 }
 
-func resolveDeleteResourcePolicy(r *api.Request, in *smapi.DeleteResourcePolicyInput) (target, api.Access, error) {
+func resolveDeleteResourcePolicy(r *api.Request, in *smapi.DeleteResourcePolicyInput) (*target, api.Access, error) {
 	return write(r, in.SecretId)
 }
 
 // deleteResourcePolicy succeeds without a policy, too: deleting is idempotent.
-func deleteResourcePolicy(r *api.Request, _ *smapi.DeleteResourcePolicyInput, t target) (*smapi.DeleteResourcePolicyOutput, error) {
+func deleteResourcePolicy(r *api.Request, _ *smapi.DeleteResourcePolicyInput, t *target) (*smapi.DeleteResourcePolicyOutput, error) {
 	s, err := t.live()
 	if err != nil {
 		return nil, err
@@ -127,8 +154,8 @@ func deleteResourcePolicy(r *api.Request, _ *smapi.DeleteResourcePolicyInput, t 
 
 // resolveValidateResourcePolicy: the caller needs the permission to put the
 // policy as well as to validate it (API reference of ValidateResourcePolicy).
-func resolveValidateResourcePolicy(r *api.Request, in *smapi.ValidateResourcePolicyInput) (target, api.Access, error) {
-	var t target
+func resolveValidateResourcePolicy(r *api.Request, in *smapi.ValidateResourcePolicyInput) (*target, api.Access, error) {
+	var t *target
 	access := everything(r)
 	if in.SecretId != nil {
 		var err error
@@ -142,7 +169,7 @@ func resolveValidateResourcePolicy(r *api.Request, in *smapi.ValidateResourcePol
 	return t, access, nil
 }
 
-func validateResourcePolicy(r *api.Request, in *smapi.ValidateResourcePolicyInput, t target) (*smapi.ValidateResourcePolicyOutput, error) {
+func validateResourcePolicy(r *api.Request, in *smapi.ValidateResourcePolicyInput, t *target) (*smapi.ValidateResourcePolicyOutput, error) {
 	resource := "*"
 	if in.SecretId != nil {
 		s, err := t.live()
@@ -155,9 +182,12 @@ func validateResourcePolicy(r *api.Request, in *smapi.ValidateResourcePolicyInpu
 	fail := func(check, text string) {
 		out.ValidationErrors = append(out.ValidationErrors, smapi.ValidationErrorsEntry{CheckName: &check, ErrorMessage: &text})
 	}
-	doc, err := parsePolicy(*in.ResourcePolicy)
+	doc, _, err := parsePolicy(r, *in.ResourcePolicy)
 	if err != nil {
-		f, _ := fault.As(err)
+		f, ok := fault.As(err)
+		if !ok {
+			return nil, err
+		}
 		fail(checkSyntax, f.Message)
 	} else {
 		if _, public := doc.Public(); public {

@@ -127,16 +127,26 @@ func open(r *api.Request, secretARN string, v *Version, blob []byte) ([]byte, er
 // unwrap has KMS decrypt a version's data key. The error is KMS's own.
 func unwrap(r *api.Request, v *Version, secretARN string) ([]byte, error) {
 	in := decryptInputs.Get().(*kmsapi.DecryptInput)
-	in.CiphertextBlob = v.DataKey
+	in.CiphertextBlob, in.KeyId = v.DataKey, v.keyARN()
 	in.EncryptionContext["SecretARN"], in.EncryptionContext["SecretVersionId"] = secretARN, v.ID
 	out, err := api.Call(r, kmsapi.Decrypt, in)
-	in.CiphertextBlob = nil
+	in.CiphertextBlob, in.KeyId = nil, nil
 	clear(in.EncryptionContext)
 	decryptInputs.Put(in)
 	if err != nil {
 		return nil, err
 	}
 	return out.Plaintext, nil
+}
+
+// keyARN is the customer key that wraps the version's data key: a key of another
+// account is not found by the ciphertext alone. nil for the default key, which
+// is used within its account only.
+func (v *Version) keyARN() *string {
+	if len(v.Keys) == 0 || v.defaultKey() {
+		return nil
+	}
+	return &v.Keys[len(v.Keys)-1]
 }
 
 // decryptInputs are pooled because every read needs one, and its map is half a

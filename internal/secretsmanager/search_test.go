@@ -53,7 +53,7 @@ func TestSearchRules(t *testing.T) {
 		}
 		s := searchSubject{Name: secret.N, Description: secret.D, PrimaryRegion: secret.R, OwningService: secret.O}
 		for _, kv := range secret.T {
-			s.Tags = append(s.Tags, searchTag{kv[0], kv[1]})
+			s.Tags = append(s.Tags, searchTag{Key: kv[0], Value: kv[1]})
 		}
 		m := mustCompileFilters(t, filters...)
 		if got := m.match(&s); got != (col[0] == "yes") {
@@ -185,7 +185,7 @@ func randomSubject(r *rand.Rand) searchSubject {
 		s.Name = s.Name[1:] + "B"
 	}
 	for range r.IntN(3) {
-		s.Tags = append(s.Tags, searchTag{searchLetters(r, "aB1-", 4), searchLetters(r, "aB1- ", 4)})
+		s.Tags = append(s.Tags, searchTag{Key: searchLetters(r, "aB1-", 4), Value: searchLetters(r, "aB1- ", 4)})
 	}
 	return s
 }
@@ -324,7 +324,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 
 func benchSearch(t testing.TB) (matcher, searchSubject) {
 	m := mustCompileFilters(t, searchFilter{"name", []string{"prod/"}}, searchFilter{"all", []string{"billing db", "!nothing"}}, searchFilter{"tag-key", []string{"team"}})
-	return m, searchSubject{Name: "prod/BillingService/db", Description: "Password of the billing database, rotated by us", Tags: []searchTag{{"env", "prod"}, {"team", "billing"}}}
+	return m, searchSubject{Name: "prod/BillingService/db", Description: "Password of the billing database, rotated by us", Tags: []searchTag{{Key: "env", Value: "prod"}, {Key: "team", Value: "billing"}}}
 }
 
 func BenchmarkMatch(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"coffer/internal/arn"
+	"coffer/internal/policy"
 	"coffer/internal/table"
 )
 
@@ -30,10 +31,7 @@ type Secret struct {
 }
 
 // Tag is a tag of a secret.
-type Tag struct {
-	Key   string `cbor:"1,keyasint"`
-	Value string `cbor:"2,keyasint,omitempty"`
-}
+type Tag = policy.Tag
 
 // Version is one version of a secret's value.
 type Version struct {
@@ -83,6 +81,11 @@ type Policy struct {
 	UID     string `cbor:"3,keyasint"`
 	Name    string `cbor:"4,keyasint"`
 	Text    string `cbor:"5,keyasint"`
+
+	// Principals are the unique ids of the users and roles that it names, by ARN.
+	Principals map[string]string `cbor:"6,keyasint,omitempty"`
+
+	compiled policy.Compiled
 }
 
 // Purge says that a secret is gone and some of its versions are still to be removed.

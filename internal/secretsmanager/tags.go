@@ -20,11 +20,22 @@ const (
 	textNoTagKey     = "You must provide a key for each tag."
 )
 
-func resolveTagResource(r *api.Request, in *smapi.TagResourceInput) (target, api.Access, error) {
-	return write(r, in.SecretId)
+// requestTags are the tags that a request gives, for condition keys.
+func requestTags(tags []smapi.Tag) []Tag {
+	out := make([]Tag, 0, len(tags))
+	for i := range tags {
+		out = append(out, Tag{Key: str(tags[i].Key), Value: str(tags[i].Value)})
+	}
+	return out
 }
 
-func tagResource(r *api.Request, in *smapi.TagResourceInput, t target) (*smapi.TagResourceOutput, error) {
+func resolveTagResource(r *api.Request, in *smapi.TagResourceInput) (*target, api.Access, error) {
+	t, access, err := write(r, in.SecretId)
+	access.RequestTags = requestTags(in.Tags)
+	return t, access, err
+}
+
+func tagResource(r *api.Request, in *smapi.TagResourceInput, t *target) (*smapi.TagResourceOutput, error) {
 	s, err := t.live()
 	if err != nil {
 		return nil, err
@@ -32,14 +43,19 @@ func tagResource(r *api.Request, in *smapi.TagResourceInput, t target) (*smapi.T
 	if err := s.addTags(in.Tags); err != nil {
 		return nil, err
 	}
+	if err := t.keepsAccess(r, api.Access{RequestTags: requestTags(in.Tags)}); err != nil {
+		return nil, err
+	}
 	return &smapi.TagResourceOutput{}, save(r, s)
 }
 
-func resolveUntagResource(r *api.Request, in *smapi.UntagResourceInput) (target, api.Access, error) {
-	return write(r, in.SecretId)
+func resolveUntagResource(r *api.Request, in *smapi.UntagResourceInput) (*target, api.Access, error) {
+	t, access, err := write(r, in.SecretId)
+	access.TagKeys = in.TagKeys
+	return t, access, err
 }
 
-func untagResource(r *api.Request, in *smapi.UntagResourceInput, t target) (*smapi.UntagResourceOutput, error) {
+func untagResource(r *api.Request, in *smapi.UntagResourceInput, t *target) (*smapi.UntagResourceOutput, error) {
 	s, err := t.live()
 	if err != nil {
 		return nil, err
@@ -50,7 +66,23 @@ func untagResource(r *api.Request, in *smapi.UntagResourceInput, t target) (*sma
 		}
 	}
 	s.removeTags(in.TagKeys)
+	if err := t.keepsAccess(r, api.Access{TagKeys: in.TagKeys}); err != nil {
+		return nil, err
+	}
 	return &smapi.UntagResourceOutput{}, save(r, s)
+}
+
+// keepsAccess refuses a change of tags after which the caller could not do the
+// same again: "if you use tags for access control and the change would take away
+// your permission to the secret, the operation fails" (API reference of
+// TagResource).
+func (t *target) keepsAccess(r *api.Request, a api.Access) (err error) {
+	a.Resource, a.Account, a.Named, a.Tags, a.Keys = t.arn, t.account, t.sent, t.secret.Tags, t
+	if a.Policy, err = t.secret.policy(r.Tx); err != nil {
+		return err
+	}
+	_, err = r.Caller.Authorize(r, &a)
+	return err
 }
 
 // addTags adds or overwrites tags (spec §9). The model bounds the list by the
@@ -81,7 +113,7 @@ func (s *Secret) addTags(tags []smapi.Tag) error {
 		if j := slices.IndexFunc(s.Tags, func(t Tag) bool { return t.Key == key }); j >= 0 {
 			s.Tags[j].Value = value
 		} else {
-			s.Tags = append(s.Tags, Tag{key, value})
+			s.Tags = append(s.Tags, Tag{Key: key, Value: value})
 		}
 	}
 	if len(s.Tags) > maxTags {

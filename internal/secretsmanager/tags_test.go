@@ -54,7 +54,7 @@ func TestTooManyTags(t *testing.T) {
 		}
 	}
 	// Those that are overwritten do not count twice.
-	s := Secret{Tags: []Tag{{"k0", "old"}, {"other", ""}}}
+	s := Secret{Tags: []Tag{{Key: "k0", Value: "old"}, {Key: "other"}}}
 	if err := s.addTags(manyTags(maxTags - 1)); err != nil || len(s.Tags) != maxTags || s.Tags[0].Value != "v" {
 		t.Errorf("%d tags, %v", len(s.Tags), err)
 	}

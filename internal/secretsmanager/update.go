@@ -7,9 +7,9 @@ import (
 	smapi "coffer/internal/api/secretsmanager"
 )
 
-func resolveUpdateSecret(r *api.Request, in *smapi.UpdateSecretInput) (target, api.Access, error) {
+func resolveUpdateSecret(r *api.Request, in *smapi.UpdateSecretInput) (*target, api.Access, error) {
 	if err := checkSize(in.SecretString, in.SecretBinary); err != nil {
-		return target{}, api.Access{}, err
+		return nil, api.Access{}, err
 	}
 	t, access, err := write(r, in.SecretId)
 	if err == nil && in.ClientRequestToken == nil && (in.SecretString != nil || in.SecretBinary != nil) {
@@ -18,7 +18,7 @@ func resolveUpdateSecret(r *api.Request, in *smapi.UpdateSecretInput) (target, a
 	return t, access, err
 }
 
-func updateSecret(r *api.Request, in *smapi.UpdateSecretInput, t target) (*smapi.UpdateSecretOutput, error) {
+func updateSecret(r *api.Request, in *smapi.UpdateSecretInput, t *target) (*smapi.UpdateSecretOutput, error) {
 	s, err := t.live()
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (s *Secret) changeKey(r *api.Request, id string) error {
 	return nil
 }
 
-func resolveUpdateSecretVersionStage(r *api.Request, in *smapi.UpdateSecretVersionStageInput) (target, api.Access, error) {
+func resolveUpdateSecretVersionStage(r *api.Request, in *smapi.UpdateSecretVersionStageInput) (*target, api.Access, error) {
 	return write(r, in.SecretId)
 }
 
@@ -94,7 +94,7 @@ const (
 )
 
 // updateSecretVersionStage moves one label: the table of spec §5.7, row by row.
-func updateSecretVersionStage(r *api.Request, in *smapi.UpdateSecretVersionStageInput, t target) (*smapi.UpdateSecretVersionStageOutput, error) {
+func updateSecretVersionStage(r *api.Request, in *smapi.UpdateSecretVersionStageInput, t *target) (*smapi.UpdateSecretVersionStageOutput, error) {
 	s, err := t.live()
 	if err != nil {
 		return nil, err

@@ -9,12 +9,12 @@ import (
 
 const textStageMismatch = "You provided a VersionStage that is not associated to the provided VersionId."
 
-func resolveGetSecretValue(r *api.Request, in *smapi.GetSecretValueInput) (target, api.Access, error) {
+func resolveGetSecretValue(r *api.Request, in *smapi.GetSecretValueInput) (*target, api.Access, error) {
 	return read(r, in.SecretId)
 }
 
 // getSecretValue is the hot path: one cached row, one call of KMS, one opening.
-func (s *Service) getSecretValue(r *api.Request, in *smapi.GetSecretValueInput, t target) (*smapi.GetSecretValueOutput, error) {
+func (s *Service) getSecretValue(r *api.Request, in *smapi.GetSecretValueInput, t *target) (*smapi.GetSecretValueOutput, error) {
 	sec, err := t.live()
 	if err != nil {
 		return nil, err
@@ -82,9 +82,9 @@ func pick(r *api.Request, s *Secret, id, stage *string) (*Version, error) {
 	return v, nil
 }
 
-func resolvePutSecretValue(r *api.Request, in *smapi.PutSecretValueInput) (target, api.Access, error) {
+func resolvePutSecretValue(r *api.Request, in *smapi.PutSecretValueInput) (*target, api.Access, error) {
 	if err := checkSize(in.SecretString, in.SecretBinary); err != nil {
-		return target{}, api.Access{}, err
+		return nil, api.Access{}, err
 	}
 	t, access, err := write(r, in.SecretId)
 	if err == nil && in.ClientRequestToken == nil {
@@ -93,7 +93,7 @@ func resolvePutSecretValue(r *api.Request, in *smapi.PutSecretValueInput) (targe
 	return t, access, err
 }
 
-func putSecretValue(r *api.Request, in *smapi.PutSecretValueInput, t target) (*smapi.PutSecretValueOutput, error) {
+func putSecretValue(r *api.Request, in *smapi.PutSecretValueInput, t *target) (*smapi.PutSecretValueOutput, error) {
 	s, err := t.live()
 	if err != nil {
 		return nil, err

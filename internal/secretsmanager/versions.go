@@ -10,13 +10,13 @@ import (
 	"coffer/internal/table"
 )
 
-func resolveListSecretVersionIds(r *api.Request, in *smapi.ListSecretVersionIdsInput) (target, api.Access, error) {
+func resolveListSecretVersionIds(r *api.Request, in *smapi.ListSecretVersionIdsInput) (*target, api.Access, error) {
 	return read(r, in.SecretId)
 }
 
 // listSecretVersionIds lists the oldest version first. A secret has too few
 // versions for an index to pay off: they are sorted here.
-func (s *Service) listSecretVersionIds(r *api.Request, in *smapi.ListSecretVersionIdsInput, t target) (*smapi.ListSecretVersionIdsOutput, error) {
+func (s *Service) listSecretVersionIds(r *api.Request, in *smapi.ListSecretVersionIdsInput, t *target) (*smapi.ListSecretVersionIdsOutput, error) {
 	sec, err := t.existing()
 	if err != nil {
 		return nil, err

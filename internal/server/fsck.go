@@ -19,7 +19,9 @@ import (
 // collections is the literal table of everything that is stored.
 func collections() []table.Checker {
 	return []table.Checker{
-		&iam.Accounts, &iam.AccessKeys,
+		&iam.Accounts, &iam.AccessKeys, &iam.Users, &iam.Groups, &iam.Roles,
+		&iam.ManagedPolicies, &iam.PolicyDocuments, &iam.PolicyUses, &iam.Inlines, &iam.Epochs,
+		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
 		&kms.Keys, &kms.Aliases, &kms.Policies,
 		&gateway.Pending, &Anchors,
@@ -140,7 +142,7 @@ func openOffline(ctx context.Context, key RootKeyConfig, store *pebble.Store) (o
 	if err != nil {
 		return nil, err
 	}
-	svcs, err := newServices(root, ring)
+	svcs, err := newServices(root, ring, false)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -28,8 +29,10 @@ import (
 	"golang.org/x/net/netutil"
 
 	"coffer/internal/api"
+	iamapi "coffer/internal/api/iam"
 	kmsapi "coffer/internal/api/kms"
 	smapi "coffer/internal/api/secretsmanager"
+	stsapi "coffer/internal/api/sts"
 	"coffer/internal/audit"
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
@@ -41,6 +44,8 @@ import (
 	"coffer/internal/material"
 	"coffer/internal/scheduler"
 	"coffer/internal/secretsmanager"
+	"coffer/internal/session"
+	"coffer/internal/sts"
 	"coffer/internal/table"
 )
 
@@ -168,25 +173,42 @@ type Server struct {
 
 // services are the floors 3 packages, and what fsck and the workers need of them.
 type services struct {
-	material *material.Store
-	kms      *kms.Service
-	sm       *secretsmanager.Service
+	material  *material.Store
+	directory *iam.Directory
+	tokens    *session.Tokens
+	kms       *kms.Service
+	sm        *secretsmanager.Service
+	iam       *iam.Service
+	sts       *sts.Service
 }
 
-func newServices(root envelope.RootKey, ring *envelope.Keyring) (services, error) {
+func newServices(root envelope.RootKey, ring *envelope.Keyring, dev bool) (services, error) {
 	m, err := material.New(material.Config{Root: root})
 	if err != nil {
 		return services{}, err
 	}
+	tokens, err := session.New(ring.Derive("session tokens"))
+	if err != nil {
+		return services{}, err
+	}
+	directory := iam.NewDirectory(iam.DirectoryConfig{AnyAccount: dev})
 	return services{
-		material: m,
-		kms:      kms.New(kms.Config{Material: m}),
-		sm:       secretsmanager.New(secretsmanager.Config{TokenKey: ring.Derive("page tokens").Bytes()}),
+		material:  m,
+		directory: directory,
+		tokens:    tokens,
+		kms:       kms.New(kms.Config{Material: m}),
+		sm:        secretsmanager.New(secretsmanager.Config{TokenKey: ring.Derive("page tokens").Bytes()}),
+		iam:       iam.New(iam.Config{Directory: directory}),
+		sts:       sts.New(sts.Config{Tokens: tokens}),
 	}, nil
 }
 
 // served is the literal table of services.
-var served = []*api.Service{smapi.Service, kmsapi.Service}
+var served = []*api.Service{smapi.Service, kmsapi.Service, iamapi.Service, stsapi.Service}
+
+func (s *services) operations() []api.Bound {
+	return slices.Concat(s.sm.Operations(), s.kms.Operations(), s.iam.Operations(), s.sts.Operations())
+}
 
 // tuneCollector trades idle memory for time on the hot path: with a heap of a few
 // MiB Go's default would collect dozens of times a second under load, which
@@ -227,7 +249,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	s.rootKeyText = root.Describe()
-	if s.services, err = newServices(root, s.keyring); err != nil {
+	if s.services, err = newServices(root, s.keyring, cfg.Dev); err != nil {
 		return s, err
 	}
 	if err := s.firstAccount(ctx); err != nil {
@@ -238,8 +260,9 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, fmt.Errorf("audit records of an earlier run: %w", err)
 	}
 	gc := gateway.Config{
-		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Logger: cfg.Logger,
-		Operations: append(s.services.sm.Operations(), s.services.kms.Operations()...),
+		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Region: cfg.Region, Logger: cfg.Logger,
+		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
+		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
 		Crowded: func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
 	}

@@ -99,6 +99,9 @@ type Tx struct {
 	scratch []byte
 }
 
+// ReadOnly reports whether the transaction is a View.
+func (tx *Tx) ReadOnly() bool { return tx.dirty == nil }
+
 // written is a record of this transaction; value is nil if it was deleted.
 type written struct {
 	value any

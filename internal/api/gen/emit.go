@@ -87,9 +87,6 @@ func newEmitter(m *model, modes map[string]string) (*emitter, error) {
 				e.Shapes[name] = &shape{Type: "structure", name: name}
 				*io.ref = &ref{Shape: name}
 			}
-			if w := (*io.ref).ResultWrapper; w != "" && w != op+"Result" {
-				return nil, fmt.Errorf("%s: %s has result wrapper %s", m.name, op, w)
-			}
 			doc := fmt.Sprintf("%s is the %s of [%s].", upper(op)+io.suffix, strings.ToLower(io.suffix), upper(op))
 			e.structs = append(e.structs, goStruct{upper(op) + io.suffix, (*io.ref).Shape, doc})
 		}
@@ -618,6 +615,9 @@ func (e *emitter) operationsFile() string {
 		fmt.Fprintf(&b, "Method: %q,\nURI: %q,\n", o.HTTP.Method, strings.ReplaceAll(o.HTTP.RequestURI, "@", "%40"))
 		if o.HTTP.ResponseCode != 0 {
 			fmt.Fprintf(&b, "Status: %d,\n", o.HTTP.ResponseCode)
+		}
+		if o.Output.ResultWrapper != "" {
+			fmt.Fprintf(&b, "Wrapper: %q,\n", o.Output.ResultWrapper)
 		}
 		b.WriteString("}\n")
 	}

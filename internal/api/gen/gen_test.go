@@ -59,7 +59,7 @@ func TestGeneratedFilesSayso(t *testing.T) {
 const tricky = `{
 	"metadata": {"apiVersion": "1", "endpointPrefix": "tricky", "protocols": ["query"], "serviceId": "Tricky"},
 	"operations": {
-		"Go": {"name": "Go", "http": {"method": "POST", "requestUri": "/"}, "input": {"shape": "Node"}, "errors": [{"shape": "NoSuchThingException"}]},
+		"Go": {"name": "Go", "http": {"method": "POST", "requestUri": "/"}, "input": {"shape": "Node"}, "output": {"shape": "Node", "resultWrapper": "GoResult"}, "errors": [{"shape": "NoSuchThingException"}]},
 		"Stop": {"name": "Stop", "http": {"method": "GET", "requestUri": "/{Name}", "responseCode": 204}}
 	},
 	"shapes": {
@@ -111,7 +111,7 @@ func TestTrickyModel(t *testing.T) {
 		"(*api.ListOf[api.ListOf[Cell]])(&v.Rows)", "api.StructOf[GoInput_, *GoInput_]{P: &v.GoInput}",
 		"Match: `.+`, Except: `\\s*`", `ElemName: "item"`, `Location: "uri"`, "Required: true", "HasMin: true, Min: 1",
 		"KindAB = \"a-b\"", "KindAB_ = \"a_b\"", "KindValue3 = \"*\"", "KindRsa2048 = \"RSA_2048\"",
-		"var cycle1 = func() *[2]api.Shape {", "Mode: api.Outside", "Status: 204", `URI: "/{Name}"`,
+		"var cycle1 = func() *[2]api.Shape {", "Mode: api.Outside", "Status: 204", `Wrapper: "GoResult"`, `URI: "/{Name}"`,
 		`func NoSuchThingException(message string) *fault.Error {`, `fault.New(fault.NotFound, "NoSuchThing", message)`,
 		`Status: 404`, `MessageKey: "Message"`,
 	} {

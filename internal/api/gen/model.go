@@ -134,8 +134,21 @@ func parseModel(name string, b []byte) (*model, error) {
 			}
 		}
 	}
+	for _, n := range alsoSensitive[name] {
+		if m.Shapes[n] == nil {
+			return nil, fmt.Errorf("%s: no shape %s to be sensitive", name, n)
+		}
+		m.Shapes[n].Sensitive = true
+	}
 	m.spreadSensitive()
 	return m, nil
+}
+
+// alsoSensitive are shapes that hold credentials and that AWS's model does not
+// mark: session tokens, and the codes of second factors.
+var alsoSensitive = map[string][]string{
+	"sts": {"tokenType", "tokenCodeType"},
+	"iam": {"authenticationCodeType"},
 }
 
 // refs returns the uses of other shapes in s, for reading and rewriting.

@@ -515,6 +515,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorLimitExceededException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateAccessKeyResult",
 	}
 	opCreateAccountAlias = api.Operation{
 		Name:      "CreateAccountAlias",
@@ -535,6 +536,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorLimitExceededException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateDelegationRequestResult",
 	}
 	opCreateGroup = api.Operation{
 		Name:      "CreateGroup",
@@ -545,6 +547,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorEntityAlreadyExistsException, &errorLimitExceededException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateGroupResult",
 	}
 	opCreateInstanceProfile = api.Operation{
 		Name:      "CreateInstanceProfile",
@@ -555,6 +558,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorLimitExceededException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateInstanceProfileResult",
 	}
 	opCreateLoginProfile = api.Operation{
 		Name:      "CreateLoginProfile",
@@ -565,6 +569,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorEntityAlreadyExistsException, &errorLimitExceededException, &errorNoSuchEntityException, &errorPasswordPolicyViolationException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateLoginProfileResult",
 	}
 	opCreateOpenIDConnectProvider = api.Operation{
 		Name:      "CreateOpenIDConnectProvider",
@@ -575,6 +580,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorLimitExceededException, &errorOpenIdIdpCommunicationErrorException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateOpenIDConnectProviderResult",
 	}
 	opCreatePolicy = api.Operation{
 		Name:      "CreatePolicy",
@@ -585,6 +591,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorLimitExceededException, &errorMalformedPolicyDocumentException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreatePolicyResult",
 	}
 	opCreatePolicyVersion = api.Operation{
 		Name:      "CreatePolicyVersion",
@@ -595,6 +602,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorLimitExceededException, &errorMalformedPolicyDocumentException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreatePolicyVersionResult",
 	}
 	opCreateRole = api.Operation{
 		Name:      "CreateRole",
@@ -605,6 +613,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorLimitExceededException, &errorMalformedPolicyDocumentException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateRoleResult",
 	}
 	opCreateSAMLProvider = api.Operation{
 		Name:      "CreateSAMLProvider",
@@ -615,6 +624,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorLimitExceededException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateSAMLProviderResult",
 	}
 	opCreateServiceLinkedRole = api.Operation{
 		Name:      "CreateServiceLinkedRole",
@@ -625,6 +635,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorLimitExceededException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateServiceLinkedRoleResult",
 	}
 	opCreateServiceSpecificCredential = api.Operation{
 		Name:      "CreateServiceSpecificCredential",
@@ -635,9 +646,11 @@ var (
 		Errors:    []*api.ErrorShape{&errorLimitExceededException, &errorNoSuchEntityException, &errorServiceNotSupportedException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateServiceSpecificCredentialResult",
 	}
 	opCreateUser = api.Operation{
 		Name:      "CreateUser",
+		Mode:      api.Write,
 		Input:     &shapeCreateUserRequest,
 		Output:    &shapeCreateUserResponse,
 		NewInput:  func() api.Struct { return new(CreateUserInput) },
@@ -645,6 +658,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorLimitExceededException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateUserResult",
 	}
 	opCreateVirtualMFADevice = api.Operation{
 		Name:      "CreateVirtualMFADevice",
@@ -655,6 +669,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorLimitExceededException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "CreateVirtualMFADeviceResult",
 	}
 	opDeactivateMFADevice = api.Operation{
 		Name:      "DeactivateMFADevice",
@@ -835,6 +850,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorLimitExceededException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "DeleteServiceLinkedRoleResult",
 	}
 	opDeleteServiceSpecificCredential = api.Operation{
 		Name:      "DeleteServiceSpecificCredential",
@@ -935,6 +951,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorAccountNotManagementOrDelegatedAdministratorException, &errorOrganizationNotFoundException, &errorOrganizationNotInAllFeaturesModeException, &errorServiceAccessNotEnabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "DisableOrganizationsRootCredentialsManagementResult",
 	}
 	opDisableOrganizationsRootSessions = api.Operation{
 		Name:      "DisableOrganizationsRootSessions",
@@ -945,6 +962,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorAccountNotManagementOrDelegatedAdministratorException, &errorOrganizationNotFoundException, &errorOrganizationNotInAllFeaturesModeException, &errorServiceAccessNotEnabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "DisableOrganizationsRootSessionsResult",
 	}
 	opDisableOutboundWebIdentityFederation = api.Operation{
 		Name:      "DisableOutboundWebIdentityFederation",
@@ -975,6 +993,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorAccountNotManagementOrDelegatedAdministratorException, &errorCallerIsNotManagementAccountException, &errorOrganizationNotFoundException, &errorOrganizationNotInAllFeaturesModeException, &errorServiceAccessNotEnabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "EnableOrganizationsRootCredentialsManagementResult",
 	}
 	opEnableOrganizationsRootSessions = api.Operation{
 		Name:      "EnableOrganizationsRootSessions",
@@ -985,6 +1004,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorAccountNotManagementOrDelegatedAdministratorException, &errorCallerIsNotManagementAccountException, &errorOrganizationNotFoundException, &errorOrganizationNotInAllFeaturesModeException, &errorServiceAccessNotEnabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "EnableOrganizationsRootSessionsResult",
 	}
 	opEnableOutboundWebIdentityFederation = api.Operation{
 		Name:      "EnableOutboundWebIdentityFederation",
@@ -995,6 +1015,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorFeatureEnabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "EnableOutboundWebIdentityFederationResult",
 	}
 	opGenerateCredentialReport = api.Operation{
 		Name:      "GenerateCredentialReport",
@@ -1005,6 +1026,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorLimitExceededException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GenerateCredentialReportResult",
 	}
 	opGenerateOrganizationsAccessReport = api.Operation{
 		Name:      "GenerateOrganizationsAccessReport",
@@ -1015,6 +1037,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorReportGenerationLimitExceededException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GenerateOrganizationsAccessReportResult",
 	}
 	opGenerateServiceLastAccessedDetails = api.Operation{
 		Name:      "GenerateServiceLastAccessedDetails",
@@ -1025,6 +1048,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GenerateServiceLastAccessedDetailsResult",
 	}
 	opGetAccessKeyLastUsed = api.Operation{
 		Name:      "GetAccessKeyLastUsed",
@@ -1034,6 +1058,7 @@ var (
 		NewOutput: func() api.Struct { return new(GetAccessKeyLastUsedOutput) },
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetAccessKeyLastUsedResult",
 	}
 	opGetAccountAuthorizationDetails = api.Operation{
 		Name:      "GetAccountAuthorizationDetails",
@@ -1044,6 +1069,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetAccountAuthorizationDetailsResult",
 	}
 	opGetAccountPasswordPolicy = api.Operation{
 		Name:      "GetAccountPasswordPolicy",
@@ -1054,6 +1080,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetAccountPasswordPolicyResult",
 	}
 	opGetAccountSummary = api.Operation{
 		Name:      "GetAccountSummary",
@@ -1064,6 +1091,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetAccountSummaryResult",
 	}
 	opGetContextKeysForCustomPolicy = api.Operation{
 		Name:      "GetContextKeysForCustomPolicy",
@@ -1074,6 +1102,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetContextKeysForCustomPolicyResult",
 	}
 	opGetContextKeysForPrincipalPolicy = api.Operation{
 		Name:      "GetContextKeysForPrincipalPolicy",
@@ -1084,6 +1113,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetContextKeysForPrincipalPolicyResult",
 	}
 	opGetCredentialReport = api.Operation{
 		Name:      "GetCredentialReport",
@@ -1094,6 +1124,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorCredentialReportExpiredException, &errorCredentialReportNotPresentException, &errorCredentialReportNotReadyException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetCredentialReportResult",
 	}
 	opGetDelegationRequest = api.Operation{
 		Name:      "GetDelegationRequest",
@@ -1104,6 +1135,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetDelegationRequestResult",
 	}
 	opGetGroup = api.Operation{
 		Name:      "GetGroup",
@@ -1114,6 +1146,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetGroupResult",
 	}
 	opGetGroupPolicy = api.Operation{
 		Name:      "GetGroupPolicy",
@@ -1124,6 +1157,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetGroupPolicyResult",
 	}
 	opGetHumanReadableSummary = api.Operation{
 		Name:      "GetHumanReadableSummary",
@@ -1134,6 +1168,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetHumanReadableSummaryResult",
 	}
 	opGetInstanceProfile = api.Operation{
 		Name:      "GetInstanceProfile",
@@ -1144,6 +1179,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetInstanceProfileResult",
 	}
 	opGetLoginProfile = api.Operation{
 		Name:      "GetLoginProfile",
@@ -1154,6 +1190,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetLoginProfileResult",
 	}
 	opGetMFADevice = api.Operation{
 		Name:      "GetMFADevice",
@@ -1164,6 +1201,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetMFADeviceResult",
 	}
 	opGetOpenIDConnectProvider = api.Operation{
 		Name:      "GetOpenIDConnectProvider",
@@ -1174,6 +1212,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetOpenIDConnectProviderResult",
 	}
 	opGetOrganizationsAccessReport = api.Operation{
 		Name:      "GetOrganizationsAccessReport",
@@ -1184,6 +1223,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetOrganizationsAccessReportResult",
 	}
 	opGetOutboundWebIdentityFederationInfo = api.Operation{
 		Name:      "GetOutboundWebIdentityFederationInfo",
@@ -1194,6 +1234,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorFeatureDisabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetOutboundWebIdentityFederationInfoResult",
 	}
 	opGetPolicy = api.Operation{
 		Name:      "GetPolicy",
@@ -1204,6 +1245,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetPolicyResult",
 	}
 	opGetPolicyVersion = api.Operation{
 		Name:      "GetPolicyVersion",
@@ -1214,6 +1256,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetPolicyVersionResult",
 	}
 	opGetRole = api.Operation{
 		Name:      "GetRole",
@@ -1224,6 +1267,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetRoleResult",
 	}
 	opGetRolePolicy = api.Operation{
 		Name:      "GetRolePolicy",
@@ -1234,6 +1278,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetRolePolicyResult",
 	}
 	opGetSAMLProvider = api.Operation{
 		Name:      "GetSAMLProvider",
@@ -1244,6 +1289,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetSAMLProviderResult",
 	}
 	opGetSSHPublicKey = api.Operation{
 		Name:      "GetSSHPublicKey",
@@ -1254,6 +1300,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorUnrecognizedPublicKeyEncodingException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetSSHPublicKeyResult",
 	}
 	opGetServerCertificate = api.Operation{
 		Name:      "GetServerCertificate",
@@ -1264,6 +1311,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetServerCertificateResult",
 	}
 	opGetServiceLastAccessedDetails = api.Operation{
 		Name:      "GetServiceLastAccessedDetails",
@@ -1274,6 +1322,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetServiceLastAccessedDetailsResult",
 	}
 	opGetServiceLastAccessedDetailsWithEntities = api.Operation{
 		Name:      "GetServiceLastAccessedDetailsWithEntities",
@@ -1284,6 +1333,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetServiceLastAccessedDetailsWithEntitiesResult",
 	}
 	opGetServiceLinkedRoleDeletionStatus = api.Operation{
 		Name:      "GetServiceLinkedRoleDeletionStatus",
@@ -1294,9 +1344,11 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetServiceLinkedRoleDeletionStatusResult",
 	}
 	opGetUser = api.Operation{
 		Name:      "GetUser",
+		Mode:      api.Read,
 		Input:     &shapeGetUserRequest,
 		Output:    &shapeGetUserResponse,
 		NewInput:  func() api.Struct { return new(GetUserInput) },
@@ -1304,6 +1356,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetUserResult",
 	}
 	opGetUserPolicy = api.Operation{
 		Name:      "GetUserPolicy",
@@ -1314,6 +1367,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetUserPolicyResult",
 	}
 	opListAccessKeys = api.Operation{
 		Name:      "ListAccessKeys",
@@ -1324,6 +1378,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListAccessKeysResult",
 	}
 	opListAccountAliases = api.Operation{
 		Name:      "ListAccountAliases",
@@ -1334,6 +1389,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListAccountAliasesResult",
 	}
 	opListAttachedGroupPolicies = api.Operation{
 		Name:      "ListAttachedGroupPolicies",
@@ -1344,6 +1400,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListAttachedGroupPoliciesResult",
 	}
 	opListAttachedRolePolicies = api.Operation{
 		Name:      "ListAttachedRolePolicies",
@@ -1354,6 +1411,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListAttachedRolePoliciesResult",
 	}
 	opListAttachedUserPolicies = api.Operation{
 		Name:      "ListAttachedUserPolicies",
@@ -1364,6 +1422,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListAttachedUserPoliciesResult",
 	}
 	opListDelegationRequests = api.Operation{
 		Name:      "ListDelegationRequests",
@@ -1374,6 +1433,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListDelegationRequestsResult",
 	}
 	opListEntitiesForPolicy = api.Operation{
 		Name:      "ListEntitiesForPolicy",
@@ -1384,6 +1444,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListEntitiesForPolicyResult",
 	}
 	opListGroupPolicies = api.Operation{
 		Name:      "ListGroupPolicies",
@@ -1394,6 +1455,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListGroupPoliciesResult",
 	}
 	opListGroups = api.Operation{
 		Name:      "ListGroups",
@@ -1404,6 +1466,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListGroupsResult",
 	}
 	opListGroupsForUser = api.Operation{
 		Name:      "ListGroupsForUser",
@@ -1414,6 +1477,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListGroupsForUserResult",
 	}
 	opListInstanceProfileTags = api.Operation{
 		Name:      "ListInstanceProfileTags",
@@ -1424,6 +1488,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListInstanceProfileTagsResult",
 	}
 	opListInstanceProfiles = api.Operation{
 		Name:      "ListInstanceProfiles",
@@ -1434,6 +1499,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListInstanceProfilesResult",
 	}
 	opListInstanceProfilesForRole = api.Operation{
 		Name:      "ListInstanceProfilesForRole",
@@ -1444,6 +1510,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListInstanceProfilesForRoleResult",
 	}
 	opListMFADeviceTags = api.Operation{
 		Name:      "ListMFADeviceTags",
@@ -1454,6 +1521,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListMFADeviceTagsResult",
 	}
 	opListMFADevices = api.Operation{
 		Name:      "ListMFADevices",
@@ -1464,6 +1532,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListMFADevicesResult",
 	}
 	opListOpenIDConnectProviderTags = api.Operation{
 		Name:      "ListOpenIDConnectProviderTags",
@@ -1474,6 +1543,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListOpenIDConnectProviderTagsResult",
 	}
 	opListOpenIDConnectProviders = api.Operation{
 		Name:      "ListOpenIDConnectProviders",
@@ -1484,6 +1554,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListOpenIDConnectProvidersResult",
 	}
 	opListOrganizationsFeatures = api.Operation{
 		Name:      "ListOrganizationsFeatures",
@@ -1494,6 +1565,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorAccountNotManagementOrDelegatedAdministratorException, &errorOrganizationNotFoundException, &errorOrganizationNotInAllFeaturesModeException, &errorServiceAccessNotEnabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListOrganizationsFeaturesResult",
 	}
 	opListPolicies = api.Operation{
 		Name:      "ListPolicies",
@@ -1504,6 +1576,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListPoliciesResult",
 	}
 	opListPoliciesGrantingServiceAccess = api.Operation{
 		Name:      "ListPoliciesGrantingServiceAccess",
@@ -1514,6 +1587,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListPoliciesGrantingServiceAccessResult",
 	}
 	opListPolicyTags = api.Operation{
 		Name:      "ListPolicyTags",
@@ -1524,6 +1598,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListPolicyTagsResult",
 	}
 	opListPolicyVersions = api.Operation{
 		Name:      "ListPolicyVersions",
@@ -1534,6 +1609,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListPolicyVersionsResult",
 	}
 	opListRolePolicies = api.Operation{
 		Name:      "ListRolePolicies",
@@ -1544,6 +1620,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListRolePoliciesResult",
 	}
 	opListRoleTags = api.Operation{
 		Name:      "ListRoleTags",
@@ -1554,6 +1631,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListRoleTagsResult",
 	}
 	opListRoles = api.Operation{
 		Name:      "ListRoles",
@@ -1564,6 +1642,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListRolesResult",
 	}
 	opListSAMLProviderTags = api.Operation{
 		Name:      "ListSAMLProviderTags",
@@ -1574,6 +1653,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListSAMLProviderTagsResult",
 	}
 	opListSAMLProviders = api.Operation{
 		Name:      "ListSAMLProviders",
@@ -1584,6 +1664,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListSAMLProvidersResult",
 	}
 	opListSSHPublicKeys = api.Operation{
 		Name:      "ListSSHPublicKeys",
@@ -1594,6 +1675,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListSSHPublicKeysResult",
 	}
 	opListServerCertificateTags = api.Operation{
 		Name:      "ListServerCertificateTags",
@@ -1604,6 +1686,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListServerCertificateTagsResult",
 	}
 	opListServerCertificates = api.Operation{
 		Name:      "ListServerCertificates",
@@ -1614,6 +1697,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListServerCertificatesResult",
 	}
 	opListServiceSpecificCredentials = api.Operation{
 		Name:      "ListServiceSpecificCredentials",
@@ -1624,6 +1708,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceNotSupportedException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListServiceSpecificCredentialsResult",
 	}
 	opListSigningCertificates = api.Operation{
 		Name:      "ListSigningCertificates",
@@ -1634,6 +1719,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListSigningCertificatesResult",
 	}
 	opListUserPolicies = api.Operation{
 		Name:      "ListUserPolicies",
@@ -1644,6 +1730,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListUserPoliciesResult",
 	}
 	opListUserTags = api.Operation{
 		Name:      "ListUserTags",
@@ -1654,9 +1741,11 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListUserTagsResult",
 	}
 	opListUsers = api.Operation{
 		Name:      "ListUsers",
+		Mode:      api.Read,
 		Input:     &shapeListUsersRequest,
 		Output:    &shapeListUsersResponse,
 		NewInput:  func() api.Struct { return new(ListUsersInput) },
@@ -1664,6 +1753,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListUsersResult",
 	}
 	opListVirtualMFADevices = api.Operation{
 		Name:      "ListVirtualMFADevices",
@@ -1673,6 +1763,7 @@ var (
 		NewOutput: func() api.Struct { return new(ListVirtualMFADevicesOutput) },
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ListVirtualMFADevicesResult",
 	}
 	opPutGroupPolicy = api.Operation{
 		Name:      "PutGroupPolicy",
@@ -1773,6 +1864,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "ResetServiceSpecificCredentialResult",
 	}
 	opResyncMFADevice = api.Operation{
 		Name:      "ResyncMFADevice",
@@ -1823,6 +1915,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorPolicyEvaluationException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "SimulateCustomPolicyResult",
 	}
 	opSimulatePrincipalPolicy = api.Operation{
 		Name:      "SimulatePrincipalPolicy",
@@ -1833,6 +1926,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidInputException, &errorNoSuchEntityException, &errorPolicyEvaluationException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "SimulatePrincipalPolicyResult",
 	}
 	opTagInstanceProfile = api.Operation{
 		Name:      "TagInstanceProfile",
@@ -2073,6 +2167,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException, &errorUnmodifiableEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "UpdateRoleResult",
 	}
 	opUpdateRoleDescription = api.Operation{
 		Name:      "UpdateRoleDescription",
@@ -2083,6 +2178,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorNoSuchEntityException, &errorServiceFailureException, &errorUnmodifiableEntityException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "UpdateRoleDescriptionResult",
 	}
 	opUpdateSAMLProvider = api.Operation{
 		Name:      "UpdateSAMLProvider",
@@ -2093,6 +2189,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorInvalidInputException, &errorLimitExceededException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "UpdateSAMLProviderResult",
 	}
 	opUpdateSSHPublicKey = api.Operation{
 		Name:      "UpdateSSHPublicKey",
@@ -2153,6 +2250,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorDuplicateSSHPublicKeyException, &errorInvalidPublicKeyException, &errorLimitExceededException, &errorNoSuchEntityException, &errorUnrecognizedPublicKeyEncodingException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "UploadSSHPublicKeyResult",
 	}
 	opUploadServerCertificate = api.Operation{
 		Name:      "UploadServerCertificate",
@@ -2163,6 +2261,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorEntityAlreadyExistsException, &errorInvalidInputException, &errorKeyPairMismatchException, &errorLimitExceededException, &errorMalformedCertificateException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "UploadServerCertificateResult",
 	}
 	opUploadSigningCertificate = api.Operation{
 		Name:      "UploadSigningCertificate",
@@ -2173,5 +2272,6 @@ var (
 		Errors:    []*api.ErrorShape{&errorConcurrentModificationException, &errorDuplicateCertificateException, &errorEntityAlreadyExistsException, &errorInvalidCertificateException, &errorLimitExceededException, &errorMalformedCertificateException, &errorNoSuchEntityException, &errorServiceFailureException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "UploadSigningCertificateResult",
 	}
 )

@@ -1815,7 +1815,7 @@ var (
 	shapeAssignmentStatusType                            = api.Shape{Name: "assignmentStatusType", Kind: api.String, Enum: []string{"Assigned", "Unassigned", "Any"}}
 	shapeAttachedPoliciesListType                        = api.Shape{Name: "attachedPoliciesListType", Kind: api.List, Elem: &shapeAttachedPolicy}
 	shapeAttachmentCountType                             = api.Shape{Name: "attachmentCountType", Kind: api.Integer}
-	shapeAuthenticationCodeType                          = api.Shape{Name: "authenticationCodeType", Kind: api.String, HasMin: true, Min: 6, HasMax: true, Max: 6, Pattern: &api.Pattern{Source: `[\d]+`, Match: `[\d]+`}}
+	shapeAuthenticationCodeType                          = api.Shape{Name: "authenticationCodeType", Kind: api.String, HasMin: true, Min: 6, HasMax: true, Max: 6, Pattern: &api.Pattern{Source: `[\d]+`, Match: `[\d]+`}, Sensitive: true}
 	shapeBooleanObjectType                               = api.Shape{Name: "booleanObjectType", Kind: api.Boolean}
 	shapeBooleanType                                     = api.Shape{Name: "booleanType", Kind: api.Boolean}
 	shapeCertificateBodyType                             = api.Shape{Name: "certificateBodyType", Kind: api.String, HasMin: true, Min: 1, HasMax: true, Max: 16384, Pattern: &api.Pattern{Source: `[\u0009\u000A\u000D\u0020-\u00FF]+`, Match: `[\x{9}\x{A}\x{D}\x{20}-\x{FF}]+`}}

@@ -2464,8 +2464,8 @@ func (*DisableOutboundWebIdentityFederationOutput) Field(int) any { return nil }
 type EnableMFADeviceInput struct {
 	UserName            *string
 	SerialNumber        *string
-	AuthenticationCode1 *string
-	AuthenticationCode2 *string
+	AuthenticationCode1 api.Sensitive
+	AuthenticationCode2 api.Sensitive
 }
 
 // Shape implements [api.Struct].
@@ -7227,8 +7227,8 @@ func (v *ResourceSpecificResult) Field(i int) any {
 type ResyncMFADeviceInput struct {
 	UserName            *string
 	SerialNumber        *string
-	AuthenticationCode1 *string
-	AuthenticationCode2 *string
+	AuthenticationCode1 api.Sensitive
+	AuthenticationCode2 api.Sensitive
 }
 
 // Shape implements [api.Struct].

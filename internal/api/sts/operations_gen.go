@@ -72,6 +72,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorExpiredTokenException, &errorMalformedPolicyDocumentException, &errorPackedPolicyTooLargeException, &errorRegionDisabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "AssumeRoleResult",
 	}
 	opAssumeRoleWithSAML = api.Operation{
 		Name:      "AssumeRoleWithSAML",
@@ -83,6 +84,7 @@ var (
 		Anonymous: true,
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "AssumeRoleWithSAMLResult",
 	}
 	opAssumeRoleWithWebIdentity = api.Operation{
 		Name:      "AssumeRoleWithWebIdentity",
@@ -94,6 +96,7 @@ var (
 		Anonymous: true,
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "AssumeRoleWithWebIdentityResult",
 	}
 	opAssumeRoot = api.Operation{
 		Name:      "AssumeRoot",
@@ -104,6 +107,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorExpiredTokenException, &errorRegionDisabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "AssumeRootResult",
 	}
 	opDecodeAuthorizationMessage = api.Operation{
 		Name:      "DecodeAuthorizationMessage",
@@ -114,6 +118,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorInvalidAuthorizationMessageException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "DecodeAuthorizationMessageResult",
 	}
 	opGetAccessKeyInfo = api.Operation{
 		Name:      "GetAccessKeyInfo",
@@ -123,15 +128,18 @@ var (
 		NewOutput: func() api.Struct { return new(GetAccessKeyInfoOutput) },
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetAccessKeyInfoResult",
 	}
 	opGetCallerIdentity = api.Operation{
 		Name:      "GetCallerIdentity",
+		Mode:      api.Read,
 		Input:     &shapeGetCallerIdentityRequest,
 		Output:    &shapeGetCallerIdentityResponse,
 		NewInput:  func() api.Struct { return new(GetCallerIdentityInput) },
 		NewOutput: func() api.Struct { return new(GetCallerIdentityOutput) },
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetCallerIdentityResult",
 	}
 	opGetDelegatedAccessToken = api.Operation{
 		Name:      "GetDelegatedAccessToken",
@@ -142,6 +150,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorExpiredTradeInTokenException, &errorPackedPolicyTooLargeException, &errorRegionDisabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetDelegatedAccessTokenResult",
 	}
 	opGetFederationToken = api.Operation{
 		Name:      "GetFederationToken",
@@ -152,6 +161,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorMalformedPolicyDocumentException, &errorPackedPolicyTooLargeException, &errorRegionDisabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetFederationTokenResult",
 	}
 	opGetSessionToken = api.Operation{
 		Name:      "GetSessionToken",
@@ -162,6 +172,7 @@ var (
 		Errors:    []*api.ErrorShape{&errorRegionDisabledException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetSessionTokenResult",
 	}
 	opGetWebIdentityToken = api.Operation{
 		Name:      "GetWebIdentityToken",
@@ -172,5 +183,6 @@ var (
 		Errors:    []*api.ErrorShape{&errorJWTPayloadSizeExceededException, &errorOutboundWebIdentityFederationDisabledException, &errorSessionDurationEscalationException},
 		Method:    "POST",
 		URI:       "/",
+		Wrapper:   "GetWebIdentityTokenResult",
 	}
 )

@@ -236,8 +236,8 @@ var (
 	shapeTagKeyType                                      = api.Shape{Name: "tagKeyType", Kind: api.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: &api.Pattern{Source: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-\x40]+", Match: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-\x40]+"}}
 	shapeTagListType                                     = api.Shape{Name: "tagListType", Kind: api.List, HasMax: true, Max: 50, Elem: &shapeTag}
 	shapeTagValueType                                    = api.Shape{Name: "tagValueType", Kind: api.String, HasMin: true, Min: 0, HasMax: true, Max: 256, Pattern: &api.Pattern{Source: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-\x40]*", Match: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-\x40]*"}}
-	shapeTokenCodeType                                   = api.Shape{Name: "tokenCodeType", Kind: api.String, HasMin: true, Min: 6, HasMax: true, Max: 6, Pattern: &api.Pattern{Source: `[\d]*`, Match: `[\d]*`}}
-	shapeTokenType                                       = api.Shape{Name: "tokenType", Kind: api.String}
+	shapeTokenCodeType                                   = api.Shape{Name: "tokenCodeType", Kind: api.String, HasMin: true, Min: 6, HasMax: true, Max: 6, Pattern: &api.Pattern{Source: `[\d]*`, Match: `[\d]*`}, Sensitive: true}
+	shapeTokenType                                       = api.Shape{Name: "tokenType", Kind: api.String, Sensitive: true}
 	shapeTradeInTokenType                                = api.Shape{Name: "tradeInTokenType", Kind: api.String, Sensitive: true}
 	shapeUnrestrictedSessionPolicyDocumentType           = api.Shape{Name: "unrestrictedSessionPolicyDocumentType", Kind: api.String, HasMin: true, Min: 1, Pattern: &api.Pattern{Source: `[\u0009\u000A\u000D\u0020-\u00FF]+`, Match: `[\x{9}\x{A}\x{D}\x{20}-\x{FF}]+`}}
 	shapeUrlType                                         = api.Shape{Name: "urlType", Kind: api.String, HasMin: true, Min: 4, HasMax: true, Max: 2048}

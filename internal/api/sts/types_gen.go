@@ -20,7 +20,7 @@ type AssumeRoleInput struct {
 	TransitiveTagKeys []string
 	ExternalId        *string
 	SerialNumber      *string
-	TokenCode         *string
+	TokenCode         api.Sensitive
 	SourceIdentity    *string
 	ProvidedContexts  []ProvidedContext
 }
@@ -326,7 +326,7 @@ func (v *AssumedRoleUser) Field(i int) any {
 type Credentials struct {
 	AccessKeyId     *string
 	SecretAccessKey api.Sensitive
-	SessionToken    *string
+	SessionToken    api.Sensitive
 	Expiration      *time.Time
 }
 
@@ -607,7 +607,7 @@ func (v *GetFederationTokenOutput) Field(i int) any {
 type GetSessionTokenInput struct {
 	DurationSeconds *int64
 	SerialNumber    *string
-	TokenCode       *string
+	TokenCode       api.Sensitive
 }
 
 // Shape implements [api.Struct].

@@ -1,58 +1,115 @@
-// Package awsquery is the codec of the Query protocol (IAM, STS, CloudFormation).
-// So far it encodes errors: Coffer serves no service that speaks Query, and a
-// client that asks for one must be able to read the answer.
 package awsquery
 
 import (
-	"encoding/xml"
-	"strings"
+	"errors"
 
+	"coffer/internal/api"
 	"coffer/internal/fault"
+	"coffer/internal/sigv4"
 )
 
-// ContentType is what Query answers carry.
-const ContentType = "text/xml"
-
-// errorResponse is the body of an error in Query services ("Common errors" in
-// the IAM and STS API references).
-type errorResponse struct {
-	XMLName   xml.Name `xml:"ErrorResponse"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
+// framework has the errors that AWS's framework gives in a service's stead, as
+// Query clients know them ("Common errors" in the IAM and STS API references).
+var framework = map[string]struct {
+	code   string
+	status int
+}{
+	"AccessDeniedException":               {"AccessDenied", 403},
+	"ExpiredTokenException":               {"ExpiredToken", 403},
+	"IncompleteSignatureException":        {"IncompleteSignature", 400},
+	"InternalFailure":                     {"InternalFailure", 500},
+	"InvalidSignatureException":           {"SignatureDoesNotMatch", 403},
+	"MalformedQueryString":                {"MalformedQueryString", 404},
+	"MissingAuthenticationTokenException": {"MissingAuthenticationToken", 403},
+	"RequestEntityTooLargeException":      {"RequestEntityTooLarge", 413},
+	"RequestTimeoutException":             {"RequestTimeout", 400},
+	"SerializationException":              {"MalformedInput", 400},
+	"ServiceUnavailableException":         {"ServiceUnavailable", 503},
+	"ThrottlingException":                 {"Throttling", 400},
+	"UnknownOperationException":           {"InvalidAction", 400},
+	"UnrecognizedClientException":         {"InvalidClientTokenId", 403},
+	"ValidationException":                 {"ValidationError", 400},
 }
 
-// codes are the framework errors whose Query code is not the JSON one without
-// its suffix.
-var codes = map[string]string{
-	"UnknownOperationException":   "InvalidAction",
-	"UnrecognizedClientException": "InvalidClientTokenId",
-	"InvalidSignatureException":   "SignatureDoesNotMatch",
-	"ThrottlingException":         "Throttling",
-	"ValidationException":         "ValidationError",
-}
-
-// Error returns the body and the HTTP status of e.
-func Error(e *fault.Error, requestID string) (body []byte, status int) {
-	code, ok := codes[e.Code]
-	if !ok {
-		code = strings.TrimSuffix(e.Code, "Exception")
+// wire returns code and status of e in svc, which may be nil.
+//
+// Who made the error is looked at before its code: STS has an
+// ExpiredTokenException of its own (400), about a token in the input, while
+// credentials that have expired are ExpiredToken (403) there as everywhere.
+func wire(svc *api.Service, e *fault.Error) (code string, status int) {
+	if s, ok := errors.AsType[*sigv4.Error](e.Err); ok {
+		return s.Reason.Code(true), s.Reason.Status(true)
 	}
-	r := errorResponse{Type: "Sender", Code: code, Message: e.Message, RequestID: requestID}
+	if svc != nil {
+		if m := svc.Error(e.Code); m != nil {
+			return m.QueryCode, m.Status
+		}
+	}
+	if f, ok := framework[e.Code]; ok {
+		return f.code, f.status
+	}
 	switch e.Kind {
-	case fault.Internal:
-		r.Type, status = "Receiver", 500
-	case fault.Unavailable:
-		r.Type, status = "Receiver", 503
 	case fault.Denied:
-		status = 403
-	default:
-		status = 400
+		return e.Code, 403
+	case fault.Internal:
+		return e.Code, 500
+	case fault.Unavailable:
+		return e.Code, 503
 	}
-	body, err := xml.Marshal(r)
-	if err != nil { // cannot be: strings only
-		return nil, 500
+	return e.Code, 400
+}
+
+// Code returns what Query clients call e: the model's code for an error of svc,
+// the common code for one of the framework's, e.Code for any other. svc is nil
+// when the request named no service.
+func Code(svc *api.Service, e *fault.Error) string {
+	code, _ := wire(svc, e)
+	return code
+}
+
+// Status returns the HTTP status of e: the model's for an error of svc. svc may
+// be nil.
+func Status(svc *api.Service, e *fault.Error) int {
+	_, status := wire(svc, e)
+	return status
+}
+
+// noService is the name space of errors that AWS's front end gives before it knows
+// the service.
+const noService = "http://webservices.amazon.com/AWSFault/2005-15-09"
+
+// AppendError appends the body of an error; svc may be nil. An empty text is
+// left out. The cause of e is not sent.
+func AppendError(dst []byte, svc *api.Service, e *fault.Error, requestID string) []byte {
+	code, status := wire(svc, e)
+	namespace, party := noService, "Sender"
+	if svc != nil && svc.XMLNamespace != "" {
+		namespace = svc.XMLNamespace
 	}
-	return append([]byte(xml.Header), body...), status
+	if status >= 500 {
+		party = "Receiver"
+	}
+	dst = append(dst, `<ErrorResponse xmlns="`...)
+	dst = append(dst, namespace...)
+	dst = append(dst, `"><Error>`...)
+	dst = appendField(dst, "Type", party)
+	dst = appendField(dst, "Code", code)
+	if e.Message != "" {
+		dst = appendField(dst, "Message", e.Message)
+	}
+	dst = append(dst, "</Error>"...)
+	dst = appendField(dst, "RequestId", requestID)
+	return append(dst, "</ErrorResponse>"...)
+}
+
+func appendField(dst []byte, name, text string) []byte {
+	dst = appendStart(dst, name)
+	content := len(dst)
+	return appendEnd(appendText(dst, text), name, content)
+}
+
+// Error returns the body and the HTTP status of e for a request that named no
+// service that is known.
+func Error(e *fault.Error, requestID string) (body []byte, status int) {
+	return AppendError(nil, nil, e, requestID), Status(nil, e)
 }

@@ -1,0 +1,57 @@
+package gateway
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// client is where a request comes from, and whether it came encrypted: by the
+// connection, or by what a trusted proxy says of the connection it forwards.
+func (g *Gateway) client(r *http.Request) (ip string, secure bool) {
+	ip, secure = sourceIP(r.RemoteAddr), r.TLS != nil
+	if len(g.cfg.Proxies) == 0 || !g.trusted(ip) {
+		return ip, secure
+	}
+	if proto := r.Header["X-Forwarded-Proto"]; len(proto) == 1 {
+		secure = strings.EqualFold(proto[0], "https")
+	}
+	// Each proxy appends whom it heard from. So the list is read from its end, as
+	// far as the addresses are proxies of ours; whatever stands before the first that
+	// is not, the client itself may have written.
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		ip = a.Unmap().WithZone("").String()
+		if !g.trusted(ip) {
+			break
+		}
+	}
+	return ip, secure
+}
+
+func (g *Gateway) trusted(ip string) bool {
+	a, err := netip.ParseAddr(ip)
+	if err != nil {
+		return false
+	}
+	a = a.Unmap().WithZone("")
+	for _, p := range g.cfg.Proxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// sourceIP is the address without its port. Connections from IPv4 clients to a
+// listener of both families are told as IPv4.
+func sourceIP(remote string) string {
+	if i := strings.LastIndexByte(remote, ':'); i >= 0 {
+		return strings.TrimPrefix(strings.Trim(remote[:i], "[]"), "::ffff:")
+	}
+	return remote
+}

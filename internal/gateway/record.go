@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+
+	"coffer/internal/api"
+	"coffer/internal/arn"
+	"coffer/internal/audit"
+	"coffer/internal/fault"
+	"coffer/internal/policy"
+)
+
+// arenas are the memory that the records of reads are rendered into: written to
+// the log before the answer leaves, they are of no use afterwards.
+var arenas = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+const pooledArena = 16 << 10
+
+// appendRecord renders a record and keeps it until the call is recorded.
+func (c *call) appendRecord(r *api.Request, in, out api.Struct, fe *fault.Error, v *verdicts) {
+	if c.arena == nil {
+		params := make([]byte, 0, 256)
+		if in != nil {
+			params = api.AppendRedacted(params, in)
+		}
+		c.records = append(c.records, appendRecord(make([]byte, 0, 1536), r, c.ids.Next(), params, out, fe, v))
+		return
+	}
+	// Growing moves the arena; what was rendered before stays where it is.
+	start := len(*c.arena)
+	if in != nil {
+		*c.arena = api.AppendRedacted(*c.arena, in)
+	}
+	end := len(*c.arena)
+	*c.arena = appendRecord(*c.arena, r, c.ids.Next(), (*c.arena)[start:end:end], out, fe, v)
+	c.records = append(c.records, (*c.arena)[end:len(*c.arena):len(*c.arena)])
+}
+
+// release gives back what is pooled, once the call is recorded and answered.
+func (c *call) release() {
+	if c.arena != nil && cap(*c.arena) <= pooledArena {
+		*c.arena = (*c.arena)[:0]
+		arenas.Put(c.arena)
+	}
+	c.form.Wipe()
+	c.verdicts.forget()
+	*c = call{
+		verdicts: verdicts{list: c.verdicts.list}, findingKey: c.findingKey, loading: c.loading, running: c.running,
+		authorizing: c.authorizing, reading: c.reading, inner: inner{authorizing: c.inner.authorizing, verdicts: c.inner.verdicts},
+	}
+	calls.Put(c)
+}
+
+// release makes ready for the next inner call.
+func (i *inner) release() {
+	i.verdicts.forget()
+	*i = inner{authorizing: i.authorizing, verdicts: i.verdicts}
+}
+
+// appendRecord renders the CloudTrail record of one call.
+func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.Struct, fe *fault.Error, v *verdicts) []byte {
+	rec := audit.Record{
+		EventTime:          r.Time,
+		AWSRegion:          r.Region,
+		SourceIPAddress:    r.SourceIP,
+		UserAgent:          r.UserAgent,
+		RequestID:          r.ID,
+		EventID:            id,
+		RecipientAccountID: r.Account,
+		UserIdentity:       identity(r),
+		Authorization:      v.list,
+	}
+	if r.Op != nil {
+		rec.EventSource, rec.EventName = r.Op.Service.EventSource, r.Op.Name
+		rec.ReadOnly = r.Op.Mode == api.Read
+	}
+	if r.Endpoint != nil {
+		rec.VPCEndpointID = r.Endpoint.ID
+	}
+	if r.TLS != nil {
+		rec.TLSDetails = &audit.TLSDetails{TLSVersion: r.TLS.Version, CipherSuite: r.TLS.CipherSuite, ClientProvidedHostHeader: r.TLS.Host}
+	}
+	rec.RequestParameters = params
+	if fe != nil {
+		rec.ErrorCode, rec.ErrorMessage = fe.Code, fe.Message
+	} else if out != nil && !rec.ReadOnly && len(out.Shape().Members) > 0 {
+		rec.ResponseElements = api.AppendRedacted(nil, out)
+	}
+	// Not for a denial: what an alias of another account leads to is not the caller's to know.
+	resource := v.resource()
+	if a, err := arn.Parse(resource); err == nil && a.Service == "kms" && (fe == nil || fe.Kind != fault.Denied) {
+		rec.Resources = []audit.Resource{{ARN: resource, AccountID: a.Account, Type: "AWS::KMS::Key"}}
+	}
+	return rec.AppendJSON(dst)
+}
+
+var identityTypes = [...]string{
+	policy.Anonymous: "", policy.Root: audit.TypeRoot, policy.IAMUser: audit.TypeIAMUser, policy.AssumedRole: audit.TypeAssumedRole,
+	policy.FederatedSession: audit.TypeFederatedUser, policy.AWSService: audit.TypeAWSService,
+	policy.WebIdentity: audit.TypeWebIdentityUser, policy.SAMLIdentity: audit.TypeSAMLUser,
+}
+
+// identity is CloudTrail's userIdentity ("CloudTrail userIdentity element").
+func identity(r *api.Request) audit.Identity {
+	p := &r.Principal
+	id := audit.Identity{
+		Type:             identityTypes[p.Type],
+		PrincipalID:      p.ID,
+		ARN:              p.ARN,
+		AccountID:        p.Account,
+		AccessKeyID:      p.AccessKeyID,
+		IdentityProvider: p.Provider,
+	}
+	switch p.Type {
+	case policy.IAMUser, policy.WebIdentity, policy.SAMLIdentity:
+		id.UserName = p.Name
+	}
+	if n := len(r.Via); n > 0 {
+		id.InvokedBy = r.Via[n-1]
+	}
+	s := p.Session
+	if s == nil {
+		return id
+	}
+	id.SessionContext = &audit.SessionContext{CreationDate: time.Unix(s.Issued, 0), MFAAuthenticated: s.MFA != 0, SourceIdentity: s.SourceIdentity}
+	switch p.Type {
+	case policy.AssumedRole:
+		id.PrincipalID = p.ID + ":" + s.Name
+		id.SessionContext.Issuer = audit.SessionIssuer{Type: "Role", PrincipalID: p.ID, ARN: p.Entity, AccountID: p.Account, UserName: p.Name}
+	case policy.FederatedSession:
+		id.PrincipalID = p.Account + ":" + s.Name
+		issuer := audit.SessionIssuer{Type: audit.TypeIAMUser, PrincipalID: p.ID, ARN: p.Entity, AccountID: p.Account, UserName: p.Name}
+		if s.EntityID == "" {
+			issuer.Type, issuer.UserName = audit.TypeRoot, ""
+		}
+		id.SessionContext.Issuer = issuer
+	}
+	return id
+}

@@ -1,0 +1,96 @@
+package iam
+
+import (
+	"errors"
+	"fmt"
+
+	"coffer/internal/api"
+	"coffer/internal/policy"
+)
+
+// Authorize decides one access of a request, without those in Also. standing is
+// what Load gave for the request's principal in the same transaction.
+//
+// The error is for what went wrong, not for a denial: then there is no decision,
+// and the call fails.
+func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing, out *policy.Decided) (err error) {
+	*out = policy.Decided{}
+	if standing == nil {
+		return errors.New("iam: nothing is known of the principal")
+	}
+	action, resource, account := a.Action, a.Resource, a.Account
+	if action == "" {
+		action = r.Op.Action()
+	}
+	if resource == "" || resource == "*" {
+		resource, account = "*", r.Account // an operation without a resource is about the caller's account
+	}
+	f := &facts{r: r, a: a, standing: standing, account: account}
+	out.Request = policy.Request{
+		Caller:          r.Principal.Caller,
+		Action:          action,
+		Resource:        resource,
+		ResourceAccount: account,
+		Named:           a.Named,
+		Context:         f,
+	}
+	p := policy.Policies{
+		Identity: standing.policies,
+		Boundary: standing.boundary,
+		Session:  standing.session,
+		Resource: a.Policy,
+		Governs:  a.Governs,
+		Open:     a.Open,
+	}
+	if r.Endpoint != nil {
+		p.Endpoint = r.Endpoint.Policy
+	}
+	if own := standing.place; own.organization != "" && !own.management && !standing.linked {
+		p.ServiceControl = own.service
+	}
+	// Resource control policies are about who uses what the organisation's accounts own;
+	// of the management account's resources and by service-linked roles they are not.
+	if f.owner, err = d.owner(r, standing, account); err != nil {
+		return err
+	}
+	if f.owner.organization != "" && !f.owner.management && !standing.linked {
+		p.ResourceControl = f.owner.resource
+	}
+	var failed error
+	if a.Grants != nil {
+		p.EncryptionContext = a.EncryptionContext
+		p.Grants = func() (gs []*policy.Grant) {
+			gs, failed = a.Grants()
+			return gs
+		}
+	}
+	out.Decision = policy.Evaluate(&out.Request, &p)
+	if failed == nil && a.Keys != nil {
+		failed = a.Keys.Err()
+	}
+	if failed != nil {
+		out.Decision = policy.Decision{}
+		return fmt.Errorf("iam: decision on %s: %w", action, failed)
+	}
+	return nil
+}
+
+// owner is the place of the account that owns the resource.
+func (d *Directory) owner(r *api.Request, standing *Standing, account string) (*place, error) {
+	if account == r.Principal.Account || standing.organization == 0 || account == "" {
+		return standing.place, nil
+	}
+	if r.Tx == nil {
+		return nil, errors.New("iam: a decision about another account without a transaction")
+	}
+	p, err := d.place(r.Tx, account, standing.organization)
+	return p, err
+}
+
+// Denied is the error that a denial of a is answered with.
+func Denied(a *api.Access, d *policy.Decided) error {
+	if a.Denied != "" {
+		return api.AccessDeniedException(a.Denied)
+	}
+	return api.AccessDeniedException(d.Request.Denial(&d.Decision))
+}

@@ -1,0 +1,114 @@
+package iam
+
+import (
+	"slices"
+
+	"coffer/internal/api"
+	iamapi "coffer/internal/api/iam"
+	"coffer/internal/arn"
+	"coffer/internal/policy"
+)
+
+// Config says what the service works with.
+type Config struct {
+	Directory *Directory // required
+}
+
+// Service serves the IAM API. It holds no state but its configuration. Safe for
+// concurrent use.
+type Service struct {
+	directory *Directory
+}
+
+// New returns the service.
+func New(cfg Config) *Service { return &Service{directory: cfg.Directory} }
+
+// Operations is what the gateway serves.
+func (s *Service) Operations() []api.Bound {
+	return slices.Concat(s.userOperations())
+}
+
+// entity is what an operation is about, in place or about to be.
+type entity struct {
+	r      *api.Request
+	kind   string // "user", "group", "role", "policy", "instance-profile", ...
+	path   string
+	name   string
+	tags   []policy.Tag
+	policy string // ARN of the managed policy that is attached, detached or set as boundary; iam:PolicyARN
+}
+
+// arn is the entity's ARN: names have no region.
+func (e *entity) arn() string {
+	return arnOf(e.r.Partition(), e.r.Account, e.kind, e.path, e.name)
+}
+
+// access is what the caller must be allowed to do with it. It belongs to the
+// caller's account: IAM has no resources that are shared.
+func (e *entity) access() api.Access {
+	a := e.arn()
+	return api.Access{Resource: a, Account: e.r.Account, Named: a, Tags: e.tags, Keys: e}
+}
+
+// Values implements policy.Context for IAM's own condition keys ("Actions,
+// resources, and condition keys for AWS IAM").
+func (e *entity) Values(dst []string, key string) ([]string, bool) {
+	switch key {
+	case "iam:policyarn":
+		return append(dst, e.policy), e.policy != ""
+	case "iam:permissionsboundary":
+		if v, ok := api.MemberText(e.r.Input, "PermissionsBoundary"); ok {
+			return append(dst, v), true
+		}
+	case "iam:awsservicename":
+		if v, ok := api.MemberText(e.r.Input, "AWSServiceName"); ok {
+			return append(dst, v), true
+		}
+	}
+	return dst, false
+}
+
+// Err implements api.Keys: nothing is looked up.
+func (e *entity) Err() error { return nil }
+
+// everything is the access of operations that are about no resource.
+func everything(r *api.Request) api.Access {
+	return api.Access{Account: r.Account, Keys: &entity{r: r}}
+}
+
+// requestTags are the tags that a request gives, for condition keys.
+func requestTags(tags []iamapi.Tag) []policy.Tag {
+	out := make([]policy.Tag, 0, len(tags))
+	for i := range tags {
+		out = append(out, policy.Tag{Key: str(tags[i].Key), Value: str(tags[i].Value)})
+	}
+	return out
+}
+
+func str(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+// pathOf is the path of an entity about to be made; "/" unless the request says.
+func pathOf(p *string) string {
+	if p == nil || *p == "" {
+		return "/"
+	}
+	return *p
+}
+
+// newID draws a unique id: the prefix of its kind and 17 characters ("IAM
+// identifiers").
+func newID(prefix string) string { return prefix + randomID(17) }
+
+// accountOf is the account in an ARN, "" if it is none.
+func accountOf(text string) string {
+	a, err := arn.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return a.Account
+}

@@ -1,0 +1,179 @@
+package kms
+
+import (
+	"strconv"
+	"strings"
+
+	"coffer/internal/api"
+	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/table"
+)
+
+// Values implements policy.Context for the condition keys of KMS ("Condition
+// keys for AWS KMS", KMS developer guide): those about the key, those about
+// the request's members, and those about how it came.
+func (t *target) Values(dst []string, key string) ([]string, bool) {
+	name, ok := strings.CutPrefix(key, "kms:")
+	if !ok {
+		return dst, false
+	}
+	if pair, ok := strings.CutPrefix(name, "encryptioncontext:"); ok {
+		// "The encryption context key in the condition key isn't case-sensitive."
+		for k, v := range t.encryptionContext() {
+			if strings.EqualFold(k, pair) {
+				dst, ok = append(dst, v), true
+			}
+		}
+		return dst, len(dst) > 0
+	}
+	r := t.r
+	switch name {
+	case "viaservice":
+		if n := len(r.Via); n > 0 {
+			service, _, _ := strings.Cut(r.Via[n-1], ".")
+			return append(dst, service+"."+r.Region+".amazonaws.com"), true
+		}
+		return dst, false
+	case "calleraccount":
+		return append(dst, r.Principal.Account), r.Principal.Account != ""
+	case "encryptioncontextkeys":
+		for k := range t.encryptionContext() {
+			dst = append(dst, k)
+		}
+		return dst, len(dst) > 0
+	case "requestalias":
+		return append(dst, t.alias), t.alias != ""
+	case "resourcealiases":
+		return t.aliases(dst)
+	case "reencryptonsamekey":
+		if t.peer == "" {
+			return dst, false
+		}
+		return append(dst, strconv.FormatBool(t.peer == t.arn)), true
+	}
+	if v, ok := t.ofKey(name); ok {
+		return append(dst, v), true
+	}
+	if member, ok := requestKeys[name]; ok {
+		if v, ok := api.MemberText(r.Input, member); ok {
+			return append(dst, v), true
+		}
+	}
+	return dst, false
+}
+
+// requestKeys are the condition keys that stand for a member of the input.
+var requestKeys = map[string]string{
+	"bypasspolicylockoutsafetycheck":         "BypassPolicyLockoutSafetyCheck",
+	"encryptionalgorithm":                    "EncryptionAlgorithm",
+	"expirationmodel":                        "ExpirationModel",
+	"keyagreementalgorithm":                  "KeyAgreementAlgorithm",
+	"macalgorithm":                           "MacAlgorithm",
+	"messagetype":                            "MessageType",
+	"primaryregion":                          "PrimaryRegion",
+	"replicaregion":                          "ReplicaRegion",
+	"rotationperiodindays":                   "RotationPeriodInDays",
+	"schedulekeydeletionpendingwindowindays": "PendingWindowInDays",
+	"signingalgorithm":                       "SigningAlgorithm",
+	"validto":                                "ValidTo",
+	"wrappingalgorithm":                      "WrappingAlgorithm",
+	"wrappingkeyspec":                        "WrappingKeySpec",
+	"datakeypairspec":                        "KeyPairSpec",
+}
+
+// ofKey answers for keys about the key itself; in CreateKey, about the one to be made.
+func (t *target) ofKey(name string) (value string, ok bool) {
+	if in, creating := t.r.Input.(*kmsapi.CreateKeyInput); creating {
+		return ofNewKey(in, name)
+	}
+	if t.key == nil {
+		return "", false
+	}
+	switch name {
+	case "keyspec":
+		return t.key.Spec, true
+	case "keyusage":
+		return t.key.Usage, true
+	case "keyorigin":
+		return t.key.Origin, true
+	}
+	return "", false
+}
+
+func ofNewKey(in *kmsapi.CreateKeyInput, name string) (value string, ok bool) {
+	or := func(p *string, fallback string) (string, bool) {
+		if p != nil {
+			return *p, true
+		}
+		return fallback, true
+	}
+	switch name {
+	case "keyspec":
+		if in.KeySpec == nil {
+			return or(in.CustomerMasterKeySpec, kmsapi.KeySpecSymmetricDefault)
+		}
+		return *in.KeySpec, true
+	case "keyusage":
+		return or(in.KeyUsage, kmsapi.KeyUsageTypeEncryptDecrypt)
+	case "keyorigin":
+		return or(in.Origin, kmsapi.OriginTypeAwsKms)
+	case "multiregion":
+		return strconv.FormatBool(in.MultiRegion != nil && *in.MultiRegion), true
+	case "multiregionkeytype":
+		return kmsapi.MultiRegionKeyTypePrimary, in.MultiRegion != nil && *in.MultiRegion
+	}
+	return "", false
+}
+
+// encryptionContext is the request's, nil for operations that take none. Of a
+// ReEncrypt it is the one of the side that access was asked for.
+func (t *target) encryptionContext() map[string]string {
+	var context map[string]string
+	switch in := t.r.Input.(type) {
+	case *kmsapi.EncryptInput:
+		context = in.EncryptionContext
+	case *kmsapi.DecryptInput:
+		context = in.EncryptionContext
+	case *kmsapi.GenerateDataKeyInput:
+		context = in.EncryptionContext
+	case *kmsapi.GenerateDataKeyWithoutPlaintextInput:
+		context = in.EncryptionContext
+	case *kmsapi.GenerateDataKeyPairInput:
+		context = in.EncryptionContext
+	case *kmsapi.GenerateDataKeyPairWithoutPlaintextInput:
+		context = in.EncryptionContext
+	case *kmsapi.ReEncryptInput:
+		context = in.SourceEncryptionContext
+		if t.action == reEncryptTo {
+			context = in.DestinationEncryptionContext
+		}
+	default:
+		return nil
+	}
+	if context == nil {
+		return noContext
+	}
+	return context
+}
+
+var noContext = map[string]string{}
+
+// aliases are the names of all aliases of the key.
+func (t *target) aliases(dst []string) ([]string, bool) {
+	if t.key == nil {
+		return dst, false
+	}
+	found := false
+	for e, err := range Aliases.ScanIndex(t.r.Tx, aliasIndex, table.Range{Prefix: table.K(t.key.Account, t.key.Region, t.key.ID)}) {
+		if err != nil {
+			t.failed = err
+			return dst[:0], false
+		}
+		parts := e.Key.Parts()
+		dst, found = append(dst, parts[len(parts)-1]), true
+	}
+	return dst, found
+}
+
+// Err implements api.Keys.
+func (t *target) Err() error { return t.failed }
