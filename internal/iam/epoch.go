@@ -22,8 +22,9 @@ const organizationEpoch = "organization"
 
 // Epochs holds them by account.
 var Epochs = table.Collection[Epoch]{
-	Name: "iam.epoch",
-	Key:  func(e *Epoch) table.Key { return table.K(e.Of) },
+	Name:        "iam.epoch",
+	CacheAbsent: true, // read by every call, and absent until something has changed
+	Key:         func(e *Epoch) table.Key { return table.K(e.Of) },
 }
 
 func epoch(tx *table.Tx, of string) (uint64, error) {

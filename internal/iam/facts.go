@@ -9,6 +9,10 @@ import (
 	"coffer/internal/policy"
 )
 
+// maxHeader is how much of a header that the client makes up is compared with policies, in
+// bytes: patterns take time in proportion.
+const maxHeader = 2 << 10
+
 // facts answers for the condition keys of a request: the global ones from the
 // request, its principal and its access; a service's own come with the access.
 // Source: "AWS global condition context keys" in the IAM user guide.
@@ -100,6 +104,8 @@ func (f *facts) principal(name string) (value string, known bool) {
 			return p.ID + ":" + s.Name, true
 		case policy.FederatedSession:
 			return p.Account + ":" + s.Name, true
+		case policy.Anonymous:
+			return "anonymous", true
 		}
 		return p.ID, true
 	case "username":
@@ -203,9 +209,9 @@ func (f *facts) request(name string) (value string, ok bool) {
 	case "securetransport":
 		return strconv.FormatBool(r.Secure), true
 	case "useragent":
-		return r.UserAgent, true
+		return r.UserAgent[:min(len(r.UserAgent), maxHeader)], true
 	case "referer":
-		return r.Referer, true
+		return r.Referer[:min(len(r.Referer), maxHeader)], true
 	case "requestedregion":
 		return r.Region, true
 	case "viaawsservice":

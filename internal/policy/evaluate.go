@@ -229,7 +229,7 @@ func (r *Request) fits() bool {
 		a = a[i+1:]
 	}
 	account, _, ok := strings.Cut(a, ":")
-	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws")
+	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws" || account == "")
 }
 
 type evaluation struct {
