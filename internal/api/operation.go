@@ -118,7 +118,8 @@ func Bind[I, O, T any](op Op[I, O], resolve func(*Request, *I) (T, Access, error
 
 // Preparing returns b with a step that runs before the transaction is
 // opened, and only once: slow pure work such as key generation. It runs before
-// authorization and must reveal and store nothing.
+// authorization and must reveal and store nothing; what it makes goes into
+// Request.Prepared.
 func Preparing[I any](b Bound, prepare func(*Request, *I) error) Bound {
 	b.prepare = func(r *Request, in Struct) error {
 		i, ok := any(in).(*I)

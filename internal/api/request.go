@@ -48,6 +48,10 @@ type Request struct {
 	// AlsoAllowed are the proofs of the accesses in Access.Also, in their order.
 	AlsoAllowed []policy.Allowed
 
+	// Prepared is what the step set by Preparing left for the handler: nil in an
+	// operation without one, and in calls between services, which skip it.
+	Prepared any
+
 	// Caller lets a service call another through the same gate and transaction.
 	Caller Caller
 

@@ -57,7 +57,7 @@ func invalidKeyID(s string) error { return kmsapi.NotFoundException("Invalid key
 // isKeyID reports whether s has the form of a key id: a UUID, or "mrk-" and 32
 // hexadecimal digits.
 func isKeyID(s string) bool {
-	if digits, ok := strings.CutPrefix(s, "mrk-"); ok {
+	if digits, ok := strings.CutPrefix(s, multiRegionPrefix); ok {
 		return len(digits) == 32 && isHex(digits)
 	}
 	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
@@ -151,6 +151,7 @@ func locate(r *api.Request, name string, aliases bool) (target, error) {
 func locateKey(r *api.Request, account, id string) (target, error) {
 	k, err := Keys.Get(r.Tx, table.K(account, r.Region, id))
 	if err == nil && !k.over(r.Time) {
+		k = k.at(r.Time)
 		return target{arn: k.ARN, account: account, named: k.ARN, key: k}, nil
 	}
 	if err != nil && !errors.Is(err, table.ErrNotFound) {
@@ -189,7 +190,10 @@ func (t *target) change(r *api.Request) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Keys.Load(r.Tx, keyKey(k))
+	if k, err = Keys.Load(r.Tx, keyKey(k)); err == nil {
+		k.lapse(r.Time)
+	}
+	return k, err
 }
 
 // onKey resolves operations that take a key id or key ARN.

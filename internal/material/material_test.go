@@ -57,7 +57,7 @@ func mustStore(t testing.TB, root envelope.RootKey, size int) *material.Store {
 
 func mustGenerate(t testing.TB, s *material.Store, keyID string) material.Wrapped {
 	t.Helper()
-	w, err := s.Generate(context.Background(), keyID)
+	w, err := s.Generate(context.Background(), keyID, "SYMMETRIC_DEFAULT")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestKeyIDs(t *testing.T) {
 		"mrk-", "mrk-fake", "MRK-" + mrk[4:], mrk + "0", mrk[:35], strings.ToUpper(mrk[4:]), "mrk-" + uuid, uuid[:35] + "g",
 		"arn:aws:kms:eu-west-1:111122223333:key/" + uuid, "alias/x",
 	} {
-		if _, err := s.Generate(t.Context(), id); !errors.Is(err, material.ErrKeyID) {
+		if _, err := s.Generate(t.Context(), id, "SYMMETRIC_DEFAULT"); !errors.Is(err, material.ErrKeyID) {
 			t.Errorf("Generate for %q: %v", id, err)
 		}
 		// Without a key id there is nothing to be authorized for.
@@ -362,7 +362,7 @@ func TestWrappedIsBound(t *testing.T) {
 		t.Errorf("cached material used for another key: %v", err)
 	}
 	// A kind that this version does not know, wrapped by the right root key.
-	loose := &looseRoot{inner: append([]byte{2}, bytes.Repeat([]byte{7}, 32)...)}
+	loose := &looseRoot{inner: append([]byte{17}, bytes.Repeat([]byte{7}, 32)...)}
 	if err := try(loose, uuid, w); !errors.Is(err, envelope.ErrCorrupt) {
 		t.Errorf("unknown kind: %v", err)
 	}
