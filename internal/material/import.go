@@ -2,7 +2,6 @@ package material
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/binary"
@@ -154,12 +153,9 @@ func (w wrapping) open(private *rsa.PrivateKey, wrapped []byte) ([]byte, error) 
 		}
 		first, rest = wrapped[:size], wrapped[size:]
 	}
-	b, err := rsa.DecryptOAEP(h(), rand.Reader, private, first, nil)
-	if err != nil {
-		return nil, ErrInvalidCiphertext
-	}
-	if !w.aes {
-		return b, nil
+	b, err := decryptOAEP(h, private, first)
+	if err != nil || !w.aes {
+		return b, err
 	}
 	defer clear(b)
 	if len(b) != kekSize {

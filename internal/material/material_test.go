@@ -502,6 +502,26 @@ func TestNothingShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret := inner[1:]
+	// The other kinds hang in the same place.
+	other := mustStore(t, sharedRoot, 0)
+	mustWork := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = other.MAC(t.Context(), mustAllow(t, "kms:GenerateMac", uuid), uuid, mustImport(t, other, "HMAC_256", bytes.Repeat([]byte{0xab}, 32)), "HMAC_SHA_256", nil)
+	mustWork(err)
+	_, err = other.Sign(t.Context(), mustAllow(t, "kms:Sign", uuid), uuid, mustImport(t, other, "ECC_SECG_P256K1", koblitzPKCS8(t, bytes.Repeat([]byte{0xab}, 32))), "ECDSA_SHA_256", "RAW", []byte("m"))
+	mustWork(err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
+		out := fmt.Sprintf(verb, other)
+		for _, shape := range []string{"\xab\xab\xab", "abababab", `\xab\xab`, "171 171", "0xab, 0xab"} {
+			if strings.Contains(out, shape) {
+				t.Errorf("%s of a store with other kinds shows material", verb)
+			}
+		}
+	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
 		out := fmt.Sprintf(verb, s) + fmt.Sprintf(verb, w)
 		for _, shape := range []string{string(secret), hex.EncodeToString(secret[:8]), strings.Trim(fmt.Sprint(secret[:8]), "[]")} {

@@ -183,10 +183,20 @@ func (s *Store) DecryptRSA(ctx context.Context, allowed policy.Allowed, keyID st
 		if !ok {
 			return ErrKind
 		}
-		if plaintext, err = rsa.DecryptOAEP(h(), nil, k.private, blob, nil); err != nil {
-			return ErrInvalidCiphertext
-		}
-		return nil
+		plaintext, err = decryptOAEP(h, k.private, blob)
+		return err
 	})
 	return plaintext, err
+}
+
+// decryptOAEP is RFC 8017, 7.1.2. Go's own takes ciphertexts without their leading zeros.
+func decryptOAEP(h func() hash.Hash, private *rsa.PrivateKey, blob []byte) ([]byte, error) {
+	if len(blob) != private.Size() {
+		return nil, ErrInvalidCiphertext
+	}
+	plaintext, err := rsa.DecryptOAEP(h(), nil, private, blob, nil)
+	if err != nil {
+		return nil, ErrInvalidCiphertext
+	}
+	return plaintext, nil
 }
