@@ -217,27 +217,28 @@ func TestMACsOfRFC4231(t *testing.T) {
 
 func TestImport(t *testing.T) {
 	s := mustStore(t, sharedRoot, 0)
-	for _, spec := range []string{"RSA_2048", "RSA_3072", "RSA_4096"} {
-		for _, algorithm := range []string{"RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_1", "RSA_AES_KEY_WRAP_SHA_256"} {
-			p, err := s.NewParameters(t.Context(), arnOf(uuid), spec, algorithm, now.Add(time.Hour))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(p.Token) > 6144 || len(p.PublicKey) > 4096 {
-				t.Errorf("token of %d and key of %d bytes", len(p.Token), len(p.PublicKey))
-			}
-			plain := bytes.Repeat([]byte{9}, 32)
-			w, err := s.Import(t.Context(), mustAllow(t, "kms:ImportKeyMaterial", uuid), uuid, "SYMMETRIC_DEFAULT", p.Token, wrapElsewhere(t, p, algorithm, plain), now)
-			if err != nil {
-				t.Fatalf("%s %s: %v", spec, algorithm, err)
-			}
-			if again := mustImport(t, s, "SYMMETRIC_DEFAULT", plain); again.ID != w.ID {
-				t.Errorf("the same material has another id")
-			}
+	for _, tc := range []struct{ spec, algorithm string }{
+		{"RSA_2048", "RSAES_OAEP_SHA_1"}, {"RSA_2048", "RSAES_OAEP_SHA_256"}, {"RSA_2048", "RSA_AES_KEY_WRAP_SHA_1"},
+		{"RSA_3072", "RSAES_OAEP_SHA_256"}, {"RSA_4096", "RSA_AES_KEY_WRAP_SHA_256"},
+	} {
+		p, err := s.NewParameters(t.Context(), arnOf(uuid), tc.spec, tc.algorithm, now.Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if _, err := s.NewParameters(t.Context(), arnOf(uuid), spec, "RSAES_PKCS1_V1_5", now); !errors.Is(err, material.ErrAlgorithm) {
-			t.Errorf("PKCS #1 1.5: %v", err)
+		if len(p.Token) > 6144 || len(p.PublicKey) > 4096 {
+			t.Errorf("token of %d and key of %d bytes", len(p.Token), len(p.PublicKey))
 		}
+		plain := bytes.Repeat([]byte{9}, 32)
+		w, err := s.Import(t.Context(), mustAllow(t, "kms:ImportKeyMaterial", uuid), uuid, "SYMMETRIC_DEFAULT", p.Token, wrapElsewhere(t, p, tc.algorithm, plain), now)
+		if err != nil {
+			t.Fatalf("%+v: %v", tc, err)
+		}
+		if again := mustImport(t, s, "SYMMETRIC_DEFAULT", plain); again.ID != w.ID {
+			t.Errorf("the same material has another id")
+		}
+	}
+	if _, err := s.NewParameters(t.Context(), arnOf(uuid), "RSA_2048", "RSAES_PKCS1_V1_5", now); !errors.Is(err, material.ErrAlgorithm) {
+		t.Errorf("PKCS #1 1.5: %v", err)
 	}
 	for _, spec := range []string{"ECC_NIST_P256", "SYMMETRIC_DEFAULT", "SM2", ""} {
 		if _, err := s.NewParameters(t.Context(), arnOf(uuid), spec, "RSAES_OAEP_SHA_256", now); !errors.Is(err, material.ErrKind) {
