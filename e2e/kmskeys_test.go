@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
 // walkKeyKinds is TestKMS for keys that are not symmetric, imported ones, and
@@ -45,6 +46,9 @@ func walkKeyKinds(t *testing.T, h *host) {
 	fails(t, "another message", err, "KMSInvalidSignatureException", "")
 	_, err = c.Encrypt(ctx, &kms.EncryptInput{KeyId: signer.KeyId, Plaintext: message, EncryptionAlgorithm: types.EncryptionAlgorithmSpecRsaesOaepSha256})
 	fails(t, "a signing key encrypts", err, "InvalidKeyUsageException", *signer.Arn+" key usage is SIGN_VERIFY which is not valid for Encrypt.")
+
+	_, err = h.sm("eu-west-1").CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new("under-a-signing-key"), SecretString: new(marker), KmsKeyId: signer.Arn})
+	fails(t, "a secret under a signing key", err, "EncryptionFailure", "*")
 
 	// Encryption with the public key, decryption here.
 	pair := create(types.KeySpecRsa2048, types.KeyUsageTypeEncryptDecrypt)
