@@ -213,6 +213,9 @@ func (f *facts) request(name string) (value string, ok bool) {
 	case "referer":
 		return r.Referer[:min(len(r.Referer), maxHeader)], true
 	case "requestedregion":
+		if f.a.Region != "" {
+			return f.a.Region, true
+		}
 		return r.Region, true
 	case "viaawsservice":
 		return strconv.FormatBool(!direct), true
