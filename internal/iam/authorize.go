@@ -56,15 +56,11 @@ func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing,
 	if f.owner.organization != "" && !f.owner.management && !standing.linked {
 		p.ResourceControl = f.owner.resource
 	}
-	var failed error
 	if a.Grants != nil {
-		p.EncryptionContext = a.EncryptionContext
-		p.Grants = func() (gs []*policy.Grant) {
-			gs, failed = a.Grants()
-			return gs
-		}
+		p.EncryptionContext, p.Grants = a.EncryptionContext, f.grants
 	}
 	out.Decision = policy.Evaluate(&out.Request, &p)
+	failed := f.failed
 	if failed == nil && a.Keys != nil {
 		failed = a.Keys.Err()
 	}

@@ -22,6 +22,13 @@ type facts struct {
 	standing *Standing
 	account  string // that owns the resource
 	owner    *place // of that account
+	failed   error  // met while looking for grants
+}
+
+// grants gives the grants of the access.
+func (f *facts) grants() (gs []*policy.Grant) {
+	gs, f.failed = f.a.Grants()
+	return gs
 }
 
 // Values implements policy.Context. Keys come in lower case.
@@ -99,15 +106,7 @@ func (f *facts) principal(name string) (value string, known bool) {
 	case "principaltype":
 		return principalTypes[p.Type], true
 	case "userid":
-		switch p.Type {
-		case policy.AssumedRole:
-			return p.ID + ":" + s.Name, true
-		case policy.FederatedSession:
-			return p.Account + ":" + s.Name, true
-		case policy.Anonymous:
-			return "anonymous", true
-		}
-		return p.ID, true
+		return p.UserID(), true
 	case "username":
 		if p.Type == policy.IAMUser {
 			return p.Name, true

@@ -141,8 +141,10 @@ type deciding struct {
 
 // Deciding returns the statements that decided: the Deny of an explicit denial,
 // or one Allow of each policy that had to allow. It is empty for an implicit denial.
-func (d *Decision) Deciding() []Matched {
-	var out []Matched
+func (d *Decision) Deciding() []Matched { return d.AppendDeciding(nil) }
+
+// AppendDeciding appends what Deciding returns to out.
+func (d *Decision) AppendDeciding(out []Matched) []Matched {
 	for _, by := range d.by[:d.n] {
 		switch {
 		case by.set != nil:
