@@ -100,6 +100,17 @@ type Access struct {
 	Also []Access
 }
 
+// Further is what a service does as its caller while it handles an operation.
+type Further struct {
+	Action   string // "kms:Decrypt"
+	Resource string // as the service would name it
+}
+
+// Needs says what a principal must be allowed to do for the operation r.Op on a
+// resource, without making the call: r has no input. The resource is named as
+// the operation's own input would name it. An error is for the one who asks.
+type Needs func(r *Request, resource string) (Access, []Further, error)
+
 // Keys answers for a service's own condition keys.
 type Keys interface {
 	policy.Context

@@ -16,6 +16,13 @@ type Request struct {
 	// Trace, if set, is told of every statement that matches, not only of
 	// those that decide.
 	Trace func(Matched)
+
+	// Unknown, if set, makes the request one that nobody has made yet: it reports
+	// the condition keys (in lower case) that Context cannot answer for and a real
+	// request may have. A Deny with a condition on such a key does not apply, and is told
+	// to Trace as Assumed; an Allow applies only if Hopeful.
+	Unknown func(key string) bool
+	Hopeful bool
 }
 
 // Policies is all that applies to a request. A nil set means that there is no
@@ -88,6 +95,7 @@ type Matched struct {
 	Index     int // of the statement
 	Effect    Effect
 	Statement *Statement
+	Assumed   bool // matches if its conditions on unknown keys hold
 }
 
 // Allowed is the proof that Evaluate allowed an action on a resource. What is
