@@ -1,5 +1,10 @@
 package policy
 
+import (
+	"maps"
+	"slices"
+)
+
 // Grant is a KMS grant as far as it decides. It only ever allows.
 type Grant struct {
 	ID      string
@@ -64,4 +69,20 @@ func (g *Grant) holds(context map[string]string) bool {
 		}
 	}
 	return true
+}
+
+// Constraints shows what the grant asks of an encryption context, as people read it:
+// "EncryptionContextSubset Department=IT".
+func (g *Grant) Constraints() (shown []string) {
+	name, pairs := "EncryptionContextEquals", g.ContextEquals
+	if pairs == nil {
+		name, pairs = "EncryptionContextSubset", g.ContextSubset
+	}
+	if pairs == nil {
+		return nil
+	}
+	for _, k := range slices.Sorted(maps.Keys(pairs)) {
+		name += " " + k + "=" + pairs[k]
+	}
+	return []string{name}
 }

@@ -23,7 +23,7 @@ func collections() []table.Checker {
 		&iam.ManagedPolicies, &iam.PolicyDocuments, &iam.PolicyUses, &iam.Inlines, &iam.Epochs,
 		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
-		&kms.Keys, &kms.Aliases, &kms.Policies,
+		&kms.Keys, &kms.Aliases, &kms.Policies, &kms.Grants,
 		&gateway.Pending, &Anchors,
 	}
 }
