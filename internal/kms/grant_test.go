@@ -465,7 +465,8 @@ func (w *world) makeGrants(key, grantee, name string, n int) {
 			}
 			for range min(25, n-made) {
 				k.Grants++
-				g := &kms.Grant{Account: ours, Region: eu, KeyID: key, ID: fmt.Sprintf("%064x", k.Grants), Issuer: ours, Grantee: kms.Party{Name: name, ID: grantee}, Operations: []string{"DescribeKey", "Decrypt"}}
+				to := kms.Party{Name: name, ID: grantee}
+				g := &kms.Grant{Account: ours, Region: eu, KeyID: key, ID: fmt.Sprintf("%064x", k.Grants), Name: fmt.Sprint(k.Grants), Issuer: ours, Grantee: to, Retiring: &to, Operations: []string{"DescribeKey", "Decrypt"}}
 				if err := kms.Grants.Insert(tx, g); err != nil {
 					return err
 				}
