@@ -33,6 +33,8 @@ var floors = []struct {
 	{2, "api/kms", []string{"api"}},
 	{2, "api/iam", []string{"api"}},
 	{2, "api/sts", []string{"api"}},
+	{2, "api/lambda", []string{"api"}},
+	{2, "api/logs", []string{"api"}},
 	{2, "audit", nil},
 	{3, "iam", nil},
 	{3, "sts", []string{"iam"}},
