@@ -41,13 +41,14 @@ var floors = []struct {
 	{3, "secretsmanager", nil},
 	{3, "kms", nil},
 	{4, "scheduler", nil},
-	{5, "wire/", nil},
+	{5, "wire/", []string{"wire/"}},
 	{5, "gateway", []string{"wire/"}},
 	{6, "backup", nil},
 	{6, "server", []string{"backup"}},
 	{7, "cli", nil},
 	{7, "coffertest", nil},
 	{7, "iam/iamtest", nil},
+	{7, "wire/wiretest", nil},
 }
 
 // Packages that floors 0 to 3 must not reach themselves: they have no network,
