@@ -17,21 +17,22 @@ func AppendError(dst []byte, h http.Header, svc *api.Service, e *fault.Error) (b
 	statusCode = status(svc, modelled, e)
 	h["Content-Type"] = contentType
 	h["X-Amzn-Errortype"] = []string{e.Code}
+	text := message(e)
 	dst = append(dst, '{')
 	if modelled != nil && has(modelled.Shape, "Type") {
-		party := `"Type":"User"`
+		party := "User"
 		if modelled.Server {
-			party = `"Type":"Server"`
+			party = "Server"
 		}
-		dst = append(dst, party...)
-	}
-	if text := message(e); text != "" {
-		if dst[len(dst)-1] != '{' {
+		dst = append(dst, `"Type":`...)
+		dst = api.AppendJSONString(dst, party)
+		if text != "" {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, '"')
-		dst = append(dst, messageKey(modelled, e)...)
-		dst = append(dst, '"', ':')
+	}
+	if text != "" {
+		dst = api.AppendJSONString(dst, messageKey(modelled, e))
+		dst = append(dst, ':')
 		dst = api.AppendJSONString(dst, text)
 	}
 	return append(dst, '}'), statusCode

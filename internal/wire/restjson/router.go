@@ -28,7 +28,7 @@ type node struct {
 
 type route struct {
 	op     *api.Operation
-	query  []parameter // that must be there, decoded
+	query  []parameter // that must be there
 	labels []string
 }
 
@@ -61,6 +61,9 @@ func (rt *Router) add(op *api.Operation) error {
 	template, query, _ := strings.Cut(op.URI, "?")
 	r := route{op: op}
 	for name, value := range parameters(query) {
+		if strings.ContainsAny(name+value, "%+") {
+			return fmt.Errorf("%s has an escape in its query", op.URI)
+		}
 		r.query = append(r.query, parameter{name, value})
 	}
 	n := &rt.root
