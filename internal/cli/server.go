@@ -57,6 +57,7 @@ tests and CI jobs, and listens on loopback addresses only.`,
 		fs.BoolVar(&o.cfg.PlainHTTP, "plain-http", false, "no TLS: secrets cross the network in clear unless something else encrypts them")
 		fs.BoolVar(&o.cfg.RepairAudit, "repair-audit-log", false, "go on from an audit log whose end was cut or damaged; the gap is recorded for good")
 		fs.DurationVar(&o.cfg.AuditSync, "audit-sync", time.Second, "sync the audit log at least every `DURATION`, such as 500ms; -1s syncs before every answer")
+		fs.Var(&o.cfg.Throttle, "throttle", "calls a second of an account in a region, `OPERATION=RATE` such as secretsmanager:GetSecretValue=20000, or off; repeatable; AWS's quotas unless set (with --dev none)")
 		fs.IntVar(&o.cfg.MaxConns, "max-conns", 16384, "serve `N` connections at once; further ones wait")
 		fs.IntVar(&o.cfg.CacheMiB, "cache-mib", 48, "bound the cache of decoded records to `N` MiB")
 		fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "log at `LEVEL` and above: debug, info, warn or error")

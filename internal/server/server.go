@@ -67,6 +67,8 @@ type Config struct {
 
 	AuditSync time.Duration // the audit log is synced at least this often; 0: 1 s; negative: before every answer
 
+	Throttle gateway.Throttle // how fast accounts may call; with Dev nothing is limited but what Rates names
+
 	Store kv.Store // rows go here instead of the embedded store in Dir; for tests
 
 	MaxConns int // connections served at once; 0: 16384
@@ -128,6 +130,10 @@ func (c *Config) defaults() error {
 	}
 	if c.Passphrase != nil && c.RootKeyFile != "" {
 		return errors.New("the root key comes from a file or from a passphrase, not from both: give --root-key-file or a passphrase")
+	}
+	c.Throttle.Off = c.Throttle.Off || c.Dev
+	if err := c.Throttle.Validate(served); err != nil {
+		return fmt.Errorf("--throttle: %w", err)
 	}
 	if c.PlainHTTP && !loopback(c.Listen) {
 		c.Logger.Warn("serving without TLS on an address that others can reach: secrets cross the network in clear unless something in front encrypts them", "listen", c.Listen)
@@ -264,7 +270,8 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
 		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
-		Crowded: func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
+		Throttle: cfg.Throttle,
+		Crowded:  func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
 	}
 	if cfg.Dev {
 		gc.TrustAccount = devAccount
