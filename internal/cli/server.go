@@ -50,6 +50,7 @@ tests and CI jobs, and listens on loopback addresses only.`,
 		}
 		fs.BoolVar(&o.cfg.Dev, "dev", false, "in memory, plain HTTP, any access key: for tests")
 		fs.StringVar(&o.cfg.Listen, "listen", "", "`HOST:PORT` of the AWS API (default 127.0.0.1:8443; with --dev 127.0.0.1:4566)")
+		fs.Var(&o.cfg.Endpoints, "endpoint", "listen on another address too, as a VPC endpoint: `id=vpce-...,listen=HOST:PORT`[,vpc=vpc-...][,policy=FILE]; repeatable; the policy is taken up again when it changes")
 		fs.StringVar(&o.cfg.Admin, "admin-listen", "", "`HOST:PORT` of /healthz, /readyz and /metrics, or off (default 127.0.0.1:8444; with --dev off)")
 		fs.StringVar(&o.cfg.Region, "region", "us-east-1", "`REGION` that `coffer env` sets; every region is served")
 		fs.StringVar(&o.cfg.CertFile, "tls-cert", "", "own certificate chain, PEM `FILE`; taken up again when it changes")
@@ -124,6 +125,16 @@ func greet(w io.Writer, s *server.Server, cfg server.Config) {
 		everywhere = " (and on every address of this machine)"
 	}
 	fmt.Fprintf(tw, "  endpoint\t%s%s\n", s.URL(), everywhere)
+	for _, e := range cfg.Endpoints {
+		about := ""
+		if e.VPC != "" {
+			about += ", " + e.VPC
+		}
+		if e.Policy != "" {
+			about += ", policy " + e.Policy
+		}
+		fmt.Fprintf(tw, "  %s\t%s%s\n", e.ID, s.EndpointURL(e.ID), about)
+	}
 	if a := s.AdminAddr(); a != "" {
 		fmt.Fprintf(tw, "  health, metrics\thttp://%s/healthz, /readyz, /metrics\n", a)
 	}

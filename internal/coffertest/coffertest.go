@@ -86,6 +86,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
 	s.stop = sync.OnceValue(func() error {
+		s.HTTP.CloseIdleConnections() // an open HTTP/2 connection makes a graceful stop wait for a second
 		cancel()
 		err := <-done
 		if e := srv.Check(context.Background(), func(where, what string) { t.Errorf("fsck: %s: %s", where, what) }); err == nil {

@@ -177,9 +177,10 @@ var calls = sync.Pool{New: func() any { return newCall() }}
 // ServeHTTP takes one request through the gate.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(w, r, nil) }
 
-// Through returns the gate as it is seen through an endpoint.
-func (g *Gateway) Through(e *api.Endpoint) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, e) })
+// Through returns the gate as it is seen through an endpoint, which current
+// tells for each request anew: its policy can change.
+func (g *Gateway) Through(current func() *api.Endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, current()) })
 }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint) {

@@ -78,6 +78,12 @@ func (s *Server) listenControl() error {
 		return fmt.Errorf("control socket %s: %w", path, err)
 	}
 	run := Running{PID: os.Getpid(), URL: s.URL(), Admin: s.AdminAddr(), Control: path, Region: s.cfg.Region}
+	for _, e := range s.endpoints {
+		if run.Endpoints == nil {
+			run.Endpoints = make(map[string]string)
+		}
+		run.Endpoints[e.ID] = s.url(e.listener)
+	}
 	if s.cert != nil && s.cfg.CertFile == "" {
 		if run.CA, err = filepath.Abs(s.cfg.Dir.CA()); err != nil {
 			return err
