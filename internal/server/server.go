@@ -57,6 +57,8 @@ type Config struct {
 	Admin  string // host:port of health and metrics; 127.0.0.1:8444, with Dev none; "off" for none
 	Region string // the region `coffer env` names; us-east-1
 
+	Proxies Proxies // whose X-Forwarded-For and X-Forwarded-Proto are believed
+
 	Endpoints Endpoints // further listeners of the AWS API that policies can tell apart
 
 	CertFile, KeyFile string // own certificate; empty: a CA and certificate made on first start
@@ -298,8 +300,8 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
 		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
-		Throttle: cfg.Throttle,
-		Crowded:  func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
+		Throttle: cfg.Throttle, Proxies: cfg.Proxies,
+		Crowded: func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
 	}
 	if cfg.Dev {
 		gc.TrustAccount = devAccount
