@@ -17,20 +17,19 @@ type verdicts struct {
 }
 
 func (v *verdicts) next() *policy.Decided {
-	d := new(policy.Decided)
-	if len(v.list) < len(v.own) {
-		d = &v.own[len(v.list)]
+	if n := len(v.list); n < len(v.own) {
+		v.list = append(v.list, &v.own[n])
+	} else {
+		v.list = append(v.list, new(policy.Decided))
 	}
-	v.list = append(v.list, d)
-	return d
+	return v.list[len(v.list)-1]
 }
 
 // forget leaves nothing of an earlier run, and keeps the memory.
 func (v *verdicts) forget() {
 	for i := range v.list {
-		v.list[i] = nil
+		*v.list[i], v.list[i] = policy.Decided{}, nil
 	}
-	v.own = [2]policy.Decided{}
 	v.list = v.list[:0]
 }
 

@@ -68,9 +68,10 @@ func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.
 		RequestID:          r.ID,
 		EventID:            id,
 		RecipientAccountID: r.Account,
-		UserIdentity:       identity(r),
 		Authorization:      v.list,
 	}
+	var context audit.SessionContext
+	identify(r, &rec.UserIdentity, &context)
 	if r.Op != nil {
 		rec.EventSource, rec.EventName = r.Op.Service.EventSource, r.Op.Name
 		rec.ReadOnly = r.Op.Mode == api.Read
@@ -101,17 +102,12 @@ var identityTypes = [...]string{
 	policy.WebIdentity: audit.TypeWebIdentityUser, policy.SAMLIdentity: audit.TypeSAMLUser,
 }
 
-// identity is CloudTrail's userIdentity ("CloudTrail userIdentity element").
-func identity(r *api.Request) audit.Identity {
+// identify fills in CloudTrail's userIdentity ("CloudTrail userIdentity element"). context
+// is room for what it says of temporary credentials.
+func identify(r *api.Request, id *audit.Identity, context *audit.SessionContext) {
 	p := &r.Principal
-	id := audit.Identity{
-		Type:             identityTypes[p.Type],
-		PrincipalID:      p.ID,
-		ARN:              p.ARN,
-		AccountID:        p.Account,
-		AccessKeyID:      p.AccessKeyID,
-		IdentityProvider: p.Provider,
-	}
+	id.Type, id.PrincipalID, id.ARN, id.AccountID = identityTypes[p.Type], p.UserID(), p.ARN, p.Account
+	id.AccessKeyID, id.IdentityProvider = p.AccessKeyID, p.Provider
 	switch p.Type {
 	case policy.IAMUser, policy.WebIdentity, policy.SAMLIdentity:
 		id.UserName = p.Name
@@ -121,20 +117,18 @@ func identity(r *api.Request) audit.Identity {
 	}
 	s := p.Session
 	if s == nil {
-		return id
+		return
 	}
-	id.SessionContext = &audit.SessionContext{CreationDate: time.Unix(s.Issued, 0), MFAAuthenticated: s.MFA != 0, SourceIdentity: s.SourceIdentity}
+	context.CreationDate, context.MFAAuthenticated, context.SourceIdentity = time.Unix(s.Issued, 0), s.MFA != 0, s.SourceIdentity
+	id.SessionContext = context
+	issuer := &context.Issuer
 	switch p.Type {
 	case policy.AssumedRole:
-		id.PrincipalID = p.ID + ":" + s.Name
-		id.SessionContext.Issuer = audit.SessionIssuer{Type: "Role", PrincipalID: p.ID, ARN: p.Entity, AccountID: p.Account, UserName: p.Name}
+		*issuer = audit.SessionIssuer{Type: "Role", PrincipalID: p.ID, ARN: p.Entity, AccountID: p.Account, UserName: p.Name}
 	case policy.FederatedSession:
-		id.PrincipalID = p.Account + ":" + s.Name
-		issuer := audit.SessionIssuer{Type: audit.TypeIAMUser, PrincipalID: p.ID, ARN: p.Entity, AccountID: p.Account, UserName: p.Name}
+		*issuer = audit.SessionIssuer{Type: audit.TypeIAMUser, PrincipalID: p.ID, ARN: p.Entity, AccountID: p.Account, UserName: p.Name}
 		if s.EntityID == "" {
 			issuer.Type, issuer.UserName = audit.TypeRoot, ""
 		}
-		id.SessionContext.Issuer = issuer
 	}
-	return id
 }

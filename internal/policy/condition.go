@@ -2,10 +2,13 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -15,6 +18,59 @@ type Context interface {
 	// is false if the request does not have the key; a key without values counts as
 	// absent, too.
 	Values(dst []string, key string) (values []string, ok bool)
+}
+
+// facts is the context of the request at hand, with room for values so that asking for
+// them need not allocate.
+type facts struct {
+	ctx  Context // may be nil
+	room *room
+}
+
+type room struct {
+	values   [8]string
+	variable [1]string
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// gather makes the facts of a context. They are to be released.
+func gather(ctx Context) facts {
+	if ctx == nil {
+		return facts{}
+	}
+	return facts{ctx, rooms.Get().(*room)}
+}
+
+func (f *facts) release() {
+	if f.room != nil {
+		*f.room = room{} // values are the request's; keep none
+		rooms.Put(f.room)
+	}
+}
+
+// values returns what a condition compares; variable, what a policy variable stands for, at
+// the same time.
+func (f *facts) values(key string) []string {
+	if f.ctx == nil {
+		return nil
+	}
+	return lookUp(f.ctx, f.room.values[:0], key)
+}
+
+func (f *facts) variable(key string) []string {
+	if f.ctx == nil {
+		return nil
+	}
+	return lookUp(f.ctx, f.room.variable[:0], key)
+}
+
+func lookUp(ctx Context, dst []string, key string) []string {
+	values, ok := ctx.Values(dst, key)
+	if !ok {
+		return nil
+	}
+	return values
 }
 
 // Multivalued reports whether a condition key (in lower case) can have several
@@ -39,40 +95,56 @@ type operand struct {
 	prefix netip.Prefix
 }
 
-// number is a decimal. Integers compare exactly, however large.
+// number is a decimal, compared exactly however long: ±0.digits times ten to the
+// power of point. digits has no zeros at either end; zero has none.
 type number struct {
-	whole   int64
-	isWhole bool
-	float   float64
+	negative bool
+	digits   string
+	point    int
 }
 
 func parseNumber(s string) (n number, ok bool) {
 	if !isDecimal(s) {
 		return n, false
 	}
-	n.float, _ = strconv.ParseFloat(s, 64)
-	whole, err := strconv.ParseInt(s, 10, 64)
-	n.whole, n.isWhole = whole, err == nil
+	s, n.negative = strings.TrimLeft(s, "+-"), s[0] == '-'
+	if e := strings.IndexAny(s, "eE"); e >= 0 {
+		exponent, err := strconv.ParseInt(s[e+1:], 10, 32)
+		if err != nil {
+			return number{}, false
+		}
+		s, n.point = s[:e], int(exponent)
+	}
+	whole, fraction, _ := strings.Cut(s, ".")
+	n.point += len(whole)
+	if n.digits = whole; fraction != "" {
+		n.digits += fraction
+	}
+	n.digits = strings.TrimRight(n.digits, "0")
+	leading := len(n.digits)
+	n.digits = strings.TrimLeft(n.digits, "0")
+	n.point -= leading - len(n.digits)
+	if n.digits == "" {
+		return number{}, true
+	}
 	return n, true
 }
 
 func (n number) compare(m number) int {
-	if n.isWhole && m.isWhole {
-		switch {
-		case n.whole < m.whole:
+	if n.negative != m.negative {
+		if n.negative {
 			return -1
-		case n.whole > m.whole:
-			return 1
 		}
-		return 0
-	}
-	switch {
-	case n.float < m.float:
-		return -1
-	case n.float > m.float:
 		return 1
 	}
-	return 0
+	c := cmp.Compare(len(n.digits), 0) - cmp.Compare(len(m.digits), 0) // zero is below all else
+	if c == 0 {
+		c = cmp.Or(cmp.Compare(n.point, m.point), strings.Compare(n.digits, m.digits))
+	}
+	if n.negative {
+		return -c
+	}
+	return c
 }
 
 // parseOperand reads a value as its operator's family compares it. ok is false
@@ -97,102 +169,118 @@ func parseOperand(f Family, s string) (o operand, ok bool) {
 	return o, ok
 }
 
-// holds reports whether all conditions of the statement hold.
-func (s *Statement) holds(ctx Context) bool {
+// holds reports whether all conditions of the statement hold, but those on keys
+// that are unknown.
+func (s *Statement) holds(f *facts, unknown func(string) bool) bool {
 	for i := range s.Conditions {
-		if !s.Conditions[i].holds(ctx) {
+		c := &s.Conditions[i]
+		if unknown != nil && unknown(c.key) {
+			continue
+		}
+		if !c.holds(f, s.Effect) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c *Condition) holds(ctx Context) bool {
-	var scratch [8]string
-	var values []string
-	if ctx != nil {
-		values, _ = ctx.Values(scratch[:0], c.key)
+// asks reports whether a condition is about an unknown key.
+func (s *Statement) asks(unknown func(string) bool) bool {
+	for i := range s.Conditions {
+		if unknown(s.Conditions[i].key) {
+			return true
+		}
 	}
+	return false
+}
+
+func (c *Condition) holds(f *facts, effect Effect) bool {
+	values := f.values(c.key)
 	op := &c.Operator
-	if op.Family == NullFamily {
+	switch {
+	case op.Family == NullFamily:
 		for i := range c.operands {
-			if c.operands[i].flag == (len(values) == 0) {
+			if c.operands[i].flag == empty(values) {
 				return true
 			}
 		}
 		return false
-	}
-	if len(values) == 0 {
+	case len(values) == 0 || op.Set != Plain && empty(values):
 		// "ForAllValues ... returns true if there are no keys in the request";
 		// ForAnyValue returns false, even negated.
-		switch {
-		case op.IfExists, op.Set == ForAllValues:
-			return true
-		case op.Set == ForAnyValue:
-			return false
-		}
-		return op.Negated
-	}
-	switch op.Set {
-	case ForAllValues:
+		return op.IfExists || op.Set == ForAllValues || op.Set == Plain && op.Negated
+	case op.Set == ForAllValues:
 		for _, v := range values {
-			if !c.test(ctx, v) {
+			if !c.test(f, effect, v) {
 				return false
 			}
 		}
 		return true
-	case ForAnyValue:
+	case op.Set == ForAnyValue:
 		for _, v := range values {
-			if c.test(ctx, v) {
+			if c.test(f, effect, v) {
 				return true
 			}
 		}
 		return false
 	}
 	// What a plain operator means on several values is not documented: no match.
-	return len(values) == 1 && c.test(ctx, values[0])
+	return len(values) == 1 && c.test(f, effect, values[0])
+}
+
+// empty: to the set operators and Null, empty texts are as good as no values ("a null
+// dataset, such as an empty string"). The other operators do compare them.
+func empty(values []string) bool {
+	for _, v := range values {
+		if v != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // test compares one value of the request: positive operators hold if it matches
-// any value of the policy, negated ones if it matches none of them. A policy value
-// whose variable the request does not have makes the condition fail either way.
-func (c *Condition) test(ctx Context, value string) bool {
-	var given operand
-	switch c.Operator.Family {
-	case StringFamily, ARNFamily:
-		matched := false
-		for i := range c.Values {
-			ok, known := c.Values[i].compare(ctx, value, c.mode)
-			if !known && c.Operator.Negated {
-				return false
-			}
-			matched = matched || ok
+// any value of the policy, negated ones if it matches none of them.
+func (c *Condition) test(f *facts, effect Effect, value string) bool {
+	if c.Operator.Family != StringFamily && c.Operator.Family != ARNFamily {
+		return c.compares(value) != c.Operator.Negated
+	}
+	for i := range c.Values {
+		if c.Values[i].matches(f, value) {
+			return !c.Operator.Negated
 		}
-		return matched != c.Operator.Negated
-	case IPFamily:
+	}
+	if !c.Operator.Negated {
+		return false
+	}
+	// A variable without value equals nothing, so a Deny for all that differs
+	// from it holds. An Allow does not: it can not be told whom it was to leave out.
+	return effect == Deny || !slices.ContainsFunc(c.Values, func(p Pattern) bool { return !p.resolved(f) })
+}
+
+// compares reports whether a value of the request stands to any of the policy's as the operator says,
+// or its positive if it is negated. What is not of the operator's type stands to none.
+func (c *Condition) compares(value string) bool {
+	if c.Operator.Family == IPFamily {
 		a, err := netip.ParseAddr(value)
 		if err != nil {
-			return c.Operator.Negated
+			return false
 		}
 		a = a.Unmap().WithZone("")
 		for i := range c.operands {
 			if c.operands[i].prefix.Contains(a) {
-				return !c.Operator.Negated
+				return true
 			}
 		}
-		return c.Operator.Negated
-	default:
-		var ok bool
-		if given, ok = parseOperand(c.Operator.Family, value); !ok {
-			return c.Operator.Negated
-		}
+		return false
 	}
+	given, ok := parseOperand(c.Operator.Family, value)
 	for i := range c.operands {
-		if given.stands(c.Operator.Name, &c.operands[i]) {
-			return !c.Operator.Negated
+		if ok && given.stands(c.Operator.Name, &c.operands[i]) {
+			return true
 		}
 	}
-	return c.Operator.Negated
+	return false
 }
 
 // stands compares the request's value with a policy's. Of a negated operator it

@@ -37,8 +37,11 @@ func (r *Request) Denial(d *Decision) string {
 }
 
 func article(t Type) string {
-	if t == IdentityPolicy {
+	switch t {
+	case IdentityPolicy:
 		return "an "
+	case TrustPolicy: // a role has one
+		return "the "
 	}
 	return "a "
 }

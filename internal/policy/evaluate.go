@@ -16,6 +16,13 @@ type Request struct {
 	// Trace, if set, is told of every statement that matches, not only of
 	// those that decide.
 	Trace func(Matched)
+
+	// Unknown, if set, makes the request one that nobody has made yet: it reports
+	// the condition keys (in lower case) that Context cannot answer for and a real
+	// request may have. A Deny with a condition on such a key does not apply, and is told
+	// to Trace as Assumed; an Allow applies only if Hopeful.
+	Unknown func(key string) bool
+	Hopeful bool
 }
 
 // Policies is all that applies to a request. A nil set means that there is no
@@ -24,11 +31,13 @@ type Request struct {
 type Policies struct {
 	Identity *Set // of the user or role, and of the user's groups
 	Boundary *Set
-	Session  *Set // what AssumeRole and GetFederationToken were given
+	// Session is what AssumeRole and GetFederationToken were given. A federated
+	// session without one has only what resource policies give it ("GetFederationToken").
+	Session *Set
 
 	// ServiceControl and ResourceControl have one set for each level from the
 	// organisation's root down to the account (of the caller; of the
-	// resource): every level must allow.
+	// resource): every level must allow, so a nil one allows nothing.
 	ServiceControl, ResourceControl []*Set
 
 	Endpoint *Set // of the VPC endpoint that the request came through
@@ -39,7 +48,7 @@ type Policies struct {
 	// far as Resource allows the caller's account ("Key policies in AWS KMS").
 	Governs bool
 	// Grants, if set, gives the grants on the key that name the caller. It is
-	// asked only when no policy allows.
+	// asked only when the policies do not allow and none denies.
 	Grants func() []*Grant
 	// EncryptionContext is what grants are constrained by: not nil for
 	// operations that take one, even when the request has none.
@@ -76,9 +85,9 @@ var typeNames = [...]string{
 // String returns the name that denials use.
 func (t Type) String() string { return typeNames[t] }
 
-// Matched is a statement that matched a request. An empty Source and no
-// Statement stand for what allows without a policy: that the caller is the
-// account root, or a grant (then Source is its id).
+// Matched is a statement that matched a request. No Statement
+// stands for what allows without a policy: that the caller is the
+// account root (Source says so), or a grant (Source is its id).
 type Matched struct {
 	Type      Type
 	Source    string // of the attachment
@@ -86,6 +95,7 @@ type Matched struct {
 	Index     int // of the statement
 	Effect    Effect
 	Statement *Statement
+	Assumed   bool // matches if its conditions on unknown keys hold
 }
 
 // Allowed is the proof that Evaluate allowed an action on a resource. What is
@@ -112,9 +122,10 @@ func (a Allowed) Allows(action, resource string) bool {
 	return a.valid && a.resource == resource && equalFold(a.action, action)
 }
 
-// maxDeciding is one statement for each type of policy, and each level of an organisation of
-// the depth that AWS has (root, five levels of units, account).
-const maxDeciding = 16
+// maxDeciding is one statement for each type of policy, and for both kinds of control
+// policies each level of an organisation as deep as AWS has them (root, five levels of
+// units, account).
+const maxDeciding = 2*7 + 5
 
 // Decision is the outcome of Evaluate. The zero value is a denial.
 type Decision struct {
@@ -125,17 +136,39 @@ type Decision struct {
 	Type     Type
 	Explicit bool
 
-	by [maxDeciding]Matched
-	n  int
+	by    [maxDeciding]deciding
+	n     int
+	grant *Grant // behind KeyGrant
+}
+
+type deciding struct {
+	kind Type
+	set  *Set // nil for what allows without a policy
+	at   ref
 }
 
 // Deciding returns the statements that decided: the Deny of an explicit denial,
 // or one Allow of each policy that had to allow. It is empty for an implicit denial.
-func (d *Decision) Deciding() []Matched { return d.by[:d.n] }
+func (d *Decision) Deciding() []Matched { return d.AppendDeciding(nil) }
 
-func (d *Decision) add(m Matched) {
+// AppendDeciding appends what Deciding returns to out.
+func (d *Decision) AppendDeciding(out []Matched) []Matched {
+	for _, by := range d.by[:d.n] {
+		switch {
+		case by.set != nil:
+			out = append(out, by.set.matched(by.kind, by.at))
+		case by.kind == KeyGrant:
+			out = append(out, Matched{Type: KeyGrant, Source: d.grant.ID, Effect: Allow})
+		default:
+			out = append(out, Matched{Type: by.kind, Source: "account root", Effect: Allow})
+		}
+	}
+	return out
+}
+
+func (d *Decision) add(kind Type, set *Set, at ref) {
 	if d.n < len(d.by) {
-		d.by[d.n] = m
+		d.by[d.n] = deciding{kind, set, at}
 		d.n++
 	}
 }
@@ -170,16 +203,19 @@ const (
 // request without an action.
 func Evaluate(r *Request, p *Policies) Decision {
 	e := evaluation{r: r, p: p}
-	if r.Action == "" || !r.Caller.valid() {
-		return e.refuse(IdentityPolicy)
+	switch {
+	case r.Action == "" || !r.Caller.valid():
+		e.refuse(IdentityPolicy)
+	case !r.fits():
+		e.refuse(ResourcePolicy)
+	case p.Open:
+		e.allow()
+	default:
+		e.facts = gather(r.Context)
+		e.decide()
+		e.facts.release()
 	}
-	if !r.fits() {
-		return e.refuse(ResourcePolicy)
-	}
-	if p.Open {
-		return e.allow()
-	}
-	return e.decide()
+	return e.d
 }
 
 // fits reports whether the resource is one of its account, in the caller's
@@ -203,23 +239,20 @@ func (r *Request) fits() bool {
 		a = a[i+1:]
 	}
 	account, _, ok := strings.Cut(a, ":")
-	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws")
+	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws" || account == "")
 }
 
 type evaluation struct {
-	r *Request
-	p *Policies
-	d Decision
+	r     *Request
+	p     *Policies
+	d     Decision
+	facts facts
 }
 
-func (e *evaluation) refuse(t Type) Decision {
-	e.d.Type, e.d.n = t, 0
-	return e.d
-}
+func (e *evaluation) refuse(t Type) { e.d.Type, e.d.n = t, 0 }
 
-func (e *evaluation) allow() Decision {
+func (e *evaluation) allow() {
 	e.d.Allowed = Allowed{action: e.r.Action, resource: e.r.Resource, valid: true}
-	return e.d
 }
 
 // resourceType is what the resource policy is called.
@@ -230,115 +263,156 @@ func (e *evaluation) resourceType() Type {
 	return ResourcePolicy
 }
 
-func (e *evaluation) decide() Decision {
+// ask puts the request to a set. over means that it is denied and nobody wants to
+// know of further statements.
+func (e *evaluation) ask(s *Set, kind Type) (a answer, over bool) {
+	a = s.ask(e.r, &e.facts, kind)
+	if a.denied && !e.d.Explicit {
+		e.d.Type, e.d.Explicit, e.d.n = kind, true, 0
+		e.d.add(kind, s, a.deny)
+	}
+	return a, e.d.Explicit && e.r.Trace == nil
+}
+
+// decide asks all sets before anything is allowed: any of them can deny. Which of
+// several that deny is named is not documented; identity policies are before
+// those of the resource, as was seen.
+func (e *evaluation) decide() {
 	p := e.p
-	// All sets are asked before anything is decided: any of them can deny.
-	var asked [maxDeciding]answer
-	limits := asked[:0]
-	for _, s := range p.ServiceControl {
-		limits = append(limits, s.ask(e.r, ServiceControlPolicy))
+	lacking, over := e.control()
+	if over {
+		return
 	}
-	for _, s := range p.ResourceControl {
-		limits = append(limits, s.ask(e.r, ResourceControlPolicy))
+	identity, over := e.ask(p.Identity, IdentityPolicy)
+	if over {
+		return
 	}
-	if p.Endpoint != nil {
-		limits = append(limits, p.Endpoint.ask(e.r, EndpointPolicy))
+	resource, over := e.ask(p.Resource, e.resourceType())
+	if over {
+		return
 	}
-	resource := p.Resource.ask(e.r, e.resourceType())
-	identity := p.Identity.ask(e.r, IdentityPolicy)
-	boundary := p.Boundary.ask(e.r, BoundaryPolicy)
-	session := p.Session.ask(e.r, SessionPolicy)
-	for i := range limits {
-		if limits[i].deny.Statement != nil {
-			return e.denied(&limits[i])
+	boundary, over := e.ask(p.Boundary, BoundaryPolicy)
+	if over {
+		return
+	}
+	session, _ := e.ask(p.Session, SessionPolicy)
+	if e.d.Explicit {
+		return
+	}
+	controls := e.d.n
+	if lacking == NoPolicy {
+		lacking = e.granted(&identity, &resource, &boundary, &session)
+		if lacking != NoPolicy && p.Grants != nil {
+			e.d.n = controls
+			lacking = e.grantedByKey(lacking, &boundary, &session)
 		}
 	}
-	for _, a := range [...]*answer{&resource, &identity, &boundary, &session} {
-		if a.deny.Statement != nil {
-			return e.denied(a)
-		}
+	if lacking != NoPolicy {
+		e.refuse(lacking)
+		return
 	}
-	for i := range limits {
-		if limits[i].rank == unnamed {
-			return e.refuse(limits[i].kind)
-		}
-		e.d.add(limits[i].allow)
-	}
-	if e.r.Caller.Type == Root && identity.rank == unnamed {
-		identity.rank = direct // the root's own permissions; no policy gives them
-		identity.allow = Matched{Type: IdentityPolicy, Source: "account root", Effect: Allow}
-	}
-	return e.granted(resource, identity, boundary, session)
+	e.allow()
 }
 
-func (e *evaluation) denied(a *answer) Decision {
-	e.d.Type, e.d.Explicit, e.d.n = a.kind, true, 0
-	e.d.add(a.deny)
-	return e.d
-}
-
-// granted looks for what allows, and applies boundary and session policies to it.
-func (e *evaluation) granted(resource, identity, boundary, session answer) Decision {
-	r, p := e.r, e.p
-	if resource.rank < entity && p.Grants != nil {
-		if g, as := e.grant(); as > unnamed {
-			resource.rank, resource.allow = as, Matched{Type: KeyGrant, Source: g.ID, Effect: Allow}
-			if as == direct {
-				// A grant to a principal of another account is enough by itself: so service-linked
-				// roles there use a key. ("Grants in AWS KMS")
-				e.d.add(resource.allow)
-				return e.allow()
-			}
+// control asks what must allow whatever else does: the levels of the organisations, and the
+// endpoint. lacking is the type of the first without an Allow.
+func (e *evaluation) control() (lacking Type, over bool) {
+	for _, s := range e.p.ServiceControl {
+		if over = e.must(s, ServiceControlPolicy, &lacking); over {
+			return lacking, true
 		}
 	}
-	own := r.Caller.Account != "" && r.Caller.Account == r.ResourceAccount
+	for _, s := range e.p.ResourceControl {
+		if over = e.must(s, ResourceControlPolicy, &lacking); over {
+			return lacking, true
+		}
+	}
+	if e.p.Endpoint != nil {
+		over = e.must(e.p.Endpoint, EndpointPolicy, &lacking)
+	}
+	return lacking, over
+}
+
+func (e *evaluation) must(s *Set, kind Type, lacking *Type) (over bool) {
+	a, over := e.ask(s, kind)
 	switch {
-	case !r.Caller.identified():
+	case a.rank == unnamed && *lacking == NoPolicy:
+		*lacking = kind
+	case a.rank != unnamed && !e.d.Explicit:
+		e.d.add(kind, s, a.allow)
+	}
+	return over
+}
+
+// granted looks for what allows, and applies boundary and session policies to it. It returns
+// the type of the policy without the Allow that is needed, or NoPolicy.
+func (e *evaluation) granted(identity, resource, boundary, session *answer) (lacking Type) {
+	c, p := &e.r.Caller, e.p
+	if !c.identified() {
 		// Anonymous callers, services and holders of a foreign token have no identity
 		// policies: the resource policy decides alone.
 		if resource.rank != direct {
-			return e.refuse(e.resourceType())
+			return e.resourceType()
 		}
-		e.d.add(resource.allow)
-		return e.allow()
-	case !own || p.Governs:
-		if resource.rank == unnamed {
-			return e.refuse(e.resourceType())
-		}
-		e.d.add(resource.allow)
-		if own && resource.rank == direct {
-			return e.allow()
-		}
-		if own && resource.rank == entity || resource.allow.Type == KeyGrant {
-			break // the role is named: identity policies need not allow
-		}
-		if identity.rank == unnamed {
-			return e.refuse(IdentityPolicy)
-		}
-		e.d.add(identity.allow)
-	case resource.rank == direct:
-		e.d.add(resource.allow)
-		return e.allow()
-	case resource.rank == entity:
-		e.d.add(resource.allow)
-	case identity.rank == unnamed:
-		return e.refuse(IdentityPolicy)
-	default:
-		e.d.add(identity.allow)
+		e.d.add(e.resourceType(), p.Resource, resource.allow)
+		return NoPolicy
 	}
-	for _, limit := range [...]struct {
-		set *Set
-		a   *answer
-	}{{p.Boundary, &boundary}, {p.Session, &session}} {
-		if limit.set == nil {
-			continue
-		}
-		if limit.a.rank == unnamed {
-			return e.refuse(limit.a.kind)
-		}
-		e.d.add(limit.a.allow)
+	own := c.Account == e.r.ResourceAccount
+	must := !own || p.Governs // identity policies do not suffice
+	if must && resource.rank == unnamed {
+		return e.resourceType()
 	}
-	return e.allow()
+	alone := own && resource.rank >= entity // the resource policy does
+	if must || alone {
+		e.d.add(e.resourceType(), p.Resource, resource.allow)
+	}
+	if alone && resource.rank == direct {
+		return NoPolicy
+	}
+	if !alone {
+		switch {
+		case identity.rank != unnamed:
+			e.d.add(IdentityPolicy, p.Identity, identity.allow)
+		case c.Type == Root:
+			e.d.add(IdentityPolicy, nil, ref{}) // the root's own permissions; no policy gives them
+		default:
+			return IdentityPolicy
+		}
+	}
+	return e.limited(boundary, session)
+}
+
+// limited applies what only ever limits.
+func (e *evaluation) limited(boundary, session *answer) (lacking Type) {
+	if s := e.p.Boundary; s != nil {
+		if boundary.rank == unnamed {
+			return BoundaryPolicy
+		}
+		e.d.add(BoundaryPolicy, s, boundary.allow)
+	}
+	if s := e.p.Session; s != nil || e.r.Caller.Type == FederatedSession {
+		if session.rank == unnamed {
+			return SessionPolicy
+		}
+		e.d.add(SessionPolicy, s, session.allow)
+	}
+	return NoPolicy
+}
+
+// grantedByKey looks for a grant where the policies lack something. Like the key policy, it
+// may name the role or the session; unlike it, it is enough by itself across accounts, too:
+// so service-linked roles there use a key ("Grants in AWS KMS").
+func (e *evaluation) grantedByKey(lacking Type, boundary, session *answer) Type {
+	g, as := e.grant()
+	if as == unnamed {
+		return lacking
+	}
+	e.d.grant = g
+	e.d.add(KeyGrant, nil, ref{})
+	if as == direct {
+		return NoPolicy
+	}
+	return e.limited(boundary, session)
 }
 
 // Decided is a decision with the request that it was about, for those who tell of it.

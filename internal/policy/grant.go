@@ -1,7 +1,5 @@
 package policy
 
-import "strings"
-
 // Grant is a KMS grant as far as it decides. It only ever allows.
 type Grant struct {
 	ID      string
@@ -13,16 +11,12 @@ type Grant struct {
 	ContextEquals, ContextSubset map[string]string
 }
 
-// grant finds the grant that names the caller most closely.
+// grant finds the grant that names the caller most closely. One for the account as
+// a whole names nobody: KMS takes no account as grantee.
 func (e *evaluation) grant() (found *Grant, as rank) {
 	for _, g := range e.p.Grants() {
 		named := g.Grantee.rank(&e.r.Caller)
-		if named == delegated {
-			// The account as grantee: every principal of it may use the key, as
-			// far as its own policies go along. KMS takes no account as grantee today.
-			continue
-		}
-		if named > as && g.covers(e.r.Action) && g.holds(e.p.EncryptionContext) {
+		if named > max(as, delegated) && g.covers(e.r.Action) && g.holds(e.p.EncryptionContext) {
 			found, as = g, named
 		}
 	}
@@ -59,5 +53,3 @@ func (g *Grant) holds(context map[string]string) bool {
 	}
 	return true
 }
-
-func equalFold(a, b string) bool { return a == b || strings.EqualFold(a, b) }

@@ -44,14 +44,12 @@ func (s *Statement) coversResource(resource string) bool {
 	if s.Resources == nil {
 		return true // a key policy speaks of its own key
 	}
+	unknown := false
 	for i := range s.Resources {
 		p := &s.Resources[i]
-		if p.Variables() {
-			return false
-		}
-		if globARN(p.compiled(), resource, starByte, oneByte) {
+		if unknown = unknown || p.Variables(); !p.Variables() && p.matches(&facts{}, resource) {
 			return !s.NotResource
 		}
 	}
-	return s.NotResource
+	return s.NotResource && !unknown
 }

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,31 @@ func FuzzMatch(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Short texts of few characters, so that all ways to match and to miss come up.
+func TestMatchAgainstDefinition(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	text := func(most int, alphabet ...string) string {
+		var b strings.Builder
+		for range r.IntN(most + 1) {
+			b.WriteString(alphabet[r.IntN(len(alphabet))])
+		}
+		return b.String()
+	}
+	for range 200_000 {
+		p, s := text(9, "a", "a", "b", "?", "*", "é", "€"), text(9, "a", "a", "a", "b", "é", "€")
+		if want := naiveMatch([]rune(p), []rune(s)); policy.Match(p, s) != want {
+			t.Fatalf("Match(%q, %q) = %v", p, s, !want)
+		}
+	}
+	// Texts that repeat themselves between stars.
+	for range 100_000 {
+		p, s := "*"+text(7, "a", "a", "b", "ab")+"?"+text(7, "a", "a", "b")+"*", text(30, "a", "a", "a", "b", "ab")
+		if want := naiveMatch([]rune(p), []rune(s)); policy.Match(p, s) != want {
+			t.Fatalf("Match(%q, %q) = %v", p, s, !want)
+		}
+	}
 }
 
 func isASCII(s string) bool {

@@ -481,7 +481,7 @@ func validAction(s string) bool {
 
 func (p *parser) resources(element string, n *node) (out []Pattern, err error) {
 	err = p.list(element, n, func(s string) error {
-		pat, reason := compilePattern(s, p.doc.Version == Version2012)
+		pat, reason := compilePattern(s, p.doc.Version == Version2012, likeARN)
 		if reason != "" {
 			return p.fail(element, "%s", reason)
 		}
@@ -540,7 +540,7 @@ func (p *parser) conditions(n *node) (out []Condition, err error) {
 			if !validKey(key) {
 				return nil, p.fail(at, "%.64q is not a condition key", key)
 			}
-			c := Condition{Operator: op, Key: key, key: strings.ToLower(key), mode: textModeOf(op.Name, op.Family)}
+			c := Condition{Operator: op, Key: key, key: strings.ToLower(key)}
 			if err := p.values(at, &c, &keys.items[j]); err != nil {
 				return nil, err
 			}
@@ -592,7 +592,7 @@ func (p *parser) values(at string, c *Condition, n *node) error {
 		if !ok {
 			return p.fail(at, "%.64q does not suit the operator", v.text)
 		}
-		pat, reason := compilePattern(v.text, text && p.doc.Version == Version2012)
+		pat, reason := compilePattern(v.text, text && p.doc.Version == Version2012, textModeOf(c.Operator.Name, family))
 		if reason != "" {
 			return p.fail(at, "%s", reason)
 		}

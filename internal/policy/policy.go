@@ -4,15 +4,41 @@
 //
 // It promises: Parse accepts the whole grammar and nothing else, never panics
 // and takes time linear in the text; Evaluate takes time linear in the policies
-// (matching one pattern takes at most pattern length times text length) and its
-// outcome does not depend on their order; a Deny that matches always wins; an
-// [Allowed] exists only because Evaluate said yes. It reads no clock and no store.
+// (one pattern takes at most its own length times that of the text it is
+// compared with, however long the values that variables insert) and its outcome
+// does not depend on their order; a Deny that matches always wins; an [Allowed]
+// exists only because Evaluate said yes. It reads no clock and no store.
 //
 // The language is described in "IAM JSON policy reference" of the AWS IAM user
-// guide; the choices made where that is silent are named at their place.
+// guide. Where that is silent, or contradicts itself, these are the choices:
+//
+//   - A plain operator on a key with several values does not match, even negated.
+//   - A value of the request that is not of the operator's type stands in no
+//     relation: positive operators fail on it, negated ones hold.
+//   - To set operators and Null, a key with only empty values is as good as
+//     absent; the other operators compare the empty text.
+//   - IfExists holds for an absent key also after ForAnyValue.
+//   - A variable without value, or with an empty or several, equals nothing and makes
+//     a resource that is none. A Deny by NotResource or a negated operator then
+//     applies, as the guide has it; an Allow by them does not, as it can not be
+//     told what it was to leave out.
+//   - Inserted values are literal: no wildcards, and no colons that divide an ARN. Only
+//     in an ARN condition whose value is no ARN by itself can a variable hold a whole one.
+//   - A year is not epoch seconds: 2026 is a date, and so is 1767225600.
+//   - "*" and NotPrincipal name a caller as closely as its own ARN does: no
+//     boundary or session policy limits what they allow within the account.
+//   - NotPrincipal leaves out a session when its role, user or account is listed.
+//   - A grant to a role is limited by boundary and session policy as the key policy's
+//     Allow for the role is; across accounts it needs no identity policy.
+//   - Of several policies that lack an Allow the denial names the first in the order
+//     of [Type]; of several that deny alike, but identity policies before the resource's.
+//   - Denials do not tell the ARN of the policy, and the same is said across accounts.
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Kind tells which elements a document must, may and must not have.
 type Kind uint8
@@ -176,8 +202,30 @@ type Condition struct {
 	Values   []Pattern
 
 	key      string    // in lower case
-	mode     textMode  // of string and ARN operators
-	operands []operand // of the others
+	operands []operand // Values, for operators other than on strings and ARNs
+}
+
+// String shows the condition as people read it: "IpAddress aws:SourceIp 10.0.0.0/8".
+func (c *Condition) String() string {
+	var b strings.Builder
+	switch c.Operator.Set {
+	case ForAllValues:
+		b.WriteString("ForAllValues:")
+	case ForAnyValue:
+		b.WriteString("ForAnyValue:")
+	}
+	b.WriteString(c.Operator.Name)
+	if c.Operator.IfExists {
+		b.WriteString("IfExists")
+	}
+	b.WriteString(" " + c.Key)
+	for i := range c.Values {
+		if i > 0 {
+			b.WriteString(" or")
+		}
+		b.WriteString(" " + c.Values[i].Text)
+	}
+	return b.String()
 }
 
 // operators lists every operator by its name without quantifier and suffix.

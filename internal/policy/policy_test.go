@@ -71,7 +71,7 @@ func expand(text string, kind policy.Kind) string {
 
 func TestParse(t *testing.T) {
 	faults := map[policy.Fault]string{policy.FaultSyntax: "syntax", policy.FaultPrincipal: "principal", policy.FaultService: "service"}
-	for _, row := range table(t, "parse.txt", 4, 120) {
+	for _, row := range table(t, "parse.txt", 4, 196) {
 		kind := kindOf(t, row[1])
 		// {A} within braces: a statement's own members.
 		text := expand(row[2], kind)
@@ -193,7 +193,7 @@ func publicCase(version, elements string) string {
 func TestPublic(t *testing.T) {
 	closed := mustParse(t, expand(`{"Statement":[{{A}}]}`, policy.Resource), policy.Resource).Statements[0]
 	deny := mustParse(t, publicCase("2012", `"Effect":"Deny","Principal":"*"`), policy.Resource).Statements[0]
-	for _, row := range table(t, "public.txt", 4, 60) {
+	for _, row := range table(t, "public.txt", 4, 107) {
 		d := mustParse(t, publicCase(row[1], row[2]), policy.Resource)
 		_, got := d.Public()
 		if want := row[0] == "public"; got != want || row[0] != "public" && row[0] != "closed" {
@@ -227,16 +227,16 @@ func TestPublicIsMonotonic(t *testing.T) {
 }
 
 func TestLocksOut(t *testing.T) {
-	callers := map[string]policy.Request{
+	authors := map[string]policy.Request{
 		"root": {Caller: rootOf("111122223333")},
 		"role": {Caller: policy.Caller{Type: policy.AssumedRole, ARN: "arn:aws:sts::111122223333:assumed-role/deploy/job1", Account: "111122223333",
 			Entity: "arn:aws:iam::111122223333:role/ci/deploy", ID: "AROAEXAMPLEEXAMPLE111"}},
 		"other": {Caller: rootOf("444455556666")},
 	}
-	for _, row := range table(t, "lockout.txt", 5, 40) {
-		r, ok := callers[row[2]]
+	for _, row := range table(t, "lockout.txt", 5, 66) {
+		r, ok := authors[row[2]]
 		if !ok {
-			t.Fatalf("%s: caller %q", row[5], row[2])
+			r = policy.Request{Caller: find(t, used{}, "caller", callers, row[2])}
 		}
 		kind := kindOf(t, row[1])
 		r.Resource = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:app/db-Xy12Zw"
@@ -250,7 +250,7 @@ func TestLocksOut(t *testing.T) {
 	}
 	for _, kind := range []policy.Kind{policy.Identity, policy.Trust} {
 		d := mustParse(t, strings.Replace(expand(`{"Statement":[{{A}}]}`, kind), "Allow", "Deny", 1), kind)
-		r := callers["root"]
+		r := authors["root"]
 		if d.LocksOut(&r) {
 			t.Errorf("a %v policy locks out", kind)
 		}
@@ -308,6 +308,14 @@ func TestEvaluateFailsClosed(t *testing.T) {
 		{"not an ARN as principal", func(r *policy.Request) { arn(r, "111122223333:root") }, "User: 111122223333:root is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
 		{"nobody", func(r *policy.Request) { r.Caller = policy.Caller{} }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + resource},
 		{"somebody nameless", func(r *policy.Request) { r.Caller.ARN = "" }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"a service of an account", func(r *policy.Request) {
+			r.Caller = policy.Caller{Type: policy.AWSService, Service: "x.amazonaws.com", Account: own}
+		}, "User: x.amazonaws.com is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"a service without name", func(r *policy.Request) { r.Caller = policy.Caller{Type: policy.AWSService} }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"nobody of an account", func(r *policy.Request) { r.Caller = policy.Caller{Account: own} }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"a token of no provider", func(r *policy.Request) { r.Caller = policy.Caller{Type: policy.WebIdentity} }, "User: anonymous is not authorized to perform: secretsmanager:GetSecretValue on resource: app/db" + identity},
+		{"a caller of no known type", func(r *policy.Request) { r.Caller.Type = 99 }, root + " on resource: app/db" + identity},
+		{"a session without role", func(r *policy.Request) { r.Caller.Type, r.Caller.Entity = policy.AssumedRole, "" }, root + " on resource: app/db" + identity},
 		{"a user without unique id", func(r *policy.Request) { r.Caller.Type, r.Caller.ID = policy.IAMUser, "" }, root + " on resource: app/db" + identity},
 		{"accounts that are no accounts", func(r *policy.Request) {
 			arn(r, "arn:aws:iam:::root")
@@ -338,6 +346,26 @@ func TestEvaluateFailsClosed(t *testing.T) {
 	r.Action = ""
 	if d := policy.Evaluate(&r, &policy.Policies{Identity: everything}); d.Allowed.Valid() {
 		t.Error("a request without action is allowed")
+	}
+}
+
+func TestIndividuals(t *testing.T) {
+	d := mustParse(t, `{"Statement":[
+		{"Effect":"Allow","Action":"*","Resource":"*","Principal":{"AWS":["`+alice+`","`+app+`","`+pod1+`","`+fed+`","111122223333","AIDABOBBOBBOBBOBBOB00"],"Service":"x.amazonaws.com"}},
+		{"Effect":"Deny","Action":"*","Resource":"*","NotPrincipal":{"AWS":["`+visitor+`","`+app+`"]}},
+		{"Effect":"Deny","Action":"*","Resource":"*","Principal":"*"}]}`, policy.Resource)
+	if got, want := fmt.Sprint(d.Individuals()), fmt.Sprint([]string{alice, app, "AIDABOBBOBBOBBOBBOB00", visitor}); got != want {
+		t.Errorf("individuals %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(d.AccountsNamed()), fmt.Sprint([]string{own, other}); got != want {
+		t.Errorf("accounts %s, want %s", got, want)
+	}
+	d.Bind(nil)
+	d.Bind(map[string]string{app: "AROAAPPAPPAPPAPPAPP00", pod1: "x", own: "x"})
+	for i, want := range []string{"", "AROAAPPAPPAPPAPPAPP00", "", "", "", ""} {
+		if got := d.Statements[0].Principals.AWS[i]; got.ID != want {
+			t.Errorf("%s bound to %q, want %q", got.Text, got.ID, want)
+		}
 	}
 }
 

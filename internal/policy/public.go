@@ -118,7 +118,7 @@ func (c *Condition) pins() bool {
 // account (arn:aws:s3:::bucket), one resource. Wildcards in service, region or
 // resource leave the owner fixed.
 func fixedOwner(p *Pattern) bool {
-	parts := strings.SplitN(p.compiled(), ":", 6)
+	parts := strings.SplitN(p.glob, ":", 6)
 	if p.Variables() || len(parts) != 6 || parts[0] != "arn" || !validPartition(parts[1]) {
 		return false
 	}
@@ -130,7 +130,7 @@ func fixedOwner(p *Pattern) bool {
 
 // fixedOrganisation: o-exampleorgid/r-ab12/* is anyone in one organisation.
 func fixedOrganisation(p *Pattern) bool {
-	org, _, ok := strings.Cut(p.compiled(), "/")
+	org, _, ok := strings.Cut(p.glob, "/")
 	return ok && strings.HasPrefix(org, "o-") && strings.IndexByte(org, starByte) < 0 && strings.IndexByte(org, oneByte) < 0
 }
 

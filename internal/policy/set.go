@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"strings"
 	"sync/atomic"
 )
@@ -63,16 +64,14 @@ func (s *Set) forAction(action string) []ref {
 			}
 		}
 	}
+	if known != nil && len(*known) >= maxRemembered {
+		return refs
+	}
 	// A copy for each new action: readers never wait. Losing a race means that
 	// the action is looked for once more.
 	next := make(map[string][]ref, 8)
 	if known != nil {
-		if len(*known) >= maxRemembered {
-			return refs
-		}
-		for k, v := range *known {
-			next[k] = v
-		}
+		maps.Copy(next, *known)
 	}
 	next[strings.Clone(action)] = refs
 	s.about.CompareAndSwap(known, &next)
@@ -81,21 +80,18 @@ func (s *Set) forAction(action string) []ref {
 
 // answer is what one set says of a request.
 type answer struct {
-	kind  Type
-	deny  Matched // Statement is nil without one
-	allow Matched
-	rank  rank // of the Allow; unnamed without one
+	denied      bool
+	rank        rank // of the Allow; unnamed without one
+	deny, allow ref
 }
 
 // ask looks through the statements about the request. A nil set says nothing.
-func (s *Set) ask(r *Request, kind Type) (a answer) {
-	a.kind = kind
+func (s *Set) ask(r *Request, f *facts, kind Type) (a answer) {
 	if s == nil {
 		return a
 	}
 	for _, at := range s.forAction(r.Action) {
-		of := &s.attachments[at.attachment]
-		st := &of.Document.Statements[at.statement]
+		st := s.statement(at)
 		if st.Effect == Allow && a.rank == direct && r.Trace == nil {
 			continue // only a Deny can change anything
 		}
@@ -103,26 +99,37 @@ func (s *Set) ask(r *Request, kind Type) (a answer) {
 		if named == unnamed || st.Effect == Allow && named <= a.rank && r.Trace == nil {
 			continue
 		}
-		if !st.matchesResource(r) || !st.holds(r.Context) {
+		if !st.matchesResource(f, r.Resource) || !st.holds(f, r.Unknown) {
 			continue
 		}
-		m := Matched{Type: kind, Source: of.Source, Document: of.Document, Index: int(at.statement), Effect: st.Effect, Statement: st}
+		assumed := r.Unknown != nil && st.asks(r.Unknown)
 		if r.Trace != nil {
+			m := s.matched(kind, at)
+			m.Assumed = assumed
 			r.Trace(m)
 		}
+		if assumed && (st.Effect == Deny || !r.Hopeful) {
+			continue
+		}
 		switch {
-		case st.Effect == Deny:
-			if a.deny.Statement == nil {
-				a.deny = m
-			}
-			if r.Trace == nil {
+		case st.Effect == Allow && named > a.rank:
+			a.rank, a.allow = named, at
+		case st.Effect == Deny && !a.denied:
+			if a.denied, a.deny = true, at; r.Trace == nil {
 				return a
 			}
-		case named > a.rank:
-			a.rank, a.allow = named, m
 		}
 	}
 	return a
+}
+
+func (s *Set) statement(at ref) *Statement {
+	return &s.attachments[at.attachment].Document.Statements[at.statement]
+}
+
+func (s *Set) matched(kind Type, at ref) Matched {
+	of, st := &s.attachments[at.attachment], s.statement(at)
+	return Matched{Type: kind, Source: of.Source, Document: of.Document, Index: int(at.statement), Effect: st.Effect, Statement: st}
 }
 
 func (s *Statement) coversAction(action string) bool {
@@ -135,21 +142,19 @@ func (s *Statement) coversAction(action string) bool {
 }
 
 // matchesResource reports whether the statement is about the request's resource.
-// A resource with a variable that the request does not have makes the statement
-// fail, in NotResource as well: it can not be told what is left out.
-func (s *Statement) matchesResource(r *Request) bool {
+// A resource with a variable that the request has no value for is none. So a Deny with
+// NotResource covers it; an Allow does not apply, as it can not be told what it was to leave out.
+func (s *Statement) matchesResource(f *facts, resource string) bool {
 	if s.Resources == nil {
 		return true // a key or trust policy speaks of what it hangs on
 	}
-	matched := false
 	for i := range s.Resources {
-		ok, known := s.Resources[i].compare(r.Context, r.Resource, likeARN)
-		if !known && s.NotResource {
+		if s.Resources[i].matches(f, resource) {
+			return !s.NotResource
+		}
+		if s.NotResource && s.Effect == Allow && !s.Resources[i].resolved(f) {
 			return false
 		}
-		if matched = matched || ok; matched && !s.NotResource {
-			return true
-		}
 	}
-	return matched != s.NotResource
+	return s.NotResource
 }
