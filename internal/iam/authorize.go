@@ -48,11 +48,12 @@ func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, ou
 		p.ServiceControl = own.service
 	}
 	// Resource control policies are about who uses what the organisation's accounts own;
-	// of the management account's resources and by service-linked roles they are not.
+	// of the management account's resources and by service-linked roles they are not, nor of
+	// the right to retire a grant, nor of actions without a resource.
 	if f.owner, err = d.owner(r, standing, account); err != nil {
 		return err
 	}
-	if f.owner.organization != "" && !f.owner.management && !standing.linked {
+	if f.owner.organization != "" && !f.owner.management && !standing.linked && resource != "*" && action != "kms:RetireGrant" {
 		p.ResourceControl = f.owner.resource
 	}
 	if a.Grants != nil {
