@@ -6,6 +6,7 @@ import (
 
 	"coffer/internal/api"
 	"coffer/internal/policy"
+	"coffer/internal/table"
 )
 
 // Authorize decides one access of a request, without those in Also. standing is
@@ -79,7 +80,26 @@ func (d *Directory) owner(r *api.Request, standing *Standing, account string) (*
 	if r.Tx == nil {
 		return nil, errors.New("iam: a decision about another account without a transaction")
 	}
-	p, err := d.place(r.Tx, account, standing.organization)
+	if p := d.places.get(account); p != nil && p.epoch == standing.organization {
+		return p.place, nil
+	}
+	if r.Tx.ReadOnly() || r.Read == nil {
+		return d.place(r.Tx, account, standing.organization)
+	}
+	// Up to a hundred records: a transaction that writes has no room for them. It has
+	// read the epoch, and does not commit if that has changed meanwhile.
+	var p *place
+	err := r.Read(func(tx *table.Tx) error {
+		now, err := epoch(tx, organizationsKey)
+		if err != nil {
+			return err
+		}
+		if now != standing.organization {
+			return ErrChanged
+		}
+		p, err = d.place(tx, account, now)
+		return err
+	})
 	return p, err
 }
 

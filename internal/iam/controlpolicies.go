@@ -76,17 +76,17 @@ func checkResourceControl(s *policy.Statement) error {
 	p := s.Principals
 	switch {
 	case s.Effect != policy.Deny:
-		return errors.New(`Effect must be "Deny": such policies take away and give nothing`)
+		return errors.New(`its Effect must be "Deny": such policies take away and give nothing`)
 	case s.NotPrincipal || !p.Any || len(p.AWS)+len(p.Service)+len(p.Federated)+len(p.CanonicalUser) > 0:
-		return errors.New(`Principal must be "*"; name principals in a Condition, such as on aws:PrincipalArn`)
+		return errors.New(`its Principal must be "*"; name principals in a Condition, such as on aws:PrincipalArn`)
 	case s.NotAction:
-		return errors.New("NotAction cannot be used; name the actions in Action")
+		return errors.New("it cannot use NotAction; name the actions in Action")
 	}
 	for _, a := range s.Actions {
 		service, _, _ := strings.Cut(strings.ToLower(a), ":")
 		switch service {
 		case "*":
-			return errors.New(`Action cannot be "*"; name the service, such as "secretsmanager:*"`)
+			return errors.New(`its Action cannot be "*"; name the service, such as "secretsmanager:*"`)
 		case "iam", "organizations":
 			return fmt.Errorf("resource control policies do not cover %s", service)
 		}

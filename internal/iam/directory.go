@@ -69,7 +69,9 @@ var noPolicies = policy.NewSet()
 func (d *Directory) Load(tx *table.Tx, p *api.Principal) (*Standing, error) {
 	key, ok := standingKey(p)
 	if !ok {
-		return &Standing{policies: noPolicies, place: &place{}}, nil
+		// Where it stands there is none, but what it wants to use may be in an organisation.
+		organizations, err := epoch(tx, organizationsKey)
+		return &Standing{organization: organizations, policies: noPolicies, place: &place{}}, err
 	}
 	known := d.standings.get(key)
 	var at table.Key

@@ -14,7 +14,7 @@ import (
 	"coffer/internal/table"
 )
 
-// estate is tables with accounts main, shop and lab, and an organisation that main manages.
+// estate is tables, without a cache that would spare operations, with accounts main, shop and lab, and an organisation that main manages.
 type estate struct {
 	*table.DB
 	t   *testing.T
@@ -30,7 +30,7 @@ func newEstate(t *testing.T) *estate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &estate{DB: table.New(table.Config{Store: store, Sealer: ring.Sealer()}), t: t, ids: make(map[string]string)}
+	e := &estate{DB: table.New(table.Config{Store: store, Sealer: ring.Sealer(), CacheBytes: -1}), t: t, ids: make(map[string]string)}
 	e.must(func(tx *table.Tx) error {
 		for _, name := range []string{"main", "shop", "lab"} {
 			a, _, err := iam.CreateAccount(tx, name, time.Now())
@@ -358,12 +358,12 @@ func TestControlPolicyGrammar(t *testing.T) {
 		"scp: longer, white space counts": {"scp", pad(scp, 10241), "at most 10240 characters, white space included; this one has 10241, of which 86 would be left"},
 		"rcp: a Deny":                     {"rcp", rcp, ""},
 		"rcp: NotResource, a condition":   {"rcp", statement(`"Effect":"Deny","Principal":{"AWS":"*"},"Action":["secretsmanager:Get*","s3:*"],"NotResource":"arn:aws:secretsmanager:*:*:secret:public-*","Condition":{"Null":{"aws:PrincipalOrgID":"true"}}`), ""},
-		"rcp: an Allow":                   {"rcp", statement(`"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"`), `statement 1 of the resource control policy: Effect must be "Deny"`},
+		"rcp: an Allow":                   {"rcp", statement(`"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"`), `statement 1 of the resource control policy: its Effect must be "Deny"`},
 		"rcp: no principal":               {"rcp", scp, "Principal: missing"},
 		"rcp: an account":                 {"rcp", statement(`"Effect":"Deny","Principal":{"AWS":"111122223333"},"Action":"kms:*","Resource":"*"`), `Principal must be "*"`},
 		"rcp: everybody and a service":    {"rcp", statement(`"Effect":"Deny","Principal":{"AWS":"*","Service":"kms.amazonaws.com"},"Action":"kms:*","Resource":"*"`), `Principal must be "*"`},
 		"rcp: NotPrincipal":               {"rcp", statement(`"Effect":"Deny","NotPrincipal":"*","Action":"kms:*","Resource":"*"`), `Principal must be "*"`},
-		"rcp: NotAction":                  {"rcp", statement(`"Effect":"Deny","Principal":"*","NotAction":"kms:*","Resource":"*"`), "NotAction cannot be used"},
+		"rcp: NotAction":                  {"rcp", statement(`"Effect":"Deny","Principal":"*","NotAction":"kms:*","Resource":"*"`), "it cannot use NotAction"},
 		"rcp: every action":               {"rcp", statement(`"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"`), `Action cannot be "*"; name the service`},
 		"rcp: IAM":                        {"rcp", statement(`"Effect":"Deny","Principal":"*","Action":"IAM:*","Resource":"*"`), "do not cover iam"},
 		"rcp: no version":                 {"rcp", `{"Statement":{"Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"*"}}`, "must have"},

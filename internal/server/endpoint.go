@@ -52,7 +52,7 @@ func (es *Endpoints) Set(s string) error {
 		at := parts[name]
 		switch {
 		case !ok || at == nil:
-			return fmt.Errorf("%q is none of id=..., listen=..., vpc=..., policy=...", part)
+			return fmt.Errorf("%q is not one of id=, listen=, vpc= and policy=", part)
 		case *at != "":
 			return fmt.Errorf("%s is given twice", name)
 		case value == "":

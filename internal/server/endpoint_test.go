@@ -216,9 +216,9 @@ func TestEndpointSettings(t *testing.T) {
 		good + ",vpc=default":                  `vpc "default" is not vpc- and 17`,
 		good + ",listen=10.0.0.6:1":            "listen is given twice",
 		good + ",policy=":                      "policy has no value",
-		good + ",port=1":                       `"port=1" is none of id=..., listen=..., vpc=..., policy=...`,
-		"":                                     `"" is none of id=`,
-		strings.ReplaceAll(good, "id=", "id:"): "is none of",
+		good + ",port=1":                       `"port=1" is not one of id=, listen=, vpc= and policy=`,
+		"":                                     `"" is not one of id=`,
+		strings.ReplaceAll(good, "id=", "id:"): "is not one of",
 	} {
 		var es server.Endpoints
 		err := es.Set(s)
