@@ -95,3 +95,32 @@ func TestClient(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a client writes in front, the address that the proxy appends is the one
+// that counts; and whatever comes, the result is an address.
+func FuzzClient(f *testing.F) {
+	for _, s := range []string{"", ",", "198.51.100.1", "10.0.7.1, 10.0.7.2", "[2001:db8::1]:1", "::ffff:10.0.7.1", "fe80::1%eth0", "unknown, for=\"_x\"", "1.2.3.4:5:6"} {
+		f.Add(s, "https")
+	}
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.7.0/24")}
+	f.Fuzz(func(t *testing.T, header, proto string) {
+		r := &http.Request{RemoteAddr: "10.0.7.1:1000", Header: http.Header{"X-Forwarded-For": {header}, "X-Forwarded-Proto": {proto}}}
+		ip, secure := gateway.Client(proxies, r)
+		if _, err := netip.ParseAddr(ip); err != nil {
+			t.Errorf("%q: from %q", header, ip)
+		}
+		if secure != strings.EqualFold(proto, "https") {
+			t.Errorf("%q: encrypted %v", proto, secure)
+		}
+		for _, lines := range [][]string{{header + ", 198.51.100.1"}, {header, "198.51.100.1"}, {header, "198.51.100.1", "10.0.7.2"}} {
+			r.Header["X-Forwarded-For"] = lines
+			if ip, _ := gateway.Client(proxies, r); ip != "198.51.100.1" {
+				t.Errorf("%q: from %s", lines, ip)
+			}
+		}
+		r.RemoteAddr = "203.0.113.9:1000"
+		if ip, secure := gateway.Client(proxies, r); ip != "203.0.113.9" || secure {
+			t.Errorf("%q: a stranger is believed: %s, %v", header, ip, secure)
+		}
+	})
+}

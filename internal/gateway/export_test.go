@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"net/http"
+	"net/netip"
 	"time"
 
 	"coffer/internal/api"
@@ -65,3 +67,11 @@ func Taker(cfg Throttle, services []*api.Service, op *api.Operation) func(accoun
 		return t.take(t.limits[op].group, account, region, true, now) == nil
 	}
 }
+
+// Client is where a request comes from, behind these proxies.
+func Client(proxies []netip.Prefix, r *http.Request) (ip string, secure bool) {
+	return (&Gateway{cfg: Config{Proxies: proxies}}).client(r)
+}
+
+// Network is what an address is counted as.
+var Network = network

@@ -374,6 +374,19 @@ func TestThrottledFlood(t *testing.T) {
 	}
 }
 
+// Who has no account is counted by address; of IPv6 everybody has many.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	for ip, want := range map[string]string{
+		"198.51.100.7": "198.51.100.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9": "2001:db8:1:2::/64",
+		"2001:db8:1:3::9": "2001:db8:1:3::/64", "fe80::1%eth0": "fe80::/64", "": "", "somewhere": "somewhere",
+	} {
+		if got := gateway.Network(ip); got != want {
+			t.Errorf("%q is counted as %q, want %q", ip, got, want)
+		}
+	}
+}
+
 // What a take costs a call.
 func BenchmarkThrottle(b *testing.B) {
 	take := gateway.Taker(gateway.Throttle{Rates: map[string]float64{"secretsmanager:GetSecretValue": 1_000_000}}, services, smapi.GetSecretValue.Operation)
