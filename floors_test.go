@@ -21,6 +21,7 @@ var floors = []struct {
 	{0, "arn", nil},
 	{0, "fault", nil},
 	{0, "policy", []string{"arn"}},
+	{0, "schedule", nil},
 	{0, "sigv4", nil},
 	{1, "kv", nil},
 	{1, "kv/", []string{"kv", "kv/"}},
@@ -54,8 +55,8 @@ var floors = []struct {
 // Packages that floors 0 to 3 must not reach themselves: they have no network,
 // no processes and no goroutines of their own. (sigv4 takes an *http.Request.)
 var forbidden = map[string][]string{
-	"net/http": {"arn", "fault", "policy", "kv", "envelope", "table", "material", "api", "iam", "secretsmanager", "kms"},
-	"os/exec":  {"arn", "fault", "policy", "sigv4", "kv", "envelope", "table", "material", "api", "iam", "secretsmanager", "kms"},
+	"net/http": {"arn", "fault", "policy", "schedule", "kv", "envelope", "table", "material", "api", "iam", "secretsmanager", "kms"},
+	"os/exec":  {"arn", "fault", "policy", "schedule", "sigv4", "kv", "envelope", "table", "material", "api", "iam", "secretsmanager", "kms"},
 	"reflect":  {"api", "gateway", "secretsmanager", "kms"},
 }
 
