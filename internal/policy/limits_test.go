@@ -195,7 +195,9 @@ func TestDeciding(t *testing.T) {
 	keys.Caller, keys.Action, keys.Resource = callers["alice"], "kms:Decrypt", key
 	service := keys
 	service.Caller = policy.Caller{Type: policy.AWSService, Service: "ec2.amazonaws.com"}
-	given := func(g *policy.Grant) func() []*policy.Grant { return func() []*policy.Grant { return []*policy.Grant{g} } }
+	given := func(g *policy.Grant) func() []*policy.Grant {
+		return func() []*policy.Grant { return []*policy.Grant{g} }
+	}
 	toService := func(name string) func() []*policy.Grant {
 		return given(&policy.Grant{ID: "g-2", Service: name, Actions: []string{"kms:Decrypt"}})
 	}
