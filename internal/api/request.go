@@ -59,6 +59,10 @@ type Request struct {
 	TLS       *TLS
 	Endpoint  *Endpoint // that the request came through; nil: a plain listener
 
+	// Source is the ARN of the resource that a service calls for, when the
+	// principal is the service itself: aws:SourceArn, and its account aws:SourceAccount.
+	Source string
+
 	// Via lists the services the request came through, outermost first, as
 	// "secretsmanager.amazonaws.com"; empty for a call from outside.
 	Via []string
@@ -137,6 +141,9 @@ type TLS struct {
 type Caller interface {
 	// Call runs op as r's principal through r's service.
 	Call(r *Request, op *Operation, in Struct) (Struct, error)
+	// CallAsService runs op as r's service itself, on behalf of the resource
+	// source. The one called decides by its resource policy alone.
+	CallAsService(r *Request, source string, op *Operation, in Struct) (Struct, error)
 	// Authorize decides one more access of r, which only its handler knows of. It
 	// does not record: a refusal is the handler's to return.
 	Authorize(r *Request, a *Access) (policy.Allowed, error)

@@ -226,6 +226,10 @@ func (f *facts) request(name string) (value string, ok bool) {
 		if !direct {
 			return r.Via[len(r.Via)-1], true
 		}
+	case "sourcearn":
+		return r.Source, true
+	case "sourceaccount":
+		return accountOf(r.Source), true
 	case "resourceaccount":
 		return f.account, true
 	case "resourceorgid":

@@ -1,6 +1,7 @@
 package secretsmanager
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -59,6 +60,9 @@ func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t *target) (*smap
 		window = int(*in.RecoveryWindowInDays)
 	}
 	s.Deleted = table.At(r.Time.Add(time.Duration(window) * 24 * time.Hour))
+	if err := s.dropRotation(r); err != nil {
+		return nil, err
+	}
 	out.DeletionDate = s.Deleted.Ptr()
 	if err := emitAll(r, s, startDelete); err != nil {
 		return nil, err
@@ -92,6 +96,11 @@ func restoreSecret(r *api.Request, _ *smapi.RestoreSecretInput, t *target) (*sma
 		return out, nil
 	}
 	s.Deleted = 0
+	if s.Rotation != nil {
+		if err := s.Rotation.plan(s.arn(), r.Time); err != nil {
+			return nil, err
+		}
+	}
 	if err := emitAll(r, s, cancelDelete); err != nil {
 		return nil, err
 	}
@@ -105,6 +114,11 @@ func restoreSecret(r *api.Request, _ *smapi.RestoreSecretInput, t *target) (*sma
 func purge(r *api.Request, s *Secret) (cost int, err error) {
 	if err := Secrets.Delete(r.Tx, s.key()); err != nil {
 		return 0, err
+	}
+	if s.Rotation != nil {
+		if err := errors.Join(s.dropRotation(r), Histories.Delete(r.Tx, s.part())); err != nil {
+			return 0, err
+		}
 	}
 	if s.HasPolicy {
 		if err := Policies.Delete(r.Tx, s.part()); err != nil {
@@ -132,8 +146,9 @@ func purge(r *api.Request, s *Secret) (cost int, err error) {
 
 // purgeEstimate is at least what purge costs in operations of the transaction.
 func purgeEstimate(s *Secret) int {
-	// The secret: read twice, deleted, its five indexes; its policy; scan and row of the rest.
-	n := 11
+	// The secret: read twice, deleted, its six indexes; its policy; its rotation and the
+	// history of it; scan and row of the rest.
+	n := 18
 	for i := range s.Versions {
 		if len(s.Versions[i].Value) == 0 {
 			n++

@@ -15,6 +15,7 @@ func (svc *Service) describeSecret(r *api.Request, _ *smapi.DescribeSecretInput,
 	if err != nil {
 		return nil, err
 	}
+	rot := s.shownRotation()
 	return &smapi.DescribeSecretOutput{
 		ARN:                new(s.arn()),
 		Name:               new(s.Name),
@@ -26,11 +27,17 @@ func (svc *Service) describeSecret(r *api.Request, _ *smapi.DescribeSecretInput,
 		DeletedDate:        s.Deleted.Ptr(),
 		Tags:               s.tags(),
 		VersionIdsToStages: s.stages(),
+		RotationEnabled:    rot.enabled,
+		RotationLambdaARN:  rot.function,
+		RotationRules:      rot.rules,
+		LastRotatedDate:    rot.last,
+		NextRotationDate:   rot.next,
 	}, nil
 }
 
 // entry is the secret as ListSecrets shows it.
 func (s *Secret) entry() smapi.SecretListEntry {
+	rot := s.shownRotation()
 	return smapi.SecretListEntry{
 		ARN:                    new(s.arn()),
 		Name:                   new(s.Name),
@@ -42,6 +49,11 @@ func (s *Secret) entry() smapi.SecretListEntry {
 		DeletedDate:            s.Deleted.Ptr(),
 		Tags:                   s.tags(),
 		SecretVersionsToStages: s.stages(),
+		RotationEnabled:        rot.enabled,
+		RotationLambdaARN:      rot.function,
+		RotationRules:          rot.rules,
+		LastRotatedDate:        rot.last,
+		NextRotationDate:       rot.next,
 	}
 }
 

@@ -28,6 +28,7 @@ type Secret struct {
 	Versions    []Version    `cbor:"15,keyasint,omitempty"` // those with labels
 	Deprecated  int          `cbor:"16,keyasint,omitempty"` // how many versions are in sm.deprecated
 	CleanAt     table.Millis `cbor:"17,keyasint,omitempty"` // with too many versions: when the oldest may go
+	Rotation    *Rotation    `cbor:"18,keyasint,omitempty"` // nil: never configured
 }
 
 // Tag is a tag of a secret.
@@ -104,6 +105,7 @@ const (
 	byAccessed          = "sm.secret.accessed"
 	byDue               = "sm.due"
 	byCrowd             = "sm.crowded"
+	byRotation          = "sm.rotate"
 	byDeprecatedCreated = "sm.deprecated.created"
 )
 
@@ -119,6 +121,7 @@ var (
 			{Name: byAccessed, Keys: func(s *Secret) []table.Key { return s.sorted(s.Accessed) }},
 			{Name: byDue, Keys: func(s *Secret) []table.Key { return s.queued(s.Deleted) }},
 			{Name: byCrowd, Keys: func(s *Secret) []table.Key { return s.queued(s.CleanAt) }},
+			{Name: byRotation, Keys: (*Secret).rotationDue},
 		},
 	}
 	DeprecatedVersions = table.Collection[Deprecated]{
@@ -147,6 +150,9 @@ var (
 func (s *Secret) clone() *Secret {
 	c := *s
 	c.Tags = slices.Clone(s.Tags)
+	if s.Rotation != nil {
+		c.Rotation = new(*s.Rotation)
+	}
 	c.Versions = slices.Clone(s.Versions)
 	for i := range c.Versions {
 		c.Versions[i].Stages = slices.Clone(c.Versions[i].Stages)

@@ -21,14 +21,16 @@ type Config struct {
 type Service struct {
 	tokenKey []byte
 
-	mu    sync.Mutex
-	notes map[string]accessNote // of reads not yet written, by the secret's UID; see accessed.go
-	noted int                   // versions in notes
+	mu      sync.Mutex
+	notes   map[string]accessNote // of reads not yet written, by the secret's UID; see accessed.go
+	noted   int                   // versions in notes
+	hurried map[hurry]bool        // failed rotations to be tried again now; see run.go
+	woken   chan struct{}
 }
 
 // New returns a Service.
 func New(cfg Config) *Service {
-	s := &Service{tokenKey: cfg.TokenKey, notes: make(map[string]accessNote)}
+	s := &Service{tokenKey: cfg.TokenKey, notes: make(map[string]accessNote), woken: make(chan struct{}, 1)}
 	if len(s.tokenKey) == 0 {
 		s.tokenKey = make([]byte, 32)
 		rand.Read(s.tokenKey) // never fails (Go 1.24)
@@ -40,6 +42,7 @@ func New(cfg Config) *Service {
 func (s *Service) Operations() []api.Bound {
 	return []api.Bound{
 		api.Bind(smapi.BatchGetSecretValue, resolveBatchGetSecretValue, s.batchGetSecretValue),
+		api.Bind(smapi.CancelRotateSecret, resolveCancelRotateSecret, cancelRotateSecret),
 		api.Bind(smapi.CreateSecret, resolveCreateSecret, createSecret),
 		api.Bind(smapi.DeleteResourcePolicy, resolveDeleteResourcePolicy, deleteResourcePolicy),
 		api.Bind(smapi.DeleteSecret, resolveDeleteSecret, deleteSecret),
@@ -52,6 +55,7 @@ func (s *Service) Operations() []api.Bound {
 		api.Bind(smapi.PutResourcePolicy, resolvePutResourcePolicy, putResourcePolicy),
 		api.Bind(smapi.PutSecretValue, resolvePutSecretValue, putSecretValue),
 		api.Bind(smapi.RestoreSecret, resolveRestoreSecret, restoreSecret),
+		api.Bind(smapi.RotateSecret, resolveRotateSecret, s.rotateSecret),
 		api.Bind(smapi.TagResource, resolveTagResource, tagResource),
 		api.Bind(smapi.UntagResource, resolveUntagResource, untagResource),
 		api.Bind(smapi.UpdateSecret, resolveUpdateSecret, updateSecret),

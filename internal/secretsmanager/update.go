@@ -121,6 +121,9 @@ func updateSecretVersionStage(r *api.Request, in *smapi.UpdateSecretVersionStage
 		return nil, smapi.InvalidParameterException(textKeepCurrent)
 	case to == nil:
 		from.detach(label)
+		if err := s.overtaken(r, s.currentID()); err != nil {
+			return nil, err
+		}
 		return out, save(r, s)
 	case from != nil && from.ID == *to:
 		return out, nil
@@ -134,6 +137,7 @@ func updateSecretVersionStage(r *api.Request, in *smapi.UpdateSecretVersionStage
 	if v == nil {
 		return nil, fmt.Errorf("secretsmanager: version %s of %s vanished in its transaction", *in.MoveToVersionId, s.arn())
 	}
+	before := s.currentID()
 	if label != current {
 		s.attach(v, label)
 	} else if v.Kind == noValue {
@@ -144,6 +148,14 @@ func updateSecretVersionStage(r *api.Request, in *smapi.UpdateSecretVersionStage
 	}
 	if s.labels() > maxLabels {
 		return nil, smapi.LimitExceededException(textLabels)
+	}
+	if err := s.overtaken(r, before); err != nil {
+		return nil, err
+	}
+	if s.currentID() != before {
+		if err := s.rotated(r.Time); err != nil {
+			return nil, err
+		}
 	}
 	return out, save(r, s)
 }

@@ -1,10 +1,13 @@
 package secretsmanager
 
 import (
+	"crypto/subtle"
+	"errors"
 	"time"
 
 	"coffer/internal/api"
 	smapi "coffer/internal/api/secretsmanager"
+	"coffer/internal/table"
 )
 
 const textStageMismatch = "You provided a VersionStage that is not associated to the provided VersionId."
@@ -108,6 +111,9 @@ func putSecretValue(r *api.Request, in *smapi.PutSecretValueInput, t *target) (*
 	if r.Principal.Account != s.Account && s.KMSKeyID == "" {
 		return nil, smapi.InvalidRequestException(textForeignKey)
 	}
+	if err := checkRotationToken(r, s, in.RotationToken); err != nil {
+		return nil, err
+	}
 	v, added, err := addVersion(r, s, *in.ClientRequestToken, val, in.VersionStages)
 	if err != nil {
 		return nil, err
@@ -117,4 +123,23 @@ func putSecretValue(r *api.Request, in *smapi.PutSecretValueInput, t *target) (*
 		err = save(r, s)
 	}
 	return out, err
+}
+
+// checkRotationToken compares a RotationToken with that of the rotation under way.
+// Functions written before there was one do not send it.
+func checkRotationToken(r *api.Request, s *Secret, token api.Sensitive) error {
+	if token == nil {
+		return nil
+	}
+	u, err := Runs.Get(r.Tx, s.part())
+	if errors.Is(err, table.ErrNotFound) {
+		return smapi.InvalidRequestException(textBadRotation)
+	}
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(token, []byte(u.Token)) != 1 {
+		return smapi.InvalidRequestException(textBadRotation)
+	}
+	return nil
 }

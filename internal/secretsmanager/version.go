@@ -103,6 +103,14 @@ func (s *Secret) label(v *Version, stages []string) {
 	}
 }
 
+// currentID is the id of the version with AWSCURRENT, "" if there is none.
+func (s *Secret) currentID() string {
+	if v := s.holder(current); v != nil {
+		return v.ID
+	}
+	return ""
+}
+
 func (s *Secret) labels() (n int) {
 	for i := range s.Versions {
 		n += len(s.Versions[i].Stages)
@@ -173,11 +181,18 @@ func addVersion(r *api.Request, s *Secret, id string, val plainValue, stages []s
 	if err := place(r.Tx, s, v, blob); err != nil {
 		return nil, false, err
 	}
+	before := s.currentID()
 	s.label(v, stages)
 	if s.labels() > maxLabels {
 		return nil, false, smapi.LimitExceededException(textLabels)
 	}
-	return v, true, nil
+	if err := s.overtaken(r, before); err != nil {
+		return nil, false, err
+	}
+	if now := s.currentID(); now != before {
+		err = s.rotated(r.Time)
+	}
+	return v, true, err
 }
 
 func equalValue(r *api.Request, s *Secret, v *Version, val plainValue) (bool, error) {

@@ -101,6 +101,7 @@ var (
 	}
 	opCancelRotateSecret = api.Operation{
 		Name:      "CancelRotateSecret",
+		Mode:      api.Write,
 		Input:     &shapeCancelRotateSecretRequest,
 		Output:    &shapeCancelRotateSecretResponse,
 		NewInput:  func() api.Struct { return new(CancelRotateSecretInput) },
@@ -263,6 +264,7 @@ var (
 	}
 	opRotateSecret = api.Operation{
 		Name:      "RotateSecret",
+		Mode:      api.Write,
 		Input:     &shapeRotateSecretRequest,
 		Output:    &shapeRotateSecretResponse,
 		NewInput:  func() api.Struct { return new(RotateSecretInput) },

@@ -1,0 +1,585 @@
+package secretsmanager
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"coffer/internal/api"
+	smapi "coffer/internal/api/secretsmanager"
+	"coffer/internal/schedule"
+	"coffer/internal/table"
+)
+
+// Run is a rotation under way, or one that has failed and will be tried again. It
+// is the whole of what there is to know: a process that dies leaves the row, and
+// the next one goes on where it stood, with the same version.
+type Run struct {
+	Account  string       `cbor:"1,keyasint"`
+	Region   string       `cbor:"2,keyasint"`
+	UID      string       `cbor:"3,keyasint"`
+	Name     string       `cbor:"4,keyasint"`
+	ARN      string       `cbor:"5,keyasint"`
+	Version  string       `cbor:"6,keyasint"` // the one it makes: ClientRequestToken
+	Token    string       `cbor:"7,keyasint"` // RotationToken: proves that a caller belongs to it
+	Function string       `cbor:"8,keyasint"`
+	Test     bool         `cbor:"9,keyasint,omitempty"`  // only testSecret, on a copy of the current value
+	Step     int          `cbor:"10,keyasint,omitempty"` // index in Steps of the one to invoke next
+	Attempt  int          `cbor:"11,keyasint"`           // at the whole of the steps, from 1
+	Started  table.Millis `cbor:"12,keyasint"`
+	Closes   table.Millis `cbor:"13,keyasint,omitempty"` // the window's end; zero for one that was asked for
+	Due      table.Millis `cbor:"14,keyasint,omitempty"` // when to go on; zero: when somebody asks
+	Owner    string       `cbor:"15,keyasint,omitempty"` // the process at work on it
+}
+
+// Steps are what a rotation function is invoked for, in this order ("Lambda
+// rotation functions", Secrets Manager user guide).
+var Steps = [...]string{"createSecret", "setSecret", "testSecret", "finishSecret"}
+
+const testStep = 2
+
+// StepName is the step that is invoked next.
+func (u *Run) StepName() string { return Steps[u.Step] }
+
+const (
+	runDue   = "sm.run.due"
+	runOwner = "sm.run.owner"
+)
+
+// Runs holds them by the secret's place and unique id: a secret has at most one.
+var Runs = table.Collection[Run]{
+	Name: "sm.run",
+	Key:  func(u *Run) table.Key { return table.K(u.Account, u.Region, u.UID) },
+	Indexes: []table.Index[Run]{
+		{Name: runDue, Keys: func(u *Run) []table.Key {
+			if u.Owner != "" || u.Due == 0 {
+				return nil
+			}
+			return []table.Key{table.K(u.Due.Part(), u.Account, u.Region, u.UID)}
+		}},
+		{Name: runOwner, Keys: func(u *Run) []table.Key {
+			if u.Owner == "" {
+				return nil
+			}
+			return []table.Key{table.K(u.Owner, u.Account, u.Region, u.UID)}
+		}},
+	},
+}
+
+// History is how the last rotations of a secret ended, for those who look after it.
+type History struct {
+	Account string    `cbor:"1,keyasint"`
+	Region  string    `cbor:"2,keyasint"`
+	UID     string    `cbor:"3,keyasint"`
+	Name    string    `cbor:"4,keyasint"`
+	Ended   []Outcome `cbor:"5,keyasint"` // newest first, at most maxHistory
+}
+
+// Outcome is how one attempt at a rotation ended.
+type Outcome struct {
+	Version string       `cbor:"1,keyasint"`
+	Test    bool         `cbor:"2,keyasint,omitempty"`
+	Attempt int          `cbor:"3,keyasint"`
+	Started table.Millis `cbor:"4,keyasint"`
+	Ended   table.Millis `cbor:"5,keyasint"`
+	Result  string       `cbor:"6,keyasint"`           // one of the constants below
+	Step    string       `cbor:"7,keyasint,omitempty"` // that failed
+	Message string       `cbor:"8,keyasint,omitempty"` // what the function said
+	Log     string       `cbor:"9,keyasint,omitempty"` // its last lines
+}
+
+// The results of an Outcome.
+const (
+	Succeeded = "succeeded"
+	Failed    = "failed"
+	Abandoned = "abandoned" // another writer made a new current version
+	Missed    = "missed"    // no process ran in the window
+)
+
+// Histories holds them by the secret's place and unique id.
+var Histories = table.Collection[History]{
+	Name:    "sm.history",
+	NoCache: true,
+	Key:     func(h *History) table.Key { return table.K(h.Account, h.Region, h.UID) },
+}
+
+const (
+	maxHistory = 10
+	maxMessage = 2 << 10 // bytes of a function's error that are kept
+	maxLog     = 4 << 10 // bytes of its log
+
+	// A rotation that fails is tried again as a whole: so many times in its
+	// window, then in the next. Neither number is documented.
+	maxAttempts  = 5
+	firstBackOff = time.Minute // then twice as long each time
+)
+
+// The service events of rotations (spec, rotation.md §6).
+const (
+	rotationStarted   = "RotationStarted"
+	rotationSucceeded = "RotationSucceeded"
+	rotationFailed    = "RotationFailed"
+	rotationAbandoned = "RotationAbandoned"
+)
+
+// emitRotation records an event of a rotation. Those of tests have a name of their own.
+func emitRotation(r *api.Request, u *Run, event, message string) {
+	if u.Test {
+		event = "Test" + event
+	}
+	r.Emit(api.ServiceEvent{
+		Name: event, Account: u.Account, Region: u.Region, RequestID: "Rotation-" + u.ARN + "-" + u.Version,
+		Error: message, Data: map[string]string{"SecretId": u.ARN},
+	})
+}
+
+// startRotation reserves the version and puts the rotation into the queue, in which it is
+// due at once.
+func (s *Secret) startRotation(r *api.Request, version string, closes table.Millis) error {
+	v, err := s.version(r.Tx, version)
+	if err != nil {
+		return err
+	}
+	if v != nil {
+		return smapi.InvalidRequestException(fmt.Sprintf(textTokenTaken, version, s.arn()))
+	}
+	s.Versions = append(s.Versions, Version{ID: version})
+	s.attach(s.labelled(version), pending)
+	if s.labels() > maxLabels {
+		return smapi.InvalidRequestException(textLabels)
+	}
+	return s.begin(r, &Run{Version: version, Closes: closes})
+}
+
+// begin stores a rotation that is about to start.
+func (s *Secret) begin(r *api.Request, u *Run) error {
+	now := table.At(r.Time)
+	u.Account, u.Region, u.UID, u.Name, u.ARN = s.Account, s.Region, s.UID, s.Name, s.arn()
+	u.Function, u.Token, u.Attempt, u.Started, u.Due = s.Rotation.Function, api.NewID(), 1, now, now
+	s.Rotation.Running = u.Version
+	emitRotation(r, u, rotationStarted, "")
+	return Runs.Put(r.Tx, u)
+}
+
+// startTest makes a copy of the current value for testSecret alone, under an id of
+// its own. A secret without a value has nothing to test.
+func startTest(r *api.Request, s *Secret) error {
+	v := s.holder(current)
+	if v == nil || v.Kind == noValue {
+		return nil
+	}
+	plain, err := load(r, s, s.arn(), v)
+	if err != nil {
+		return err
+	}
+	defer clear(plain)
+	kind := v.Kind
+	s.Versions = append(s.Versions, Version{ID: api.NewID(), Created: table.At(r.Time)})
+	c := &s.Versions[len(s.Versions)-1]
+	blob, err := seal(r, s, c, plainValue{kind, plain})
+	if err != nil {
+		return err
+	}
+	if err := place(r.Tx, s, c, blob); err != nil {
+		return err
+	}
+	s.attach(c, pending)
+	if s.labels() > maxLabels {
+		return smapi.InvalidRequestException(textLabels)
+	}
+	return s.begin(r, &Run{Version: c.ID, Test: true, Step: testStep})
+}
+
+// dropRotation ends a rotation under way without a result. What it made stays.
+func (s *Secret) dropRotation(r *api.Request) error {
+	if s.Rotation == nil || s.Rotation.Running == "" {
+		return nil
+	}
+	s.Rotation.Running = ""
+	return Runs.Delete(r.Tx, s.part())
+}
+
+// abandon ends a rotation that another writer has overtaken: the value that is
+// current now is not the one it was changing.
+func (s *Secret) abandon(r *api.Request) error {
+	u, err := Runs.Get(r.Tx, s.part())
+	if errors.Is(err, table.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	emitRotation(r, u, rotationAbandoned, "")
+	if err := remember(r, u, Outcome{Result: Abandoned}); err != nil {
+		return err
+	}
+	return s.dropRotation(r)
+}
+
+// overtaken looks whether a change of values or labels, before which the version
+// before was current, leaves the rotation under way
+// without its version: a version other than its own has become current, or somebody took
+// AWSPENDING from it.
+func (s *Secret) overtaken(r *api.Request, before string) error {
+	if s.Rotation == nil || s.Rotation.Running == "" {
+		return nil
+	}
+	now := s.holder(current)
+	own := s.Rotation.Running
+	if now != nil && now.ID != own && now.ID != before {
+		return s.abandon(r)
+	}
+	if v := s.labelled(own); v == nil || !v.has(pending) && !v.has(current) {
+		return s.dropRotation(r)
+	}
+	return nil
+}
+
+// remember adds how an attempt ended to the secret's history.
+func remember(r *api.Request, u *Run, o Outcome) error {
+	h, err := Histories.Load(r.Tx, Runs.Key(u))
+	switch {
+	case errors.Is(err, table.ErrNotFound):
+		h = &History{Account: u.Account, Region: u.Region, UID: u.UID, Name: u.Name}
+	case err != nil:
+		return err
+	}
+	o.Version, o.Test, o.Attempt, o.Started, o.Ended = u.Version, u.Test, u.Attempt, u.Started, table.At(r.Time)
+	o.Message, o.Log = cut(o.Message, maxMessage), cutFront(o.Log, maxLog)
+	h.Ended = append([]Outcome{o}, h.Ended...)
+	h.Ended = h.Ended[:min(len(h.Ended), maxHistory)]
+	return Histories.Put(r.Tx, h)
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "..."
+}
+
+func cutFront(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return "..." + s[len(s)-n:]
+}
+
+// StartRotations starts the rotations of secrets whose moment has come, some in
+// one transaction. One whose window has passed, because nothing ran, waits for the next.
+func (s *Service) StartRotations(r *api.Request) (more bool, err error) {
+	keys, more, err := due(r, byRotation, startBatch)
+	if err != nil {
+		return false, err
+	}
+	for _, k := range keys {
+		sec, err := Secrets.Load(r.Tx, k)
+		if err != nil {
+			return false, fmt.Errorf("index %s: %w", byRotation, err)
+		}
+		rot := sec.Rotation
+		if rot.Closes <= table.At(r.Time) {
+			u := &Run{Account: sec.Account, Region: sec.Region, UID: sec.UID, Name: sec.Name, ARN: sec.arn(), Started: rot.Opens}
+			if err := remember(r, u, Outcome{Result: Missed}); err != nil {
+				return false, err
+			}
+		} else if p := sec.holder(pending); p == nil || p.has(current) {
+			if err := sec.startRotation(r, api.NewID(), rot.Closes); err != nil {
+				return false, err
+			}
+		}
+		// With AWSPENDING put elsewhere by hand there is nothing to start, until it goes.
+		if err := rot.plan(sec.arn(), r.Time); err != nil {
+			return false, err
+		}
+		if err := Secrets.Put(r.Tx, sec); err != nil {
+			return false, err
+		}
+	}
+	return more, nil
+}
+
+// startBatch keeps StartRotations within a transaction's operations: one secret takes
+// about twelve.
+const startBatch = 8
+
+// ClaimRuns takes up to limit rotations that are due, for owner to work on.
+func (s *Service) ClaimRuns(r *api.Request, owner string, limit int) ([]Run, error) {
+	now := table.At(r.Time).Part()
+	var keys []table.Key
+	for e, err := range Runs.ScanIndex(r.Tx, runDue, table.Range{}) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Key.Parts()[0] > now || len(keys) == min(limit, claimBatch) {
+			break
+		}
+		keys = append(keys, e.Record)
+	}
+	var claimed []Run
+	for _, k := range keys {
+		u, err := Runs.Load(r.Tx, k)
+		if err != nil {
+			return nil, fmt.Errorf("index %s: %w", runDue, err)
+		}
+		u.Owner = owner
+		if err := Runs.Put(r.Tx, u); err != nil {
+			return nil, err
+		}
+		claimed = append(claimed, *u)
+	}
+	return claimed, nil
+}
+
+// claimBatch: a claim takes five operations of a transaction.
+const claimBatch = 20
+
+// ReleaseRuns gives back what processes other than owner were at work on when they
+// ended. It is for the start of the only process on a store.
+func (s *Service) ReleaseRuns(r *api.Request, owner string) (more bool, err error) {
+	var keys []table.Key
+	for e, err := range Runs.ScanIndex(r.Tx, runOwner, table.Range{}) {
+		if err != nil {
+			return false, err
+		}
+		if e.Key.Parts()[0] == owner {
+			continue
+		}
+		if keys = append(keys, e.Record); len(keys) == claimBatch {
+			more = true
+			break
+		}
+	}
+	for _, k := range keys {
+		u, err := Runs.Load(r.Tx, k)
+		if err != nil {
+			return false, err
+		}
+		u.Owner, u.Due = "", table.At(r.Time)
+		if err := Runs.Put(r.Tx, u); err != nil {
+			return false, err
+		}
+	}
+	return more, nil
+}
+
+// StepResult is how the invocation of a step ended.
+type StepResult struct {
+	Failed  bool
+	Message string // of the failure: what the function or Lambda said; no secret values
+	Log     string // the function's last log lines
+}
+
+// ReportRun takes in the result of a step that owner invoked. It returns the run
+// to go on with, or nil when there is no more to do now.
+func (s *Service) ReportRun(r *api.Request, u Run, result StepResult) (*Run, error) {
+	now, err := Runs.Load(r.Tx, Runs.Key(&u))
+	if errors.Is(err, table.ErrNotFound) || err == nil && (now.Version != u.Version || now.Owner != u.Owner) {
+		return nil, nil // cancelled, abandoned or deleted meanwhile
+	}
+	if err != nil {
+		return nil, err
+	}
+	sec, err := Secrets.Load(r.Tx, table.K(u.Account, u.Region, u.Name))
+	if errors.Is(err, table.ErrNotFound) || err == nil && (sec.UID != u.UID || sec.Rotation == nil || sec.Rotation.Running != u.Version) {
+		return nil, Runs.Delete(r.Tx, Runs.Key(now))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if result.Failed {
+		return nil, sec.fail(r, now, result)
+	}
+	if now.Test {
+		return nil, sec.endTest(r, now, Outcome{Result: Succeeded}, rotationSucceeded, "")
+	}
+	if now.Step+1 < len(Steps) {
+		now.Step++
+		return now, Runs.Put(r.Tx, now)
+	}
+	v := sec.labelled(now.Version)
+	if v == nil || !v.has(current) {
+		result.Message = "the function finished without moving AWSCURRENT to the new version"
+		return nil, sec.fail(r, now, result)
+	}
+	return nil, sec.succeed(r, now, v)
+}
+
+// succeed ends a rotation whose version is current.
+func (s *Secret) succeed(r *api.Request, u *Run, v *Version) error {
+	v.detach(pending)
+	rot := s.Rotation
+	rot.Last = table.At(r.Time)
+	if err := s.dropRotation(r); err != nil {
+		return err
+	}
+	if err := s.rotated(r.Time); err != nil {
+		return err
+	}
+	if rot.Expression != "" {
+		sched, err := schedule.Parse(rot.rules())
+		if err != nil {
+			return fmt.Errorf("rotation rules of %s: %w", u.ARN, err)
+		}
+		rot.Reported = sched.AutomaticallyAfterDays(r.Time)
+	}
+	emitRotation(r, u, rotationSucceeded, "")
+	if err := remember(r, u, Outcome{Result: Succeeded}); err != nil {
+		return err
+	}
+	return save(r, s)
+}
+
+// fail ends an attempt. The next begins with the first step again, with the same version:
+// later in the window, or in the next window.
+func (s *Secret) fail(r *api.Request, u *Run, result StepResult) error {
+	o := Outcome{Result: Failed, Step: u.StepName(), Message: result.Message, Log: result.Log}
+	text := "Error when executing lambda " + u.Function + " during " + u.StepName() + " step"
+	if u.Test {
+		return s.endTest(r, u, o, rotationFailed, text)
+	}
+	if err := remember(r, u, o); err != nil {
+		return err
+	}
+	now := table.At(r.Time)
+	again := now + table.Millis((firstBackOff << (u.Attempt - 1)).Milliseconds())
+	u.Owner, u.Step = "", 0
+	if u.Attempt < maxAttempts && (u.Closes == 0 || again < u.Closes) {
+		u.Attempt++
+		u.Due = again
+		return Runs.Put(r.Tx, u)
+	}
+	emitRotation(r, u, rotationFailed, text)
+	if err := s.Rotation.plan(u.ARN, r.Time); err != nil {
+		return err
+	}
+	// Without a schedule it waits until somebody asks for a rotation again.
+	u.Attempt, u.Due, u.Closes = 1, s.Rotation.At, s.Rotation.Closes
+	if err := Runs.Put(r.Tx, u); err != nil {
+		return err
+	}
+	return Secrets.Put(r.Tx, s)
+}
+
+// endTest removes the copy that was made for testSecret.
+func (s *Secret) endTest(r *api.Request, u *Run, o Outcome, event, message string) error {
+	emitRotation(r, u, event, message)
+	if err := remember(r, u, o); err != nil {
+		return err
+	}
+	if err := s.dropRotation(r); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(s.Versions, func(v Version) bool { return v.ID == u.Version })
+	if i < 0 {
+		return Secrets.Put(r.Tx, s)
+	}
+	v := s.Versions[i]
+	if v.detach(pending); len(v.Stages) > 0 {
+		s.Versions[i] = v // somebody gave it a label of their own
+		return save(r, s)
+	}
+	s.Versions = slices.Delete(s.Versions, i, i+1)
+	if len(v.Value) == 0 {
+		if err := Values.Delete(r.Tx, s.part(v.ID)); err != nil {
+			return err
+		}
+	}
+	return Secrets.Put(r.Tx, s)
+}
+
+// Hurry is a secret whose failed rotation somebody wants to be tried again now.
+type hurry struct{ account, region, uid string }
+
+// hurry notes that a rotation is to be tried again at once. It is a hint, not
+// a promise: RotateSecret has refused and stored nothing.
+func (s *Service) hurry(sec *Secret) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hurried == nil || len(s.hurried) >= maxHurried {
+		s.hurried = make(map[hurry]bool)
+	}
+	s.hurried[hurry{sec.Account, sec.Region, sec.UID}] = true
+	s.wake()
+}
+
+const maxHurried = 1000
+
+// HurryRuns makes the rotations due that hurry noted.
+func (s *Service) HurryRuns(r *api.Request) (more bool, err error) {
+	s.mu.Lock()
+	var batch []hurry
+	for h := range s.hurried {
+		if batch = append(batch, h); len(batch) == claimBatch {
+			break
+		}
+	}
+	more = len(s.hurried) > len(batch)
+	s.mu.Unlock()
+	slices.SortFunc(batch, func(a, b hurry) int { return cmp.Or(cmp.Compare(a.uid, b.uid), cmp.Compare(a.region, b.region)) })
+	for _, h := range batch {
+		u, err := Runs.Load(r.Tx, table.K(h.account, h.region, h.uid))
+		if errors.Is(err, table.ErrNotFound) || err == nil && u.Owner != "" {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		u.Due, u.Attempt, u.Closes = table.At(r.Time), 1, 0
+		if err := Runs.Put(r.Tx, u); err != nil {
+			return false, err
+		}
+	}
+	r.After(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, h := range batch {
+			delete(s.hurried, h)
+		}
+	})
+	return more, nil
+}
+
+// Woken tells the rotation worker that there may be something due. It holds one
+// signal: who reads it looks at the queue.
+func (s *Service) Woken() <-chan struct{} { return s.woken }
+
+func (s *Service) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// NextDue is when the next rotation is due, or the zero time if none is waiting.
+func (s *Service) NextDue(tx *table.Tx) (time.Time, error) {
+	var first time.Time
+	look := func(at table.Key) error {
+		var ms uint64
+		if _, err := fmt.Sscanf(at.Parts()[0], "%016x", &ms); err != nil {
+			return fmt.Errorf("%w: queue of rotations", table.ErrDamaged)
+		}
+		if t := table.Millis(ms).Time(); first.IsZero() || t.Before(first) {
+			first = t
+		}
+		return nil
+	}
+	for e, err := range Runs.ScanIndex(tx, runDue, table.Range{}) {
+		if err != nil {
+			return first, err
+		}
+		if err := look(e.Key); err != nil {
+			return first, err
+		}
+		break
+	}
+	for e, err := range Secrets.ScanIndex(tx, byRotation, table.Range{}) {
+		if err != nil {
+			return first, err
+		}
+		return first, look(e.Key)
+	}
+	return first, nil
+}
