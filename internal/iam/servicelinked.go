@@ -1,0 +1,6 @@
+package iam
+
+const (
+	linkedPath = "/aws-service-role/"
+	linkedName = "AWSServiceRoleFor"
+)
