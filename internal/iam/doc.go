@@ -25,6 +25,9 @@
 //	iam.policydocument  unique id, version  PolicyDocument
 //	iam.policyuse       account, ARN        PolicyUse: how often it is attached
 //	iam.inline          owner's unique id   Inline: all of an owner's inline policies
+//	iam.oidc            account, URL        OIDCProvider
+//	iam.saml            account, name       SAMLProvider
+//	iam.samlmetadata    account, name       SAMLMetadata
 //	iam.epoch           account             Epoch
 //	iam.org, iam.ou, iam.member, iam.controlpolicy, iam.target   organisations
 //

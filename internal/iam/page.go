@@ -2,6 +2,7 @@ package iam
 
 import (
 	"encoding/base64"
+	"sort"
 
 	"coffer/internal/api"
 	"coffer/internal/table"
@@ -65,4 +66,17 @@ func list[T any](r *api.Request, c *table.Collection[T], index string, rows tabl
 		n, last = n+1, e.Key
 	}
 	return nil, nil
+}
+
+// part is one page of a list that is sorted by key, for what one row holds.
+func part[T any](all []T, key func(*T) table.Key, from *string, items *int64) (rows []T, next *string, err error) {
+	p, err := newPage(from, items)
+	if err != nil {
+		return nil, nil, err
+	}
+	all = all[sort.Search(len(all), func(i int) bool { return p.after == "" || key(&all[i]) > p.after }):]
+	if len(all) <= p.limit {
+		return all, nil, nil
+	}
+	return all[:p.limit], marker(key(&all[p.limit-1])), nil
 }

@@ -428,6 +428,7 @@ var (
 	}
 	opAddClientIDToOpenIDConnectProvider = api.Operation{
 		Name:      "AddClientIDToOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeAddClientIDToOpenIDConnectProviderRequest,
 		Output:    &shapeAddClientIDToOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(AddClientIDToOpenIDConnectProviderInput) },
@@ -573,6 +574,7 @@ var (
 	}
 	opCreateOpenIDConnectProvider = api.Operation{
 		Name:      "CreateOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeCreateOpenIDConnectProviderRequest,
 		Output:    &shapeCreateOpenIDConnectProviderResponse,
 		NewInput:  func() api.Struct { return new(CreateOpenIDConnectProviderInput) },
@@ -617,6 +619,7 @@ var (
 	}
 	opCreateSAMLProvider = api.Operation{
 		Name:      "CreateSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeCreateSAMLProviderRequest,
 		Output:    &shapeCreateSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(CreateSAMLProviderInput) },
@@ -753,6 +756,7 @@ var (
 	}
 	opDeleteOpenIDConnectProvider = api.Operation{
 		Name:      "DeleteOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeDeleteOpenIDConnectProviderRequest,
 		Output:    &shapeDeleteOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(DeleteOpenIDConnectProviderInput) },
@@ -813,6 +817,7 @@ var (
 	}
 	opDeleteSAMLProvider = api.Operation{
 		Name:      "DeleteSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeDeleteSAMLProviderRequest,
 		Output:    &shapeDeleteSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(DeleteSAMLProviderInput) },
@@ -1205,6 +1210,7 @@ var (
 	}
 	opGetOpenIDConnectProvider = api.Operation{
 		Name:      "GetOpenIDConnectProvider",
+		Mode:      api.Read,
 		Input:     &shapeGetOpenIDConnectProviderRequest,
 		Output:    &shapeGetOpenIDConnectProviderResponse,
 		NewInput:  func() api.Struct { return new(GetOpenIDConnectProviderInput) },
@@ -1282,6 +1288,7 @@ var (
 	}
 	opGetSAMLProvider = api.Operation{
 		Name:      "GetSAMLProvider",
+		Mode:      api.Read,
 		Input:     &shapeGetSAMLProviderRequest,
 		Output:    &shapeGetSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(GetSAMLProviderInput) },
@@ -1536,6 +1543,7 @@ var (
 	}
 	opListOpenIDConnectProviderTags = api.Operation{
 		Name:      "ListOpenIDConnectProviderTags",
+		Mode:      api.Read,
 		Input:     &shapeListOpenIDConnectProviderTagsRequest,
 		Output:    &shapeListOpenIDConnectProviderTagsResponse,
 		NewInput:  func() api.Struct { return new(ListOpenIDConnectProviderTagsInput) },
@@ -1547,6 +1555,7 @@ var (
 	}
 	opListOpenIDConnectProviders = api.Operation{
 		Name:      "ListOpenIDConnectProviders",
+		Mode:      api.Read,
 		Input:     &shapeListOpenIDConnectProvidersRequest,
 		Output:    &shapeListOpenIDConnectProvidersResponse,
 		NewInput:  func() api.Struct { return new(ListOpenIDConnectProvidersInput) },
@@ -1646,6 +1655,7 @@ var (
 	}
 	opListSAMLProviderTags = api.Operation{
 		Name:      "ListSAMLProviderTags",
+		Mode:      api.Read,
 		Input:     &shapeListSAMLProviderTagsRequest,
 		Output:    &shapeListSAMLProviderTagsResponse,
 		NewInput:  func() api.Struct { return new(ListSAMLProviderTagsInput) },
@@ -1657,6 +1667,7 @@ var (
 	}
 	opListSAMLProviders = api.Operation{
 		Name:      "ListSAMLProviders",
+		Mode:      api.Read,
 		Input:     &shapeListSAMLProvidersRequest,
 		Output:    &shapeListSAMLProvidersResponse,
 		NewInput:  func() api.Struct { return new(ListSAMLProvidersInput) },
@@ -1827,6 +1838,7 @@ var (
 	}
 	opRemoveClientIDFromOpenIDConnectProvider = api.Operation{
 		Name:      "RemoveClientIDFromOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeRemoveClientIDFromOpenIDConnectProviderRequest,
 		Output:    &shapeRemoveClientIDFromOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(RemoveClientIDFromOpenIDConnectProviderInput) },
@@ -1950,6 +1962,7 @@ var (
 	}
 	opTagOpenIDConnectProvider = api.Operation{
 		Name:      "TagOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeTagOpenIDConnectProviderRequest,
 		Output:    &shapeTagOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(TagOpenIDConnectProviderInput) },
@@ -1980,6 +1993,7 @@ var (
 	}
 	opTagSAMLProvider = api.Operation{
 		Name:      "TagSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeTagSAMLProviderRequest,
 		Output:    &shapeTagSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(TagSAMLProviderInput) },
@@ -2030,6 +2044,7 @@ var (
 	}
 	opUntagOpenIDConnectProvider = api.Operation{
 		Name:      "UntagOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeUntagOpenIDConnectProviderRequest,
 		Output:    &shapeUntagOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(UntagOpenIDConnectProviderInput) },
@@ -2060,6 +2075,7 @@ var (
 	}
 	opUntagSAMLProvider = api.Operation{
 		Name:      "UntagSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeUntagSAMLProviderRequest,
 		Output:    &shapeUntagSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(UntagSAMLProviderInput) },
@@ -2150,6 +2166,7 @@ var (
 	}
 	opUpdateOpenIDConnectProviderThumbprint = api.Operation{
 		Name:      "UpdateOpenIDConnectProviderThumbprint",
+		Mode:      api.Write,
 		Input:     &shapeUpdateOpenIDConnectProviderThumbprintRequest,
 		Output:    &shapeUpdateOpenIDConnectProviderThumbprintOutput,
 		NewInput:  func() api.Struct { return new(UpdateOpenIDConnectProviderThumbprintInput) },
@@ -2182,6 +2199,7 @@ var (
 	}
 	opUpdateSAMLProvider = api.Operation{
 		Name:      "UpdateSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeUpdateSAMLProviderRequest,
 		Output:    &shapeUpdateSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(UpdateSAMLProviderInput) },
