@@ -25,6 +25,13 @@
 //	iam.policydocument  unique id, version  PolicyDocument
 //	iam.policyuse       account, ARN        PolicyUse: how often it is attached
 //	iam.inline          owner's unique id   Inline: all of an owner's inline policies
+//	iam.oidc            account, URL        OIDCProvider
+//	iam.saml            account, name       SAMLProvider
+//	iam.samlmetadata    account, name       SAMLMetadata
+//	iam.profile         unique id           InstanceProfile
+//	iam.mfa             account, name       MFADevice
+//	iam.lastuse         key id or unique id LastUse
+//	iam.count           account, kind       Count: of users, groups and the like
 //	iam.epoch           account             Epoch
 //	iam.org, iam.ou, iam.member, iam.controlpolicy, iam.target   organisations
 //

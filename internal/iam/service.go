@@ -33,6 +33,8 @@ func (s *Service) Operations() []api.Bound {
 		s.boundaryOperations(),
 		s.roleOperations(),
 		s.instanceProfileOperations(),
+		s.oidcProviderOperations(),
+		s.samlProviderOperations(),
 	)
 }
 
@@ -102,6 +104,30 @@ func (e *entity) Values(dst []string, key string) ([]string, bool) {
 
 // Err implements api.Keys: nothing is looked up.
 func (e *entity) Err() error { return nil }
+
+// parseARN reads the ARN by which a request names something of a kind: a policy
+// or an identity provider. name is what follows the kind, without the slash.
+func parseARN(text, kind string) (a arn.ARN, name string, err error) {
+	if a, err = arn.Parse(text); err != nil {
+		return a, "", api.ValidationException("Invalid ARN:  Could not be parsed!")
+	}
+	name, ok := strings.CutPrefix(a.Resource, kind+"/")
+	if !ok || name == "" || a.Service != "iam" || a.Region != "" || a.Account != "aws" && !IsAccountID(a.Account) {
+		return a, "", iamapi.InvalidInputException("ARN " + text + " is not valid.")
+	}
+	return a, name, nil
+}
+
+// named is the access to what a request names by ARN. One of another account is
+// refused by the decision, as IAM's resources are not shared; AWS's own policies belong to every
+// account.
+func named(r *api.Request, text string, a arn.ARN, tags []policy.Tag) api.Access {
+	account := a.Account
+	if account == "aws" {
+		account = r.Account
+	}
+	return api.Access{Resource: text, Account: account, Named: text, Tags: tags, Keys: &entity{r: r}}
+}
 
 // everything is the access of operations that are about no resource.
 func everything(r *api.Request) api.Access {

@@ -21,6 +21,8 @@ func collections() []table.Checker {
 	return []table.Checker{
 		&iam.Accounts, &iam.AccessKeys, &iam.Users, &iam.Groups, &iam.Roles,
 		&iam.ManagedPolicies, &iam.PolicyDocuments, &iam.PolicyUses, &iam.Inlines, &iam.Epochs,
+		&iam.OIDCProviders, &iam.SAMLProviders, &iam.SAMLMetadatas,
+		&iam.InstanceProfiles, &iam.Counts, &iam.LastUses,
 		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
 		&kms.Keys, &kms.Aliases, &kms.Policies,

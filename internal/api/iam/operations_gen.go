@@ -428,6 +428,7 @@ var (
 	}
 	opAddClientIDToOpenIDConnectProvider = api.Operation{
 		Name:      "AddClientIDToOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeAddClientIDToOpenIDConnectProviderRequest,
 		Output:    &shapeAddClientIDToOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(AddClientIDToOpenIDConnectProviderInput) },
@@ -438,6 +439,7 @@ var (
 	}
 	opAddRoleToInstanceProfile = api.Operation{
 		Name:      "AddRoleToInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeAddRoleToInstanceProfileRequest,
 		Output:    &shapeAddRoleToInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(AddRoleToInstanceProfileInput) },
@@ -448,6 +450,7 @@ var (
 	}
 	opAddUserToGroup = api.Operation{
 		Name:      "AddUserToGroup",
+		Mode:      api.Write,
 		Input:     &shapeAddUserToGroupRequest,
 		Output:    &shapeAddUserToGroupOutput,
 		NewInput:  func() api.Struct { return new(AddUserToGroupInput) },
@@ -540,6 +543,7 @@ var (
 	}
 	opCreateGroup = api.Operation{
 		Name:      "CreateGroup",
+		Mode:      api.Write,
 		Input:     &shapeCreateGroupRequest,
 		Output:    &shapeCreateGroupResponse,
 		NewInput:  func() api.Struct { return new(CreateGroupInput) },
@@ -551,6 +555,7 @@ var (
 	}
 	opCreateInstanceProfile = api.Operation{
 		Name:      "CreateInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeCreateInstanceProfileRequest,
 		Output:    &shapeCreateInstanceProfileResponse,
 		NewInput:  func() api.Struct { return new(CreateInstanceProfileInput) },
@@ -573,6 +578,7 @@ var (
 	}
 	opCreateOpenIDConnectProvider = api.Operation{
 		Name:      "CreateOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeCreateOpenIDConnectProviderRequest,
 		Output:    &shapeCreateOpenIDConnectProviderResponse,
 		NewInput:  func() api.Struct { return new(CreateOpenIDConnectProviderInput) },
@@ -606,6 +612,7 @@ var (
 	}
 	opCreateRole = api.Operation{
 		Name:      "CreateRole",
+		Mode:      api.Write,
 		Input:     &shapeCreateRoleRequest,
 		Output:    &shapeCreateRoleResponse,
 		NewInput:  func() api.Struct { return new(CreateRoleInput) },
@@ -617,6 +624,7 @@ var (
 	}
 	opCreateSAMLProvider = api.Operation{
 		Name:      "CreateSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeCreateSAMLProviderRequest,
 		Output:    &shapeCreateSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(CreateSAMLProviderInput) },
@@ -713,6 +721,7 @@ var (
 	}
 	opDeleteGroup = api.Operation{
 		Name:      "DeleteGroup",
+		Mode:      api.Write,
 		Input:     &shapeDeleteGroupRequest,
 		Output:    &shapeDeleteGroupOutput,
 		NewInput:  func() api.Struct { return new(DeleteGroupInput) },
@@ -733,6 +742,7 @@ var (
 	}
 	opDeleteInstanceProfile = api.Operation{
 		Name:      "DeleteInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeDeleteInstanceProfileRequest,
 		Output:    &shapeDeleteInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(DeleteInstanceProfileInput) },
@@ -753,6 +763,7 @@ var (
 	}
 	opDeleteOpenIDConnectProvider = api.Operation{
 		Name:      "DeleteOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeDeleteOpenIDConnectProviderRequest,
 		Output:    &shapeDeleteOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(DeleteOpenIDConnectProviderInput) },
@@ -783,6 +794,7 @@ var (
 	}
 	opDeleteRole = api.Operation{
 		Name:      "DeleteRole",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRoleRequest,
 		Output:    &shapeDeleteRoleOutput,
 		NewInput:  func() api.Struct { return new(DeleteRoleInput) },
@@ -793,6 +805,7 @@ var (
 	}
 	opDeleteRolePermissionsBoundary = api.Operation{
 		Name:      "DeleteRolePermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRolePermissionsBoundaryRequest,
 		Output:    &shapeDeleteRolePermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(DeleteRolePermissionsBoundaryInput) },
@@ -813,6 +826,7 @@ var (
 	}
 	opDeleteSAMLProvider = api.Operation{
 		Name:      "DeleteSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeDeleteSAMLProviderRequest,
 		Output:    &shapeDeleteSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(DeleteSAMLProviderInput) },
@@ -874,6 +888,7 @@ var (
 	}
 	opDeleteUser = api.Operation{
 		Name:      "DeleteUser",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserRequest,
 		Output:    &shapeDeleteUserOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserInput) },
@@ -884,6 +899,7 @@ var (
 	}
 	opDeleteUserPermissionsBoundary = api.Operation{
 		Name:      "DeleteUserPermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserPermissionsBoundaryRequest,
 		Output:    &shapeDeleteUserPermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserPermissionsBoundaryInput) },
@@ -1139,6 +1155,7 @@ var (
 	}
 	opGetGroup = api.Operation{
 		Name:      "GetGroup",
+		Mode:      api.Read,
 		Input:     &shapeGetGroupRequest,
 		Output:    &shapeGetGroupResponse,
 		NewInput:  func() api.Struct { return new(GetGroupInput) },
@@ -1172,6 +1189,7 @@ var (
 	}
 	opGetInstanceProfile = api.Operation{
 		Name:      "GetInstanceProfile",
+		Mode:      api.Read,
 		Input:     &shapeGetInstanceProfileRequest,
 		Output:    &shapeGetInstanceProfileResponse,
 		NewInput:  func() api.Struct { return new(GetInstanceProfileInput) },
@@ -1205,6 +1223,7 @@ var (
 	}
 	opGetOpenIDConnectProvider = api.Operation{
 		Name:      "GetOpenIDConnectProvider",
+		Mode:      api.Read,
 		Input:     &shapeGetOpenIDConnectProviderRequest,
 		Output:    &shapeGetOpenIDConnectProviderResponse,
 		NewInput:  func() api.Struct { return new(GetOpenIDConnectProviderInput) },
@@ -1260,6 +1279,7 @@ var (
 	}
 	opGetRole = api.Operation{
 		Name:      "GetRole",
+		Mode:      api.Read,
 		Input:     &shapeGetRoleRequest,
 		Output:    &shapeGetRoleResponse,
 		NewInput:  func() api.Struct { return new(GetRoleInput) },
@@ -1282,6 +1302,7 @@ var (
 	}
 	opGetSAMLProvider = api.Operation{
 		Name:      "GetSAMLProvider",
+		Mode:      api.Read,
 		Input:     &shapeGetSAMLProviderRequest,
 		Output:    &shapeGetSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(GetSAMLProviderInput) },
@@ -1459,6 +1480,7 @@ var (
 	}
 	opListGroups = api.Operation{
 		Name:      "ListGroups",
+		Mode:      api.Read,
 		Input:     &shapeListGroupsRequest,
 		Output:    &shapeListGroupsResponse,
 		NewInput:  func() api.Struct { return new(ListGroupsInput) },
@@ -1470,6 +1492,7 @@ var (
 	}
 	opListGroupsForUser = api.Operation{
 		Name:      "ListGroupsForUser",
+		Mode:      api.Read,
 		Input:     &shapeListGroupsForUserRequest,
 		Output:    &shapeListGroupsForUserResponse,
 		NewInput:  func() api.Struct { return new(ListGroupsForUserInput) },
@@ -1492,6 +1515,7 @@ var (
 	}
 	opListInstanceProfiles = api.Operation{
 		Name:      "ListInstanceProfiles",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfilesRequest,
 		Output:    &shapeListInstanceProfilesResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfilesInput) },
@@ -1503,6 +1527,7 @@ var (
 	}
 	opListInstanceProfilesForRole = api.Operation{
 		Name:      "ListInstanceProfilesForRole",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfilesForRoleRequest,
 		Output:    &shapeListInstanceProfilesForRoleResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfilesForRoleInput) },
@@ -1536,6 +1561,7 @@ var (
 	}
 	opListOpenIDConnectProviderTags = api.Operation{
 		Name:      "ListOpenIDConnectProviderTags",
+		Mode:      api.Read,
 		Input:     &shapeListOpenIDConnectProviderTagsRequest,
 		Output:    &shapeListOpenIDConnectProviderTagsResponse,
 		NewInput:  func() api.Struct { return new(ListOpenIDConnectProviderTagsInput) },
@@ -1547,6 +1573,7 @@ var (
 	}
 	opListOpenIDConnectProviders = api.Operation{
 		Name:      "ListOpenIDConnectProviders",
+		Mode:      api.Read,
 		Input:     &shapeListOpenIDConnectProvidersRequest,
 		Output:    &shapeListOpenIDConnectProvidersResponse,
 		NewInput:  func() api.Struct { return new(ListOpenIDConnectProvidersInput) },
@@ -1635,6 +1662,7 @@ var (
 	}
 	opListRoles = api.Operation{
 		Name:      "ListRoles",
+		Mode:      api.Read,
 		Input:     &shapeListRolesRequest,
 		Output:    &shapeListRolesResponse,
 		NewInput:  func() api.Struct { return new(ListRolesInput) },
@@ -1646,6 +1674,7 @@ var (
 	}
 	opListSAMLProviderTags = api.Operation{
 		Name:      "ListSAMLProviderTags",
+		Mode:      api.Read,
 		Input:     &shapeListSAMLProviderTagsRequest,
 		Output:    &shapeListSAMLProviderTagsResponse,
 		NewInput:  func() api.Struct { return new(ListSAMLProviderTagsInput) },
@@ -1657,6 +1686,7 @@ var (
 	}
 	opListSAMLProviders = api.Operation{
 		Name:      "ListSAMLProviders",
+		Mode:      api.Read,
 		Input:     &shapeListSAMLProvidersRequest,
 		Output:    &shapeListSAMLProvidersResponse,
 		NewInput:  func() api.Struct { return new(ListSAMLProvidersInput) },
@@ -1777,6 +1807,7 @@ var (
 	}
 	opPutRolePermissionsBoundary = api.Operation{
 		Name:      "PutRolePermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapePutRolePermissionsBoundaryRequest,
 		Output:    &shapePutRolePermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(PutRolePermissionsBoundaryInput) },
@@ -1797,6 +1828,7 @@ var (
 	}
 	opPutUserPermissionsBoundary = api.Operation{
 		Name:      "PutUserPermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapePutUserPermissionsBoundaryRequest,
 		Output:    &shapePutUserPermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(PutUserPermissionsBoundaryInput) },
@@ -1827,6 +1859,7 @@ var (
 	}
 	opRemoveClientIDFromOpenIDConnectProvider = api.Operation{
 		Name:      "RemoveClientIDFromOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeRemoveClientIDFromOpenIDConnectProviderRequest,
 		Output:    &shapeRemoveClientIDFromOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(RemoveClientIDFromOpenIDConnectProviderInput) },
@@ -1837,6 +1870,7 @@ var (
 	}
 	opRemoveRoleFromInstanceProfile = api.Operation{
 		Name:      "RemoveRoleFromInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeRemoveRoleFromInstanceProfileRequest,
 		Output:    &shapeRemoveRoleFromInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(RemoveRoleFromInstanceProfileInput) },
@@ -1847,6 +1881,7 @@ var (
 	}
 	opRemoveUserFromGroup = api.Operation{
 		Name:      "RemoveUserFromGroup",
+		Mode:      api.Write,
 		Input:     &shapeRemoveUserFromGroupRequest,
 		Output:    &shapeRemoveUserFromGroupOutput,
 		NewInput:  func() api.Struct { return new(RemoveUserFromGroupInput) },
@@ -1950,6 +1985,7 @@ var (
 	}
 	opTagOpenIDConnectProvider = api.Operation{
 		Name:      "TagOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeTagOpenIDConnectProviderRequest,
 		Output:    &shapeTagOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(TagOpenIDConnectProviderInput) },
@@ -1980,6 +2016,7 @@ var (
 	}
 	opTagSAMLProvider = api.Operation{
 		Name:      "TagSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeTagSAMLProviderRequest,
 		Output:    &shapeTagSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(TagSAMLProviderInput) },
@@ -2030,6 +2067,7 @@ var (
 	}
 	opUntagOpenIDConnectProvider = api.Operation{
 		Name:      "UntagOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeUntagOpenIDConnectProviderRequest,
 		Output:    &shapeUntagOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(UntagOpenIDConnectProviderInput) },
@@ -2060,6 +2098,7 @@ var (
 	}
 	opUntagSAMLProvider = api.Operation{
 		Name:      "UntagSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeUntagSAMLProviderRequest,
 		Output:    &shapeUntagSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(UntagSAMLProviderInput) },
@@ -2110,6 +2149,7 @@ var (
 	}
 	opUpdateAssumeRolePolicy = api.Operation{
 		Name:      "UpdateAssumeRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAssumeRolePolicyRequest,
 		Output:    &shapeUpdateAssumeRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAssumeRolePolicyInput) },
@@ -2130,6 +2170,7 @@ var (
 	}
 	opUpdateGroup = api.Operation{
 		Name:      "UpdateGroup",
+		Mode:      api.Write,
 		Input:     &shapeUpdateGroupRequest,
 		Output:    &shapeUpdateGroupOutput,
 		NewInput:  func() api.Struct { return new(UpdateGroupInput) },
@@ -2150,6 +2191,7 @@ var (
 	}
 	opUpdateOpenIDConnectProviderThumbprint = api.Operation{
 		Name:      "UpdateOpenIDConnectProviderThumbprint",
+		Mode:      api.Write,
 		Input:     &shapeUpdateOpenIDConnectProviderThumbprintRequest,
 		Output:    &shapeUpdateOpenIDConnectProviderThumbprintOutput,
 		NewInput:  func() api.Struct { return new(UpdateOpenIDConnectProviderThumbprintInput) },
@@ -2160,6 +2202,7 @@ var (
 	}
 	opUpdateRole = api.Operation{
 		Name:      "UpdateRole",
+		Mode:      api.Write,
 		Input:     &shapeUpdateRoleRequest,
 		Output:    &shapeUpdateRoleResponse,
 		NewInput:  func() api.Struct { return new(UpdateRoleInput) },
@@ -2171,6 +2214,7 @@ var (
 	}
 	opUpdateRoleDescription = api.Operation{
 		Name:      "UpdateRoleDescription",
+		Mode:      api.Write,
 		Input:     &shapeUpdateRoleDescriptionRequest,
 		Output:    &shapeUpdateRoleDescriptionResponse,
 		NewInput:  func() api.Struct { return new(UpdateRoleDescriptionInput) },
@@ -2182,6 +2226,7 @@ var (
 	}
 	opUpdateSAMLProvider = api.Operation{
 		Name:      "UpdateSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeUpdateSAMLProviderRequest,
 		Output:    &shapeUpdateSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(UpdateSAMLProviderInput) },
@@ -2233,6 +2278,7 @@ var (
 	}
 	opUpdateUser = api.Operation{
 		Name:      "UpdateUser",
+		Mode:      api.Write,
 		Input:     &shapeUpdateUserRequest,
 		Output:    &shapeUpdateUserOutput,
 		NewInput:  func() api.Struct { return new(UpdateUserInput) },
