@@ -30,9 +30,14 @@ func (s *Service) Operations() []api.Bound {
 	return slices.Concat(
 		s.userOperations(),
 		s.groupOperations(),
+		s.accessKeyOperations(),
+		s.tagOperations(),
 		s.boundaryOperations(),
 		s.roleOperations(),
 		s.instanceProfileOperations(),
+		s.serviceLinkedOperations(),
+		s.mfaOperations(),
+		s.settingOperations(),
 		s.oidcProviderOperations(),
 		s.samlProviderOperations(),
 	)

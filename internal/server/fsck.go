@@ -22,7 +22,7 @@ func collections() []table.Checker {
 		&iam.Accounts, &iam.AccessKeys, &iam.Users, &iam.Groups, &iam.Roles,
 		&iam.ManagedPolicies, &iam.PolicyDocuments, &iam.PolicyUses, &iam.Inlines, &iam.Epochs,
 		&iam.OIDCProviders, &iam.SAMLProviders, &iam.SAMLMetadatas,
-		&iam.InstanceProfiles, &iam.Counts, &iam.LastUses,
+		&iam.InstanceProfiles, &iam.MFADevices, &iam.RoleDeletions, &iam.Counts, &iam.LastUses, &iam.Aliases, &iam.PasswordPolicies,
 		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
 		&kms.Keys, &kms.Aliases, &kms.Policies,

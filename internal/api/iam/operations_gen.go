@@ -511,6 +511,7 @@ var (
 	}
 	opCreateAccessKey = api.Operation{
 		Name:      "CreateAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeCreateAccessKeyRequest,
 		Output:    &shapeCreateAccessKeyResponse,
 		NewInput:  func() api.Struct { return new(CreateAccessKeyInput) },
@@ -522,6 +523,7 @@ var (
 	}
 	opCreateAccountAlias = api.Operation{
 		Name:      "CreateAccountAlias",
+		Mode:      api.Write,
 		Input:     &shapeCreateAccountAliasRequest,
 		Output:    &shapeCreateAccountAliasOutput,
 		NewInput:  func() api.Struct { return new(CreateAccountAliasInput) },
@@ -636,6 +638,7 @@ var (
 	}
 	opCreateServiceLinkedRole = api.Operation{
 		Name:      "CreateServiceLinkedRole",
+		Mode:      api.Write,
 		Input:     &shapeCreateServiceLinkedRoleRequest,
 		Output:    &shapeCreateServiceLinkedRoleResponse,
 		NewInput:  func() api.Struct { return new(CreateServiceLinkedRoleInput) },
@@ -670,6 +673,7 @@ var (
 	}
 	opCreateVirtualMFADevice = api.Operation{
 		Name:      "CreateVirtualMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeCreateVirtualMFADeviceRequest,
 		Output:    &shapeCreateVirtualMFADeviceResponse,
 		NewInput:  func() api.Struct { return new(CreateVirtualMFADeviceInput) },
@@ -681,6 +685,7 @@ var (
 	}
 	opDeactivateMFADevice = api.Operation{
 		Name:      "DeactivateMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeDeactivateMFADeviceRequest,
 		Output:    &shapeDeactivateMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(DeactivateMFADeviceInput) },
@@ -691,6 +696,7 @@ var (
 	}
 	opDeleteAccessKey = api.Operation{
 		Name:      "DeleteAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccessKeyRequest,
 		Output:    &shapeDeleteAccessKeyOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccessKeyInput) },
@@ -701,6 +707,7 @@ var (
 	}
 	opDeleteAccountAlias = api.Operation{
 		Name:      "DeleteAccountAlias",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccountAliasRequest,
 		Output:    &shapeDeleteAccountAliasOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccountAliasInput) },
@@ -711,6 +718,7 @@ var (
 	}
 	opDeleteAccountPasswordPolicy = api.Operation{
 		Name:      "DeleteAccountPasswordPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccountPasswordPolicyInput,
 		Output:    &shapeDeleteAccountPasswordPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccountPasswordPolicyInput) },
@@ -857,6 +865,7 @@ var (
 	}
 	opDeleteServiceLinkedRole = api.Operation{
 		Name:      "DeleteServiceLinkedRole",
+		Mode:      api.Write,
 		Input:     &shapeDeleteServiceLinkedRoleRequest,
 		Output:    &shapeDeleteServiceLinkedRoleResponse,
 		NewInput:  func() api.Struct { return new(DeleteServiceLinkedRoleInput) },
@@ -920,6 +929,7 @@ var (
 	}
 	opDeleteVirtualMFADevice = api.Operation{
 		Name:      "DeleteVirtualMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeDeleteVirtualMFADeviceRequest,
 		Output:    &shapeDeleteVirtualMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(DeleteVirtualMFADeviceInput) },
@@ -992,6 +1002,7 @@ var (
 	}
 	opEnableMFADevice = api.Operation{
 		Name:      "EnableMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeEnableMFADeviceRequest,
 		Output:    &shapeEnableMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(EnableMFADeviceInput) },
@@ -1068,6 +1079,7 @@ var (
 	}
 	opGetAccessKeyLastUsed = api.Operation{
 		Name:      "GetAccessKeyLastUsed",
+		Mode:      api.Read,
 		Input:     &shapeGetAccessKeyLastUsedRequest,
 		Output:    &shapeGetAccessKeyLastUsedResponse,
 		NewInput:  func() api.Struct { return new(GetAccessKeyLastUsedInput) },
@@ -1089,6 +1101,7 @@ var (
 	}
 	opGetAccountPasswordPolicy = api.Operation{
 		Name:      "GetAccountPasswordPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountPasswordPolicyInput,
 		Output:    &shapeGetAccountPasswordPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetAccountPasswordPolicyInput) },
@@ -1100,6 +1113,7 @@ var (
 	}
 	opGetAccountSummary = api.Operation{
 		Name:      "GetAccountSummary",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountSummaryInput,
 		Output:    &shapeGetAccountSummaryResponse,
 		NewInput:  func() api.Struct { return new(GetAccountSummaryInput) },
@@ -1212,6 +1226,7 @@ var (
 	}
 	opGetMFADevice = api.Operation{
 		Name:      "GetMFADevice",
+		Mode:      api.Read,
 		Input:     &shapeGetMFADeviceRequest,
 		Output:    &shapeGetMFADeviceResponse,
 		NewInput:  func() api.Struct { return new(GetMFADeviceInput) },
@@ -1358,6 +1373,7 @@ var (
 	}
 	opGetServiceLinkedRoleDeletionStatus = api.Operation{
 		Name:      "GetServiceLinkedRoleDeletionStatus",
+		Mode:      api.Read,
 		Input:     &shapeGetServiceLinkedRoleDeletionStatusRequest,
 		Output:    &shapeGetServiceLinkedRoleDeletionStatusResponse,
 		NewInput:  func() api.Struct { return new(GetServiceLinkedRoleDeletionStatusInput) },
@@ -1392,6 +1408,7 @@ var (
 	}
 	opListAccessKeys = api.Operation{
 		Name:      "ListAccessKeys",
+		Mode:      api.Read,
 		Input:     &shapeListAccessKeysRequest,
 		Output:    &shapeListAccessKeysResponse,
 		NewInput:  func() api.Struct { return new(ListAccessKeysInput) },
@@ -1403,6 +1420,7 @@ var (
 	}
 	opListAccountAliases = api.Operation{
 		Name:      "ListAccountAliases",
+		Mode:      api.Read,
 		Input:     &shapeListAccountAliasesRequest,
 		Output:    &shapeListAccountAliasesResponse,
 		NewInput:  func() api.Struct { return new(ListAccountAliasesInput) },
@@ -1504,6 +1522,7 @@ var (
 	}
 	opListInstanceProfileTags = api.Operation{
 		Name:      "ListInstanceProfileTags",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfileTagsRequest,
 		Output:    &shapeListInstanceProfileTagsResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfileTagsInput) },
@@ -1539,6 +1558,7 @@ var (
 	}
 	opListMFADeviceTags = api.Operation{
 		Name:      "ListMFADeviceTags",
+		Mode:      api.Read,
 		Input:     &shapeListMFADeviceTagsRequest,
 		Output:    &shapeListMFADeviceTagsResponse,
 		NewInput:  func() api.Struct { return new(ListMFADeviceTagsInput) },
@@ -1550,6 +1570,7 @@ var (
 	}
 	opListMFADevices = api.Operation{
 		Name:      "ListMFADevices",
+		Mode:      api.Read,
 		Input:     &shapeListMFADevicesRequest,
 		Output:    &shapeListMFADevicesResponse,
 		NewInput:  func() api.Struct { return new(ListMFADevicesInput) },
@@ -1651,6 +1672,7 @@ var (
 	}
 	opListRoleTags = api.Operation{
 		Name:      "ListRoleTags",
+		Mode:      api.Read,
 		Input:     &shapeListRoleTagsRequest,
 		Output:    &shapeListRoleTagsResponse,
 		NewInput:  func() api.Struct { return new(ListRoleTagsInput) },
@@ -1764,6 +1786,7 @@ var (
 	}
 	opListUserTags = api.Operation{
 		Name:      "ListUserTags",
+		Mode:      api.Read,
 		Input:     &shapeListUserTagsRequest,
 		Output:    &shapeListUserTagsResponse,
 		NewInput:  func() api.Struct { return new(ListUserTagsInput) },
@@ -1787,6 +1810,7 @@ var (
 	}
 	opListVirtualMFADevices = api.Operation{
 		Name:      "ListVirtualMFADevices",
+		Mode:      api.Read,
 		Input:     &shapeListVirtualMFADevicesRequest,
 		Output:    &shapeListVirtualMFADevicesResponse,
 		NewInput:  func() api.Struct { return new(ListVirtualMFADevicesInput) },
@@ -1903,6 +1927,7 @@ var (
 	}
 	opResyncMFADevice = api.Operation{
 		Name:      "ResyncMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeResyncMFADeviceRequest,
 		Output:    &shapeResyncMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(ResyncMFADeviceInput) },
@@ -1965,6 +1990,7 @@ var (
 	}
 	opTagInstanceProfile = api.Operation{
 		Name:      "TagInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeTagInstanceProfileRequest,
 		Output:    &shapeTagInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(TagInstanceProfileInput) },
@@ -1975,6 +2001,7 @@ var (
 	}
 	opTagMFADevice = api.Operation{
 		Name:      "TagMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeTagMFADeviceRequest,
 		Output:    &shapeTagMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(TagMFADeviceInput) },
@@ -2006,6 +2033,7 @@ var (
 	}
 	opTagRole = api.Operation{
 		Name:      "TagRole",
+		Mode:      api.Write,
 		Input:     &shapeTagRoleRequest,
 		Output:    &shapeTagRoleOutput,
 		NewInput:  func() api.Struct { return new(TagRoleInput) },
@@ -2037,6 +2065,7 @@ var (
 	}
 	opTagUser = api.Operation{
 		Name:      "TagUser",
+		Mode:      api.Write,
 		Input:     &shapeTagUserRequest,
 		Output:    &shapeTagUserOutput,
 		NewInput:  func() api.Struct { return new(TagUserInput) },
@@ -2047,6 +2076,7 @@ var (
 	}
 	opUntagInstanceProfile = api.Operation{
 		Name:      "UntagInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeUntagInstanceProfileRequest,
 		Output:    &shapeUntagInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(UntagInstanceProfileInput) },
@@ -2057,6 +2087,7 @@ var (
 	}
 	opUntagMFADevice = api.Operation{
 		Name:      "UntagMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeUntagMFADeviceRequest,
 		Output:    &shapeUntagMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(UntagMFADeviceInput) },
@@ -2088,6 +2119,7 @@ var (
 	}
 	opUntagRole = api.Operation{
 		Name:      "UntagRole",
+		Mode:      api.Write,
 		Input:     &shapeUntagRoleRequest,
 		Output:    &shapeUntagRoleOutput,
 		NewInput:  func() api.Struct { return new(UntagRoleInput) },
@@ -2119,6 +2151,7 @@ var (
 	}
 	opUntagUser = api.Operation{
 		Name:      "UntagUser",
+		Mode:      api.Write,
 		Input:     &shapeUntagUserRequest,
 		Output:    &shapeUntagUserOutput,
 		NewInput:  func() api.Struct { return new(UntagUserInput) },
@@ -2129,6 +2162,7 @@ var (
 	}
 	opUpdateAccessKey = api.Operation{
 		Name:      "UpdateAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAccessKeyRequest,
 		Output:    &shapeUpdateAccessKeyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAccessKeyInput) },
@@ -2139,6 +2173,7 @@ var (
 	}
 	opUpdateAccountPasswordPolicy = api.Operation{
 		Name:      "UpdateAccountPasswordPolicy",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAccountPasswordPolicyRequest,
 		Output:    &shapeUpdateAccountPasswordPolicyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAccountPasswordPolicyInput) },
