@@ -55,7 +55,10 @@ func CheckStore(ctx context.Context, db *table.DB, svcs services, report func(wh
 		if err := svcs.sm.Check(ctx, tx, of("secretsmanager")); err != nil {
 			return err
 		}
-		return svcs.kms.Check(ctx, tx, of("kms"))
+		if err := svcs.kms.Check(ctx, tx, of("kms")); err != nil {
+			return err
+		}
+		return svcs.iam.Check(ctx, tx, of("iam"))
 	})
 	return rows, err
 }
