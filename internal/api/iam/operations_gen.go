@@ -471,6 +471,7 @@ var (
 	}
 	opAttachGroupPolicy = api.Operation{
 		Name:      "AttachGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachGroupPolicyRequest,
 		Output:    &shapeAttachGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachGroupPolicyInput) },
@@ -481,6 +482,7 @@ var (
 	}
 	opAttachRolePolicy = api.Operation{
 		Name:      "AttachRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachRolePolicyRequest,
 		Output:    &shapeAttachRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachRolePolicyInput) },
@@ -491,6 +493,7 @@ var (
 	}
 	opAttachUserPolicy = api.Operation{
 		Name:      "AttachUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachUserPolicyRequest,
 		Output:    &shapeAttachUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachUserPolicyInput) },
@@ -590,6 +593,7 @@ var (
 	}
 	opCreatePolicy = api.Operation{
 		Name:      "CreatePolicy",
+		Mode:      api.Write,
 		Input:     &shapeCreatePolicyRequest,
 		Output:    &shapeCreatePolicyResponse,
 		NewInput:  func() api.Struct { return new(CreatePolicyInput) },
@@ -601,6 +605,7 @@ var (
 	}
 	opCreatePolicyVersion = api.Operation{
 		Name:      "CreatePolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeCreatePolicyVersionRequest,
 		Output:    &shapeCreatePolicyVersionResponse,
 		NewInput:  func() api.Struct { return new(CreatePolicyVersionInput) },
@@ -732,6 +737,7 @@ var (
 	}
 	opDeleteGroupPolicy = api.Operation{
 		Name:      "DeleteGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteGroupPolicyRequest,
 		Output:    &shapeDeleteGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteGroupPolicyInput) },
@@ -774,6 +780,7 @@ var (
 	}
 	opDeletePolicy = api.Operation{
 		Name:      "DeletePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeletePolicyRequest,
 		Output:    &shapeDeletePolicyOutput,
 		NewInput:  func() api.Struct { return new(DeletePolicyInput) },
@@ -784,6 +791,7 @@ var (
 	}
 	opDeletePolicyVersion = api.Operation{
 		Name:      "DeletePolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeDeletePolicyVersionRequest,
 		Output:    &shapeDeletePolicyVersionOutput,
 		NewInput:  func() api.Struct { return new(DeletePolicyVersionInput) },
@@ -816,6 +824,7 @@ var (
 	}
 	opDeleteRolePolicy = api.Operation{
 		Name:      "DeleteRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRolePolicyRequest,
 		Output:    &shapeDeleteRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteRolePolicyInput) },
@@ -910,6 +919,7 @@ var (
 	}
 	opDeleteUserPolicy = api.Operation{
 		Name:      "DeleteUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserPolicyRequest,
 		Output:    &shapeDeleteUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserPolicyInput) },
@@ -930,6 +940,7 @@ var (
 	}
 	opDetachGroupPolicy = api.Operation{
 		Name:      "DetachGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachGroupPolicyRequest,
 		Output:    &shapeDetachGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachGroupPolicyInput) },
@@ -940,6 +951,7 @@ var (
 	}
 	opDetachRolePolicy = api.Operation{
 		Name:      "DetachRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachRolePolicyRequest,
 		Output:    &shapeDetachRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachRolePolicyInput) },
@@ -950,6 +962,7 @@ var (
 	}
 	opDetachUserPolicy = api.Operation{
 		Name:      "DetachUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachUserPolicyRequest,
 		Output:    &shapeDetachUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachUserPolicyInput) },
@@ -1167,6 +1180,7 @@ var (
 	}
 	opGetGroupPolicy = api.Operation{
 		Name:      "GetGroupPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetGroupPolicyRequest,
 		Output:    &shapeGetGroupPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetGroupPolicyInput) },
@@ -1257,6 +1271,7 @@ var (
 	}
 	opGetPolicy = api.Operation{
 		Name:      "GetPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetPolicyRequest,
 		Output:    &shapeGetPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyInput) },
@@ -1268,6 +1283,7 @@ var (
 	}
 	opGetPolicyVersion = api.Operation{
 		Name:      "GetPolicyVersion",
+		Mode:      api.Read,
 		Input:     &shapeGetPolicyVersionRequest,
 		Output:    &shapeGetPolicyVersionResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyVersionInput) },
@@ -1291,6 +1307,7 @@ var (
 	}
 	opGetRolePolicy = api.Operation{
 		Name:      "GetRolePolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetRolePolicyRequest,
 		Output:    &shapeGetRolePolicyResponse,
 		NewInput:  func() api.Struct { return new(GetRolePolicyInput) },
@@ -1381,6 +1398,7 @@ var (
 	}
 	opGetUserPolicy = api.Operation{
 		Name:      "GetUserPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetUserPolicyRequest,
 		Output:    &shapeGetUserPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetUserPolicyInput) },
@@ -1414,6 +1432,7 @@ var (
 	}
 	opListAttachedGroupPolicies = api.Operation{
 		Name:      "ListAttachedGroupPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedGroupPoliciesRequest,
 		Output:    &shapeListAttachedGroupPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedGroupPoliciesInput) },
@@ -1425,6 +1444,7 @@ var (
 	}
 	opListAttachedRolePolicies = api.Operation{
 		Name:      "ListAttachedRolePolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedRolePoliciesRequest,
 		Output:    &shapeListAttachedRolePoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedRolePoliciesInput) },
@@ -1436,6 +1456,7 @@ var (
 	}
 	opListAttachedUserPolicies = api.Operation{
 		Name:      "ListAttachedUserPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedUserPoliciesRequest,
 		Output:    &shapeListAttachedUserPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedUserPoliciesInput) },
@@ -1458,6 +1479,7 @@ var (
 	}
 	opListEntitiesForPolicy = api.Operation{
 		Name:      "ListEntitiesForPolicy",
+		Mode:      api.Read,
 		Input:     &shapeListEntitiesForPolicyRequest,
 		Output:    &shapeListEntitiesForPolicyResponse,
 		NewInput:  func() api.Struct { return new(ListEntitiesForPolicyInput) },
@@ -1469,6 +1491,7 @@ var (
 	}
 	opListGroupPolicies = api.Operation{
 		Name:      "ListGroupPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListGroupPoliciesRequest,
 		Output:    &shapeListGroupPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListGroupPoliciesInput) },
@@ -1596,6 +1619,7 @@ var (
 	}
 	opListPolicies = api.Operation{
 		Name:      "ListPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListPoliciesRequest,
 		Output:    &shapeListPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListPoliciesInput) },
@@ -1618,6 +1642,7 @@ var (
 	}
 	opListPolicyTags = api.Operation{
 		Name:      "ListPolicyTags",
+		Mode:      api.Read,
 		Input:     &shapeListPolicyTagsRequest,
 		Output:    &shapeListPolicyTagsResponse,
 		NewInput:  func() api.Struct { return new(ListPolicyTagsInput) },
@@ -1629,6 +1654,7 @@ var (
 	}
 	opListPolicyVersions = api.Operation{
 		Name:      "ListPolicyVersions",
+		Mode:      api.Read,
 		Input:     &shapeListPolicyVersionsRequest,
 		Output:    &shapeListPolicyVersionsResponse,
 		NewInput:  func() api.Struct { return new(ListPolicyVersionsInput) },
@@ -1640,6 +1666,7 @@ var (
 	}
 	opListRolePolicies = api.Operation{
 		Name:      "ListRolePolicies",
+		Mode:      api.Read,
 		Input:     &shapeListRolePoliciesRequest,
 		Output:    &shapeListRolePoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListRolePoliciesInput) },
@@ -1753,6 +1780,7 @@ var (
 	}
 	opListUserPolicies = api.Operation{
 		Name:      "ListUserPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListUserPoliciesRequest,
 		Output:    &shapeListUserPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListUserPoliciesInput) },
@@ -1797,6 +1825,7 @@ var (
 	}
 	opPutGroupPolicy = api.Operation{
 		Name:      "PutGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutGroupPolicyRequest,
 		Output:    &shapePutGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutGroupPolicyInput) },
@@ -1818,6 +1847,7 @@ var (
 	}
 	opPutRolePolicy = api.Operation{
 		Name:      "PutRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapePutRolePolicyRequest,
 		Output:    &shapePutRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(PutRolePolicyInput) },
@@ -1839,6 +1869,7 @@ var (
 	}
 	opPutUserPolicy = api.Operation{
 		Name:      "PutUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutUserPolicyRequest,
 		Output:    &shapePutUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutUserPolicyInput) },
@@ -1923,6 +1954,7 @@ var (
 	}
 	opSetDefaultPolicyVersion = api.Operation{
 		Name:      "SetDefaultPolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeSetDefaultPolicyVersionRequest,
 		Output:    &shapeSetDefaultPolicyVersionOutput,
 		NewInput:  func() api.Struct { return new(SetDefaultPolicyVersionInput) },
@@ -1996,6 +2028,7 @@ var (
 	}
 	opTagPolicy = api.Operation{
 		Name:      "TagPolicy",
+		Mode:      api.Write,
 		Input:     &shapeTagPolicyRequest,
 		Output:    &shapeTagPolicyOutput,
 		NewInput:  func() api.Struct { return new(TagPolicyInput) },
@@ -2078,6 +2111,7 @@ var (
 	}
 	opUntagPolicy = api.Operation{
 		Name:      "UntagPolicy",
+		Mode:      api.Write,
 		Input:     &shapeUntagPolicyRequest,
 		Output:    &shapeUntagPolicyOutput,
 		NewInput:  func() api.Struct { return new(UntagPolicyInput) },
