@@ -38,6 +38,9 @@ func (s *Service) Operations() []api.Bound {
 		s.serviceLinkedOperations(),
 		s.mfaOperations(),
 		s.settingOperations(),
+		s.policyOperations(),
+		s.attachmentOperations(),
+		s.inlineOperations(),
 		s.oidcProviderOperations(),
 		s.samlProviderOperations(),
 	)
@@ -57,7 +60,7 @@ type entity struct {
 	boundary string
 
 	// existing is set in operations on what should be there: AWS's denials name
-	// that as "user ana", and what is to be made by its ARN.
+	// that as "user ana", and what is to be made by its ARN; policies are "policy x" either way.
 	existing bool
 }
 

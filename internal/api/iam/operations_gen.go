@@ -471,6 +471,7 @@ var (
 	}
 	opAttachGroupPolicy = api.Operation{
 		Name:      "AttachGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachGroupPolicyRequest,
 		Output:    &shapeAttachGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachGroupPolicyInput) },
@@ -481,6 +482,7 @@ var (
 	}
 	opAttachRolePolicy = api.Operation{
 		Name:      "AttachRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachRolePolicyRequest,
 		Output:    &shapeAttachRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachRolePolicyInput) },
@@ -491,6 +493,7 @@ var (
 	}
 	opAttachUserPolicy = api.Operation{
 		Name:      "AttachUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachUserPolicyRequest,
 		Output:    &shapeAttachUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachUserPolicyInput) },
@@ -592,6 +595,7 @@ var (
 	}
 	opCreatePolicy = api.Operation{
 		Name:      "CreatePolicy",
+		Mode:      api.Write,
 		Input:     &shapeCreatePolicyRequest,
 		Output:    &shapeCreatePolicyResponse,
 		NewInput:  func() api.Struct { return new(CreatePolicyInput) },
@@ -603,6 +607,7 @@ var (
 	}
 	opCreatePolicyVersion = api.Operation{
 		Name:      "CreatePolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeCreatePolicyVersionRequest,
 		Output:    &shapeCreatePolicyVersionResponse,
 		NewInput:  func() api.Struct { return new(CreatePolicyVersionInput) },
@@ -740,6 +745,7 @@ var (
 	}
 	opDeleteGroupPolicy = api.Operation{
 		Name:      "DeleteGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteGroupPolicyRequest,
 		Output:    &shapeDeleteGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteGroupPolicyInput) },
@@ -782,6 +788,7 @@ var (
 	}
 	opDeletePolicy = api.Operation{
 		Name:      "DeletePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeletePolicyRequest,
 		Output:    &shapeDeletePolicyOutput,
 		NewInput:  func() api.Struct { return new(DeletePolicyInput) },
@@ -792,6 +799,7 @@ var (
 	}
 	opDeletePolicyVersion = api.Operation{
 		Name:      "DeletePolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeDeletePolicyVersionRequest,
 		Output:    &shapeDeletePolicyVersionOutput,
 		NewInput:  func() api.Struct { return new(DeletePolicyVersionInput) },
@@ -824,6 +832,7 @@ var (
 	}
 	opDeleteRolePolicy = api.Operation{
 		Name:      "DeleteRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRolePolicyRequest,
 		Output:    &shapeDeleteRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteRolePolicyInput) },
@@ -919,6 +928,7 @@ var (
 	}
 	opDeleteUserPolicy = api.Operation{
 		Name:      "DeleteUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserPolicyRequest,
 		Output:    &shapeDeleteUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserPolicyInput) },
@@ -940,6 +950,7 @@ var (
 	}
 	opDetachGroupPolicy = api.Operation{
 		Name:      "DetachGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachGroupPolicyRequest,
 		Output:    &shapeDetachGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachGroupPolicyInput) },
@@ -950,6 +961,7 @@ var (
 	}
 	opDetachRolePolicy = api.Operation{
 		Name:      "DetachRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachRolePolicyRequest,
 		Output:    &shapeDetachRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachRolePolicyInput) },
@@ -960,6 +972,7 @@ var (
 	}
 	opDetachUserPolicy = api.Operation{
 		Name:      "DetachUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachUserPolicyRequest,
 		Output:    &shapeDetachUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachUserPolicyInput) },
@@ -1181,6 +1194,7 @@ var (
 	}
 	opGetGroupPolicy = api.Operation{
 		Name:      "GetGroupPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetGroupPolicyRequest,
 		Output:    &shapeGetGroupPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetGroupPolicyInput) },
@@ -1272,6 +1286,7 @@ var (
 	}
 	opGetPolicy = api.Operation{
 		Name:      "GetPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetPolicyRequest,
 		Output:    &shapeGetPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyInput) },
@@ -1283,6 +1298,7 @@ var (
 	}
 	opGetPolicyVersion = api.Operation{
 		Name:      "GetPolicyVersion",
+		Mode:      api.Read,
 		Input:     &shapeGetPolicyVersionRequest,
 		Output:    &shapeGetPolicyVersionResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyVersionInput) },
@@ -1306,6 +1322,7 @@ var (
 	}
 	opGetRolePolicy = api.Operation{
 		Name:      "GetRolePolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetRolePolicyRequest,
 		Output:    &shapeGetRolePolicyResponse,
 		NewInput:  func() api.Struct { return new(GetRolePolicyInput) },
@@ -1397,6 +1414,7 @@ var (
 	}
 	opGetUserPolicy = api.Operation{
 		Name:      "GetUserPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetUserPolicyRequest,
 		Output:    &shapeGetUserPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetUserPolicyInput) },
@@ -1432,6 +1450,7 @@ var (
 	}
 	opListAttachedGroupPolicies = api.Operation{
 		Name:      "ListAttachedGroupPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedGroupPoliciesRequest,
 		Output:    &shapeListAttachedGroupPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedGroupPoliciesInput) },
@@ -1443,6 +1462,7 @@ var (
 	}
 	opListAttachedRolePolicies = api.Operation{
 		Name:      "ListAttachedRolePolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedRolePoliciesRequest,
 		Output:    &shapeListAttachedRolePoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedRolePoliciesInput) },
@@ -1454,6 +1474,7 @@ var (
 	}
 	opListAttachedUserPolicies = api.Operation{
 		Name:      "ListAttachedUserPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedUserPoliciesRequest,
 		Output:    &shapeListAttachedUserPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedUserPoliciesInput) },
@@ -1476,6 +1497,7 @@ var (
 	}
 	opListEntitiesForPolicy = api.Operation{
 		Name:      "ListEntitiesForPolicy",
+		Mode:      api.Read,
 		Input:     &shapeListEntitiesForPolicyRequest,
 		Output:    &shapeListEntitiesForPolicyResponse,
 		NewInput:  func() api.Struct { return new(ListEntitiesForPolicyInput) },
@@ -1487,6 +1509,7 @@ var (
 	}
 	opListGroupPolicies = api.Operation{
 		Name:      "ListGroupPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListGroupPoliciesRequest,
 		Output:    &shapeListGroupPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListGroupPoliciesInput) },
@@ -1617,6 +1640,7 @@ var (
 	}
 	opListPolicies = api.Operation{
 		Name:      "ListPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListPoliciesRequest,
 		Output:    &shapeListPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListPoliciesInput) },
@@ -1639,6 +1663,7 @@ var (
 	}
 	opListPolicyTags = api.Operation{
 		Name:      "ListPolicyTags",
+		Mode:      api.Read,
 		Input:     &shapeListPolicyTagsRequest,
 		Output:    &shapeListPolicyTagsResponse,
 		NewInput:  func() api.Struct { return new(ListPolicyTagsInput) },
@@ -1650,6 +1675,7 @@ var (
 	}
 	opListPolicyVersions = api.Operation{
 		Name:      "ListPolicyVersions",
+		Mode:      api.Read,
 		Input:     &shapeListPolicyVersionsRequest,
 		Output:    &shapeListPolicyVersionsResponse,
 		NewInput:  func() api.Struct { return new(ListPolicyVersionsInput) },
@@ -1661,6 +1687,7 @@ var (
 	}
 	opListRolePolicies = api.Operation{
 		Name:      "ListRolePolicies",
+		Mode:      api.Read,
 		Input:     &shapeListRolePoliciesRequest,
 		Output:    &shapeListRolePoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListRolePoliciesInput) },
@@ -1775,6 +1802,7 @@ var (
 	}
 	opListUserPolicies = api.Operation{
 		Name:      "ListUserPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListUserPoliciesRequest,
 		Output:    &shapeListUserPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListUserPoliciesInput) },
@@ -1821,6 +1849,7 @@ var (
 	}
 	opPutGroupPolicy = api.Operation{
 		Name:      "PutGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutGroupPolicyRequest,
 		Output:    &shapePutGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutGroupPolicyInput) },
@@ -1842,6 +1871,7 @@ var (
 	}
 	opPutRolePolicy = api.Operation{
 		Name:      "PutRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapePutRolePolicyRequest,
 		Output:    &shapePutRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(PutRolePolicyInput) },
@@ -1863,6 +1893,7 @@ var (
 	}
 	opPutUserPolicy = api.Operation{
 		Name:      "PutUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutUserPolicyRequest,
 		Output:    &shapePutUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutUserPolicyInput) },
@@ -1948,6 +1979,7 @@ var (
 	}
 	opSetDefaultPolicyVersion = api.Operation{
 		Name:      "SetDefaultPolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeSetDefaultPolicyVersionRequest,
 		Output:    &shapeSetDefaultPolicyVersionOutput,
 		NewInput:  func() api.Struct { return new(SetDefaultPolicyVersionInput) },
@@ -2023,6 +2055,7 @@ var (
 	}
 	opTagPolicy = api.Operation{
 		Name:      "TagPolicy",
+		Mode:      api.Write,
 		Input:     &shapeTagPolicyRequest,
 		Output:    &shapeTagPolicyOutput,
 		NewInput:  func() api.Struct { return new(TagPolicyInput) },
@@ -2109,6 +2142,7 @@ var (
 	}
 	opUntagPolicy = api.Operation{
 		Name:      "UntagPolicy",
+		Mode:      api.Write,
 		Input:     &shapeUntagPolicyRequest,
 		Output:    &shapeUntagPolicyOutput,
 		NewInput:  func() api.Struct { return new(UntagPolicyInput) },
