@@ -13,6 +13,10 @@ type Request struct {
 	Named           string  // the resource as the caller sent it, for the text of a denial
 	Context         Context // nil: no condition key is present
 
+	// Ownerless lets Resource be an ARN without account, as those of S3 buckets
+	// are: ResourceAccount alone says whose it is.
+	Ownerless bool
+
 	// Trace, if set, is told of every statement that matches, not only of
 	// those that decide.
 	Trace func(Matched)
@@ -229,7 +233,7 @@ func (r *Request) fits() bool {
 		a = a[i+1:]
 	}
 	account, _, ok := strings.Cut(a, ":")
-	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws")
+	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws" || account == "" && r.Ownerless)
 }
 
 type evaluation struct {
