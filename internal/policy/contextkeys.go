@@ -15,9 +15,11 @@ func (d *Document) ContextKeys() []string {
 	}
 	variables := func(ps []Pattern) {
 		for i := range ps {
-			for j := range ps[i].pieces {
-				if pc := &ps[i].pieces[j]; pc.variable != "" {
-					add(pc.written)
+			for _, part := range ps[i].parts {
+				for j := range part {
+					if part[j].variable != "" {
+						add(part[j].written)
+					}
 				}
 			}
 		}
