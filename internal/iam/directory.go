@@ -24,6 +24,7 @@ type Directory struct {
 	places    cache[placeAt]
 	anybody   bool
 	uses      uses
+	guesses   guesses
 }
 
 // DirectoryConfig says how a directory answers.
@@ -35,7 +36,7 @@ type DirectoryConfig struct {
 func NewDirectory(cfg DirectoryConfig) *Directory {
 	return &Directory{
 		standings: newCache[Standing](maxStandings), places: newCache[placeAt](maxPlaces), anybody: cfg.AnyAccount,
-		uses: uses{of: make(map[string]*noted)},
+		uses: uses{of: make(map[string]*noted)}, guesses: guesses{of: make(map[string]*guess)},
 	}
 }
 

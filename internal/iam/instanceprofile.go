@@ -198,13 +198,18 @@ func pageOfProfiles(r *api.Request, index string, rows table.Range, from *string
 		return nil, nil, err
 	}
 	shown = []iamapi.InstanceProfile{}
-	next, err = list(r, &InstanceProfiles, index, rows, p, func(p *InstanceProfile) error {
+	next, err = walk(p, sectionOf(r, "", &InstanceProfiles, index, rows, func(p *InstanceProfile) (bool, int, error) {
 		one, err := p.shown(r)
-		if err == nil {
-			shown = append(shown, *one)
+		if err != nil {
+			return false, 0, err
 		}
-		return err
-	})
+		shown = append(shown, *one)
+		size := 0
+		for i := range one.Roles {
+			size += len(*one.Roles[i].AssumeRolePolicyDocument)
+		}
+		return true, size, nil
+	}))
 	return shown, next, err
 }
 

@@ -175,6 +175,7 @@ func (d *Directory) roleLastUsed(r *api.Request, id string) (*iamapi.RoleLastUse
 func (s *Service) Tasks() []api.Task {
 	return []api.Task{
 		{Name: "iam.lastused", Service: iamapi.Service, Every: 30 * time.Second, Pause: 10 * time.Millisecond, Run: s.flushUses},
+		{Name: "iam.roledeletion", Service: iamapi.Service, Every: time.Hour, Run: s.forgetDeletions},
 	}
 }
 

@@ -260,13 +260,14 @@ func listRoles(r *api.Request, in *iamapi.ListRolesInput, _ struct{}) (*iamapi.L
 		return nil, err
 	}
 	out := &iamapi.ListRolesOutput{Roles: []iamapi.Role{}}
-	out.Marker, err = list(r, &Roles, roleByPath, underPath(r, in.PathPrefix), p, func(role *Role) error {
+	out.Marker, err = walk(p, sectionOf(r, "", &Roles, roleByPath, underPath(r, in.PathPrefix), func(role *Role) (bool, int, error) {
 		shown, err := role.shown(r)
-		if err == nil {
-			out.Roles = append(out.Roles, *shown)
+		if err != nil {
+			return false, 0, err
 		}
-		return err
-	})
+		out.Roles = append(out.Roles, *shown)
+		return true, len(*shown.AssumeRolePolicyDocument), nil
+	}))
 	out.IsTruncated = new(out.Marker != nil)
 	return out, err
 }

@@ -514,6 +514,7 @@ var (
 	}
 	opCreateAccessKey = api.Operation{
 		Name:      "CreateAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeCreateAccessKeyRequest,
 		Output:    &shapeCreateAccessKeyResponse,
 		NewInput:  func() api.Struct { return new(CreateAccessKeyInput) },
@@ -525,6 +526,7 @@ var (
 	}
 	opCreateAccountAlias = api.Operation{
 		Name:      "CreateAccountAlias",
+		Mode:      api.Write,
 		Input:     &shapeCreateAccountAliasRequest,
 		Output:    &shapeCreateAccountAliasOutput,
 		NewInput:  func() api.Struct { return new(CreateAccountAliasInput) },
@@ -641,6 +643,7 @@ var (
 	}
 	opCreateServiceLinkedRole = api.Operation{
 		Name:      "CreateServiceLinkedRole",
+		Mode:      api.Write,
 		Input:     &shapeCreateServiceLinkedRoleRequest,
 		Output:    &shapeCreateServiceLinkedRoleResponse,
 		NewInput:  func() api.Struct { return new(CreateServiceLinkedRoleInput) },
@@ -675,6 +678,7 @@ var (
 	}
 	opCreateVirtualMFADevice = api.Operation{
 		Name:      "CreateVirtualMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeCreateVirtualMFADeviceRequest,
 		Output:    &shapeCreateVirtualMFADeviceResponse,
 		NewInput:  func() api.Struct { return new(CreateVirtualMFADeviceInput) },
@@ -686,6 +690,7 @@ var (
 	}
 	opDeactivateMFADevice = api.Operation{
 		Name:      "DeactivateMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeDeactivateMFADeviceRequest,
 		Output:    &shapeDeactivateMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(DeactivateMFADeviceInput) },
@@ -696,6 +701,7 @@ var (
 	}
 	opDeleteAccessKey = api.Operation{
 		Name:      "DeleteAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccessKeyRequest,
 		Output:    &shapeDeleteAccessKeyOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccessKeyInput) },
@@ -706,6 +712,7 @@ var (
 	}
 	opDeleteAccountAlias = api.Operation{
 		Name:      "DeleteAccountAlias",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccountAliasRequest,
 		Output:    &shapeDeleteAccountAliasOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccountAliasInput) },
@@ -716,6 +723,7 @@ var (
 	}
 	opDeleteAccountPasswordPolicy = api.Operation{
 		Name:      "DeleteAccountPasswordPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccountPasswordPolicyInput,
 		Output:    &shapeDeleteAccountPasswordPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccountPasswordPolicyInput) },
@@ -866,6 +874,7 @@ var (
 	}
 	opDeleteServiceLinkedRole = api.Operation{
 		Name:      "DeleteServiceLinkedRole",
+		Mode:      api.Write,
 		Input:     &shapeDeleteServiceLinkedRoleRequest,
 		Output:    &shapeDeleteServiceLinkedRoleResponse,
 		NewInput:  func() api.Struct { return new(DeleteServiceLinkedRoleInput) },
@@ -930,6 +939,7 @@ var (
 	}
 	opDeleteVirtualMFADevice = api.Operation{
 		Name:      "DeleteVirtualMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeDeleteVirtualMFADeviceRequest,
 		Output:    &shapeDeleteVirtualMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(DeleteVirtualMFADeviceInput) },
@@ -1005,6 +1015,7 @@ var (
 	}
 	opEnableMFADevice = api.Operation{
 		Name:      "EnableMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeEnableMFADeviceRequest,
 		Output:    &shapeEnableMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(EnableMFADeviceInput) },
@@ -1081,6 +1092,7 @@ var (
 	}
 	opGetAccessKeyLastUsed = api.Operation{
 		Name:      "GetAccessKeyLastUsed",
+		Mode:      api.Read,
 		Input:     &shapeGetAccessKeyLastUsedRequest,
 		Output:    &shapeGetAccessKeyLastUsedResponse,
 		NewInput:  func() api.Struct { return new(GetAccessKeyLastUsedInput) },
@@ -1102,6 +1114,7 @@ var (
 	}
 	opGetAccountPasswordPolicy = api.Operation{
 		Name:      "GetAccountPasswordPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountPasswordPolicyInput,
 		Output:    &shapeGetAccountPasswordPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetAccountPasswordPolicyInput) },
@@ -1113,6 +1126,7 @@ var (
 	}
 	opGetAccountSummary = api.Operation{
 		Name:      "GetAccountSummary",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountSummaryInput,
 		Output:    &shapeGetAccountSummaryResponse,
 		NewInput:  func() api.Struct { return new(GetAccountSummaryInput) },
@@ -1226,6 +1240,7 @@ var (
 	}
 	opGetMFADevice = api.Operation{
 		Name:      "GetMFADevice",
+		Mode:      api.Read,
 		Input:     &shapeGetMFADeviceRequest,
 		Output:    &shapeGetMFADeviceResponse,
 		NewInput:  func() api.Struct { return new(GetMFADeviceInput) },
@@ -1375,6 +1390,7 @@ var (
 	}
 	opGetServiceLinkedRoleDeletionStatus = api.Operation{
 		Name:      "GetServiceLinkedRoleDeletionStatus",
+		Mode:      api.Read,
 		Input:     &shapeGetServiceLinkedRoleDeletionStatusRequest,
 		Output:    &shapeGetServiceLinkedRoleDeletionStatusResponse,
 		NewInput:  func() api.Struct { return new(GetServiceLinkedRoleDeletionStatusInput) },
@@ -1410,6 +1426,7 @@ var (
 	}
 	opListAccessKeys = api.Operation{
 		Name:      "ListAccessKeys",
+		Mode:      api.Read,
 		Input:     &shapeListAccessKeysRequest,
 		Output:    &shapeListAccessKeysResponse,
 		NewInput:  func() api.Struct { return new(ListAccessKeysInput) },
@@ -1421,6 +1438,7 @@ var (
 	}
 	opListAccountAliases = api.Operation{
 		Name:      "ListAccountAliases",
+		Mode:      api.Read,
 		Input:     &shapeListAccountAliasesRequest,
 		Output:    &shapeListAccountAliasesResponse,
 		NewInput:  func() api.Struct { return new(ListAccountAliasesInput) },
@@ -1527,6 +1545,7 @@ var (
 	}
 	opListInstanceProfileTags = api.Operation{
 		Name:      "ListInstanceProfileTags",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfileTagsRequest,
 		Output:    &shapeListInstanceProfileTagsResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfileTagsInput) },
@@ -1562,6 +1581,7 @@ var (
 	}
 	opListMFADeviceTags = api.Operation{
 		Name:      "ListMFADeviceTags",
+		Mode:      api.Read,
 		Input:     &shapeListMFADeviceTagsRequest,
 		Output:    &shapeListMFADeviceTagsResponse,
 		NewInput:  func() api.Struct { return new(ListMFADeviceTagsInput) },
@@ -1573,6 +1593,7 @@ var (
 	}
 	opListMFADevices = api.Operation{
 		Name:      "ListMFADevices",
+		Mode:      api.Read,
 		Input:     &shapeListMFADevicesRequest,
 		Output:    &shapeListMFADevicesResponse,
 		NewInput:  func() api.Struct { return new(ListMFADevicesInput) },
@@ -1678,6 +1699,7 @@ var (
 	}
 	opListRoleTags = api.Operation{
 		Name:      "ListRoleTags",
+		Mode:      api.Read,
 		Input:     &shapeListRoleTagsRequest,
 		Output:    &shapeListRoleTagsResponse,
 		NewInput:  func() api.Struct { return new(ListRoleTagsInput) },
@@ -1792,6 +1814,7 @@ var (
 	}
 	opListUserTags = api.Operation{
 		Name:      "ListUserTags",
+		Mode:      api.Read,
 		Input:     &shapeListUserTagsRequest,
 		Output:    &shapeListUserTagsResponse,
 		NewInput:  func() api.Struct { return new(ListUserTagsInput) },
@@ -1815,6 +1838,7 @@ var (
 	}
 	opListVirtualMFADevices = api.Operation{
 		Name:      "ListVirtualMFADevices",
+		Mode:      api.Read,
 		Input:     &shapeListVirtualMFADevicesRequest,
 		Output:    &shapeListVirtualMFADevicesResponse,
 		NewInput:  func() api.Struct { return new(ListVirtualMFADevicesInput) },
@@ -1934,6 +1958,7 @@ var (
 	}
 	opResyncMFADevice = api.Operation{
 		Name:      "ResyncMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeResyncMFADeviceRequest,
 		Output:    &shapeResyncMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(ResyncMFADeviceInput) },
@@ -1997,6 +2022,7 @@ var (
 	}
 	opTagInstanceProfile = api.Operation{
 		Name:      "TagInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeTagInstanceProfileRequest,
 		Output:    &shapeTagInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(TagInstanceProfileInput) },
@@ -2007,6 +2033,7 @@ var (
 	}
 	opTagMFADevice = api.Operation{
 		Name:      "TagMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeTagMFADeviceRequest,
 		Output:    &shapeTagMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(TagMFADeviceInput) },
@@ -2039,6 +2066,7 @@ var (
 	}
 	opTagRole = api.Operation{
 		Name:      "TagRole",
+		Mode:      api.Write,
 		Input:     &shapeTagRoleRequest,
 		Output:    &shapeTagRoleOutput,
 		NewInput:  func() api.Struct { return new(TagRoleInput) },
@@ -2070,6 +2098,7 @@ var (
 	}
 	opTagUser = api.Operation{
 		Name:      "TagUser",
+		Mode:      api.Write,
 		Input:     &shapeTagUserRequest,
 		Output:    &shapeTagUserOutput,
 		NewInput:  func() api.Struct { return new(TagUserInput) },
@@ -2080,6 +2109,7 @@ var (
 	}
 	opUntagInstanceProfile = api.Operation{
 		Name:      "UntagInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeUntagInstanceProfileRequest,
 		Output:    &shapeUntagInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(UntagInstanceProfileInput) },
@@ -2090,6 +2120,7 @@ var (
 	}
 	opUntagMFADevice = api.Operation{
 		Name:      "UntagMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeUntagMFADeviceRequest,
 		Output:    &shapeUntagMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(UntagMFADeviceInput) },
@@ -2122,6 +2153,7 @@ var (
 	}
 	opUntagRole = api.Operation{
 		Name:      "UntagRole",
+		Mode:      api.Write,
 		Input:     &shapeUntagRoleRequest,
 		Output:    &shapeUntagRoleOutput,
 		NewInput:  func() api.Struct { return new(UntagRoleInput) },
@@ -2153,6 +2185,7 @@ var (
 	}
 	opUntagUser = api.Operation{
 		Name:      "UntagUser",
+		Mode:      api.Write,
 		Input:     &shapeUntagUserRequest,
 		Output:    &shapeUntagUserOutput,
 		NewInput:  func() api.Struct { return new(UntagUserInput) },
@@ -2163,6 +2196,7 @@ var (
 	}
 	opUpdateAccessKey = api.Operation{
 		Name:      "UpdateAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAccessKeyRequest,
 		Output:    &shapeUpdateAccessKeyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAccessKeyInput) },
@@ -2173,6 +2207,7 @@ var (
 	}
 	opUpdateAccountPasswordPolicy = api.Operation{
 		Name:      "UpdateAccountPasswordPolicy",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAccountPasswordPolicyRequest,
 		Output:    &shapeUpdateAccountPasswordPolicyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAccountPasswordPolicyInput) },
