@@ -150,7 +150,7 @@ func TestAttachments(t *testing.T) {
 func TestServiceLinkedRolesAreProtected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	role := must(t, w.CreateServiceLinkedRole, &iam.CreateServiceLinkedRoleInput{AWSServiceName: new("rotation.secretsmanager.amazonaws.com")}).Role.RoleName
+	role := must(t, w.CreateServiceLinkedRole, &iam.CreateServiceLinkedRoleInput{AWSServiceName: new("autoscaling.amazonaws.com")}).Role.RoleName
 	protected := "UnmodifiableEntity: Cannot perform the operation on the protected role '" + *role + "' - this role is only modifiable by AWS"
 	some := document(allow("s3:*", "*"))
 	run(t, []rule{

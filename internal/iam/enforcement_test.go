@@ -1,11 +1,13 @@
 package iam_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
 
 // What is done to policies in IAM decides the next call of Secrets Manager and
@@ -60,8 +62,6 @@ func TestPoliciesAreInForceAtOnce(t *testing.T) {
 	bound := func(arn string) func() string {
 		return try(w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: &arn})
 	}
-	tag := try(root.TagResource, &secretsmanager.TagResourceInput{SecretId: secret.Name, Tags: nil})
-	_ = tag
 	run(t, []rule{
 		{"nothing", read, none},
 		{"an inline policy", put(document(allow(get, *secret.ARN))), "ok"}, {"reads", read, "ok"}, {"and no other", readOther, noOther},
@@ -88,14 +88,14 @@ func TestPoliciesAreInForceAtOnce(t *testing.T) {
 	})
 
 	// What decides with conditions on tags of user and secret.
-	must(t, w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tagList("team", "blue")})
+	must(t, w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tags("team=blue")})
 	teams := put(document(allow(get, all, `"Condition":{"StringEquals":{"secretsmanager:ResourceTag/team":"${aws:PrincipalTag/team}"}}`)))
 	retag := func(value string) func() string {
-		return try(w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tagList("team", value)})
+		return try(w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tags("team=" + value)})
 	}
 	run(t, []rule{
 		{"of the own team only", teams, "ok"}, {"the secret has no team", read, none},
-		{"tagged", try(root.TagResource, &secretsmanager.TagResourceInput{SecretId: secret.Name, Tags: secretTags("team", "blue")}), "ok"}, {"reads", read, "ok"},
+		{"tagged", try(root.TagResource, &secretsmanager.TagResourceInput{SecretId: secret.Name, Tags: []smtypes.Tag{{Key: new("team"), Value: new("blue")}}}), "ok"}, {"reads", read, "ok"},
 		{"the user moves", retag("red"), "ok"}, {"does not read", read, none},
 		{"and back", retag("blue"), "ok"}, {"reads", read, "ok"},
 	})
@@ -145,7 +145,7 @@ func TestAWSManagedPoliciesDecide(t *testing.T) {
 	w := newWorld(t)
 	must(t, w.SecretsManager(t).CreateSecret, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("x")})
 	const yes, no = "ok", "AccessDenied"
-	for _, tc := range []struct{ name, read, describe, create, users, newUser string }{
+	for i, tc := range []struct{ name, read, describe, create, users, newUser string }{
 		{"AdministratorAccess", yes, yes, yes, yes, yes},
 		{"PowerUserAccess", yes, yes, yes, no, no},
 		{"ReadOnlyAccess", no, yes, no, yes, no},
@@ -156,7 +156,7 @@ func TestAWSManagedPoliciesDecide(t *testing.T) {
 		{"service-role/AWSLambdaBasicExecutionRole", no, no, no, no, no},
 		{"service-role/AWSLambdaVPCAccessExecutionRole", no, no, no, no, no},
 	} {
-		user := "u" + tc.name[len(tc.name)-12:]
+		user := fmt.Sprintf("user-%d", i)
 		must(t, w.CreateUser, &iam.CreateUserInput{UserName: &user})
 		must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: new("arn:aws:iam::aws:policy/" + tc.name)})
 		key := w.keys(t, user)
