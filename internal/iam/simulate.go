@@ -218,9 +218,7 @@ func newSimulation(r *api.Request, sc *scenario, standing *Standing, p *api.Prin
 		return nil, err
 	}
 	if p == nil {
-		// Nobody in particular: nothing names this caller, and it has no condition keys.
-		nobody := arnOf(r.Partition(), r.Account, "user", "/", "simulated")
-		p = &api.Principal{Caller: policy.Caller{Type: policy.IAMUser, ARN: nobody, Account: r.Account, Entity: nobody, ID: nobody}}
+		p = &api.Principal{Caller: nobody(r.Partition(), r.Account)}
 	}
 	if sc.caller != nil {
 		var err error
@@ -251,6 +249,13 @@ func newSimulation(r *api.Request, sc *scenario, standing *Standing, p *api.Prin
 		return nil, err
 	}
 	return sim, sim.giveContext(sc.entries)
+}
+
+// nobody is who calls when the scenario does not say: nothing names this caller, and it has
+// no condition keys.
+func nobody(partition, account string) policy.Caller {
+	a := arnOf(partition, account, "user", "/", "simulated")
+	return policy.Caller{Type: policy.IAMUser, ARN: a, Account: account, Entity: a, ID: a}
 }
 
 // check looks at what the decisions are to be about.
@@ -525,14 +530,11 @@ func (sim *simulation) result(action string, resources []string) iamapi.Evaluati
 // decide is the decision that a call would get.
 func (sim *simulation) decide(action, resource string) verdict {
 	v := verdict{decision: evalImplicit, matched: []iamapi.Statement{}, missing: []string{}}
-	account, ownerless := sim.ownerOf(resource)
-	ctx := &simulatedContext{sim: sim, account: account}
-	kind, governs := kindFor(action)
+	req := sim.request(action, resource)
+	ctx := req.Context.(*simulatedContext)
 	var matched []policy.Matched
-	req := policy.Request{
-		Caller: sim.facts.r.Principal.Caller, Action: action, Resource: resource, ResourceAccount: account, Ownerless: ownerless,
-		Context: ctx, Trace: func(m policy.Matched) { matched = append(matched, m) },
-	}
+	req.Trace = func(m policy.Matched) { matched = append(matched, m) }
+	kind, governs := kindFor(action)
 	p := policy.Policies{Identity: sim.identity, Boundary: sim.boundary, ServiceControl: sim.controls, Resource: sim.resource[kind-policy.Resource]}
 	p.Governs = governs && p.Resource != nil
 	d := policy.Evaluate(&req, &p)
@@ -563,12 +565,11 @@ func (sim *simulation) decide(action, resource string) verdict {
 	}
 	if sim.org {
 		// Whatever else applies: control policies are asked first.
-		alone := policy.Evaluate(&policy.Request{
-			Caller: req.Caller, Action: action, Resource: resource, ResourceAccount: account, Ownerless: ownerless, Context: ctx,
-		}, &policy.Policies{Identity: fullAccessSet, ServiceControl: sim.controls})
+		req.Trace = nil
+		alone := policy.Evaluate(&req, &policy.Policies{Identity: fullAccessSet, ServiceControl: sim.controls})
 		v.allowed = new(alone.Type != policy.ServiceControlPolicy)
 	}
-	if account != req.Caller.Account {
+	if req.ResourceAccount != req.Caller.Account {
 		v.details = map[string]string{}
 		for name, t := range map[string]policy.Type{"IAM Policy": policy.IdentityPolicy, "Resource Policy": policy.ResourcePolicy} {
 			if v.details[name] = said[t]; said[t] == "" {
@@ -582,18 +583,23 @@ func (sim *simulation) decide(action, resource string) verdict {
 	return v
 }
 
-// ownerOf is the account that owns a resource, and whether its ARN does not say.
-func (sim *simulation) ownerOf(resource string) (account string, ownerless bool) {
+// request is a call of the simulated principal.
+func (sim *simulation) request(action, resource string) policy.Request {
+	r := policy.Request{Caller: sim.facts.r.Principal.Caller, Action: action, Resource: resource, ResourceAccount: sim.owner}
 	if a, err := arn.Parse(resource); err == nil {
 		switch a.Account {
 		case "":
-			return sim.owner, true
+			r.Ownerless = true
 		case "aws":
 		default:
-			return a.Account, false
+			r.ResourceAccount = a.Account
+		}
+		if !sim.known { // then it is of the resource's account
+			r.Caller = nobody(a.Partition, r.ResourceAccount)
 		}
 	}
-	return sim.owner, false
+	r.Context = &simulatedContext{sim: sim, account: r.ResourceAccount}
+	return r
 }
 
 // simulatedContext answers for condition keys: those that the request gives, and
