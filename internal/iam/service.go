@@ -145,7 +145,7 @@ func named(r *api.Request, text string, a arn.ARN, tags []policy.Tag) api.Access
 
 // everything is the access of operations that are about no resource.
 func everything(r *api.Request) api.Access {
-	return api.Access{Account: r.Account, Keys: &entity{r: r}}
+	return api.Access{Account: r.Account, Named: "*", Keys: &entity{r: r}}
 }
 
 // listing is the access of a listing of the account's entities of a kind: AWS

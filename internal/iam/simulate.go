@@ -587,11 +587,7 @@ func (sim *simulation) decide(action, resource string) verdict {
 func (sim *simulation) request(action, resource string) policy.Request {
 	r := policy.Request{Caller: sim.facts.r.Principal.Caller, Action: action, Resource: resource, ResourceAccount: sim.owner}
 	if a, err := arn.Parse(resource); err == nil {
-		switch a.Account {
-		case "":
-			r.Ownerless = true
-		case "aws":
-		default:
+		if IsAccountID(a.Account) { // otherwise the owner's, as of a bucket
 			r.ResourceAccount = a.Account
 		}
 		if !sim.known { // then it is of the resource's account
