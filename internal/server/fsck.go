@@ -52,6 +52,9 @@ func CheckStore(ctx context.Context, db *table.DB, svcs services, report func(wh
 		of := func(service string) func(string, ...any) {
 			return func(format string, args ...any) { report(service, fmt.Sprintf(format, args...)) }
 		}
+		if err := iam.CheckOrganizations(ctx, tx, of("iam")); err != nil {
+			return err
+		}
 		if err := svcs.sm.Check(ctx, tx, of("secretsmanager")); err != nil {
 			return err
 		}
