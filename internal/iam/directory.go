@@ -71,12 +71,17 @@ type placeAt struct {
 // noPolicies is what a principal has that nothing is attached to.
 var noPolicies = policy.NewSet()
 
+// rootSet stands for the permissions of an account's root.
+var rootSet = policy.NewSet(policy.Attachment{Document: fullAccessSet.Attachments()[0].Document, Source: "account root"})
+
 // Load returns what applies to the principal, from the cache if nothing has changed. In
 // a transaction that can write it returns ErrChanged rather than load.
 func (d *Directory) Load(tx *table.Tx, p *api.Principal) (*Standing, error) {
 	key, ok := standingKey(p)
 	if !ok {
-		return &Standing{policies: noPolicies, place: &place{}}, nil
+		// Where it stands there is none, but what it wants to use may be in an organisation.
+		organizations, err := epoch(tx, organizationsKey)
+		return &Standing{organization: organizations, policies: noPolicies, place: &place{}}, err
 	}
 	known := d.standings.get(key)
 	var at table.Key
@@ -109,7 +114,7 @@ func (d *Directory) Load(tx *table.Tx, p *api.Principal) (*Standing, error) {
 	case p.Type == policy.IAMUser, p.Type == policy.FederatedSession && p.Session.EntityID != "":
 		err = s.loadUser(tx, p.ID)
 	case p.Type == policy.FederatedSession: // of the root, whose permissions no policy gives
-		s.policies = fullAccessSet
+		s.policies = rootSet
 	}
 	if err == nil && p.Session != nil && p.Session.Restricted {
 		s.session, err = loadSession(tx, p.Session)

@@ -41,6 +41,10 @@ func (s *Service) Operations() []api.Bound {
 		s.policyOperations(),
 		s.attachmentOperations(),
 		s.inlineOperations(),
+		s.simulationOperations(),
+		s.contextKeyOperations(),
+		s.authorizationDetailsOperations(),
+		s.credentialReportOperations(),
 		s.oidcProviderOperations(),
 		s.samlProviderOperations(),
 	)
