@@ -82,7 +82,8 @@ func TestMFADevices(t *testing.T) {
 	run(t, []rule{
 		{"the same again", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("phone"), Path: new("/ana/")}), "EntityAlreadyExists: MFADevice entity at the same path and name already exists."},
 		{"the same name elsewhere", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("tablet")}), "ok"},
-		{"too long", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new(strings.Repeat("x", 230))}), "InvalidInput: The serial number, which is the ARN of the device, can have 256 characters at most."},
+		{"too long for a serial number", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new(strings.Repeat("x", 230))}), "InvalidInput: The serial number, which is the ARN of the device, can have 256 characters at most."},
+		{"too long for a picture", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new(strings.Repeat("x", 10_000))}), "InvalidInput: The serial number, which is the ARN of the device, can have 256 characters at most."},
 		{"the codes in the wrong order", enable(ana, serial, 0, -1), badCode},
 		{"one code twice", enable(ana, serial, 0, 0), badCode},
 		{"codes of an hour ago", enable(ana, serial, -120, -119), badCode},
