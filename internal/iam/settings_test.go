@@ -1,6 +1,8 @@
 package iam_test
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -92,4 +94,35 @@ func TestAccountSummary(t *testing.T) {
 		equal(t, key, full[key], want)
 	}
 	equal(t, "as many figures as before", len(full), len(empty))
+}
+
+// Those who make things at the same time share a count, and lose none.
+func TestConcurrentCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	limit := w.managed(t, "limit", allow("*", "*"))
+	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	const workers, each = 8, 10
+	results := make(chan string, 2*workers*each)
+	var wg sync.WaitGroup
+	for i := range workers {
+		wg.Go(func() {
+			for j := range each {
+				name := fmt.Sprintf("r-%d-%d", i, j)
+				results <- try(w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.arn("user/ana"))), PermissionsBoundary: &limit})()
+				if j%2 == 0 {
+					results <- try(w.DeleteRole, &iam.DeleteRoleInput{RoleName: &name})()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(results)
+	for r := range results {
+		if r != "ok" {
+			t.Error(r)
+		}
+	}
+	equal(t, "roles", must(t, w.GetAccountSummary, &iam.GetAccountSummaryInput{}).SummaryMap["Roles"], workers*each/2)
+	equal(t, "boundaries", *must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &limit}).Policy.PermissionsBoundaryUsageCount, workers*each/2)
 }
