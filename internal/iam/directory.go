@@ -292,12 +292,21 @@ func managedSet(tx *table.Tx, arn string) (*policy.Set, error) {
 // PrincipalID implements api.Directory.
 func (d *Directory) PrincipalID(tx *table.Tx, text string) (string, error) {
 	a, err := arn.Parse(text)
-	if err != nil || a.Service != "iam" || a.Region != "" {
+	if err != nil || a.Region != "" {
 		return "", nil
 	}
 	kind, path, name := splitResource(a.Resource)
-	switch kind {
-	case "user":
+	switch a.Service + ":" + kind {
+	case "sts:assumed-role": // assumed-role/ROLE/SESSION, whatever the role's path
+		r, err := findRole(tx, a.Account, strings.Trim(path, "/"))
+		if errors.Is(err, table.ErrNotFound) || err == nil && path != "/"+r.Name+"/" {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		return r.ID, nil
+	case "iam:user":
 		u, err := findUser(tx, a.Account, name)
 		if errors.Is(err, table.ErrNotFound) || err == nil && (u.Path != path || u.Name != name) {
 			return "", nil
@@ -306,7 +315,7 @@ func (d *Directory) PrincipalID(tx *table.Tx, text string) (string, error) {
 			return "", err
 		}
 		return u.ID, nil
-	case "role":
+	case "iam:role":
 		r, err := findRole(tx, a.Account, name)
 		if errors.Is(err, table.ErrNotFound) || err == nil && (r.Path != path || r.Name != name) {
 			return "", nil

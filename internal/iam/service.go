@@ -191,12 +191,3 @@ func pathOf(p *string) string {
 // newID draws a unique id: the prefix of its kind and 17 characters ("IAM
 // identifiers").
 func newID(prefix string) string { return prefix + randomID(17) }
-
-// accountOf is the account in an ARN, "" if it is none.
-func accountOf(text string) string {
-	a, err := arn.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return a.Account
-}
