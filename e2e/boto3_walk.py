@@ -326,12 +326,66 @@ def identities(iam):
     equal("summary again", iam.get_account_summary()["SummaryMap"]["Users"], 0)
 
 
+def policies(iam):
+    me = iam.get_user()["User"]["Arn"].removesuffix(":root")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "secretsmanager:Get*", "Resource": "*",
+                                                        "Condition": {"StringEquals": {"aws:PrincipalTag/team": "blå"}}}]}
+    text = json.dumps(document, ensure_ascii=False)
+    arns = [iam.create_policy(PolicyName=f"p{i}", Path="/b/", PolicyDocument=text)["Policy"]["Arn"] for i in range(3)]
+    equal("ARN", arns[0], f"{me}:policy/b/p0")
+    pages = iam.get_paginator("list_policies").paginate(Scope="Local", PaginationConfig={"PageSize": 2})
+    equal("policies", [p["PolicyName"] for page in pages for p in page["Policies"]], ["p0", "p1", "p2"])
+    # botocore decodes documents: what comes back is the document again.
+    equal("document", iam.get_policy_version(PolicyArn=arns[0], VersionId="v1")["PolicyVersion"]["Document"], document)
+    iam.create_policy_version(PolicyArn=arns[0], PolicyDocument=text, SetAsDefault=True)
+    equal("versions", [(v["VersionId"], v["IsDefaultVersion"]) for v in iam.list_policy_versions(PolicyArn=arns[0])["Versions"]], [("v2", True), ("v1", False)])
+    iam.create_user(UserName="ana", Tags=[{"Key": "team", "Value": "blå"}])
+    iam.put_user_policy(UserName="ana", PolicyName="own", PolicyDocument=text)
+    equal("inline", iam.get_user_policy(UserName="ana", PolicyName="own")["PolicyDocument"], document)
+    for arn in arns:
+        iam.attach_user_policy(UserName="ana", PolicyArn=arn)
+    pages = iam.get_paginator("list_attached_user_policies").paginate(UserName="ana", PaginationConfig={"PageSize": 2})
+    equal("attached", [p["PolicyArn"] for page in pages for p in page["AttachedPolicies"]], arns)
+    equal("entities", [u["UserName"] for u in iam.list_entities_for_policy(PolicyArn=arns[0])["PolicyUsers"]], ["ana"])
+    pages = iam.get_paginator("simulate_principal_policy").paginate(
+        PolicySourceArn=f"{me}:user/ana", ActionNames=["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"], PaginationConfig={"PageSize": 1})
+    equal("simulated", [r["EvalDecision"] for page in pages for r in page["EvaluationResults"]], ["allowed", "implicitDeny"])
+    result = iam.simulate_custom_policy(PolicyInputList=[text], ActionNames=["secretsmanager:GetSecretValue"], ContextEntries=[
+        {"ContextKeyName": "aws:PrincipalTag/team", "ContextKeyType": "string", "ContextKeyValues": ["rød"]}])["EvaluationResults"][0]
+    equal("custom", (result["EvalDecision"], result["MissingContextValues"]), ("implicitDeny", []))
+    equal("context keys", iam.get_context_keys_for_principal_policy(PolicySourceArn=f"{me}:user/ana")["ContextKeyNames"], ["aws:PrincipalTag/team"])
+    pages = iam.get_paginator("get_account_authorization_details").paginate(PaginationConfig={"PageSize": 2})
+    details = [d for page in pages for kind in ("UserDetailList", "Policies") for d in page[kind]]
+    equal("details", details[0]["UserPolicyList"][0]["PolicyDocument"], document)
+    equal("details of a policy", details[1]["PolicyVersionList"][0]["Document"], document)
+    refused("DeleteConflict", iam.delete_policy, PolicyArn=arns[0])
+    refused("NoSuchEntity", iam.attach_user_policy, UserName="ana", PolicyArn=f"{me}:policy/none")
+    refused("MalformedPolicyDocument", iam.put_user_policy, UserName="ana", PolicyName="x", PolicyDocument="{")
+    for _ in range(600):
+        if iam.generate_credential_report()["State"] == "COMPLETE":
+            break
+        time.sleep(0.1)
+    report = iam.get_credential_report()
+    equal("report", report["Content"].decode().split("\n")[-1].split(",")[:2], ["ana", f"{me}:user/ana"])
+    for arn in arns:
+        iam.detach_user_policy(UserName="ana", PolicyArn=arn)
+    iam.delete_policy_version(PolicyArn=arns[0], VersionId="v1")
+    for arn in arns:
+        iam.delete_policy(PolicyArn=arn)
+    iam.delete_user_policy(UserName="ana", PolicyName="own")
+    iam.delete_user(UserName="ana")
+    idp = iam.create_open_id_connect_provider(Url="https://issuer.example", ClientIDList=["a"])["OpenIDConnectProviderArn"]
+    equal("provider", iam.get_open_id_connect_provider(OpenIDConnectProviderArn=idp)["Url"], "issuer.example")
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=idp)
+    refused("InvalidInput", iam.create_saml_provider, Name="x", SAMLMetadataDocument="x" * 1000)
+
+
 secrets(client("secretsmanager"))
 secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
 keys(client("kms"))
 identities(client("iam"))
+policies(client("iam"))
 other_keys(client("kms"))
-identities(client("iam"))
 if failures:
     sys.exit(f"{failures} failures")
 print("ok, boto3", boto3.__version__)

@@ -307,5 +307,92 @@ is 14 iam get-account-password-policy --query PasswordPolicy.MinimumPasswordLeng
 is '' iam delete-account-password-policy
 is "0	2" iam get-account-summary --query 'SummaryMap.[Users,AccessKeysPerUserQuota]'
 
+# IAM: managed and inline policies, what they decide, simulation, reports.
+reads='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:Get*","Resource":"*"}]}'
+lists='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:List*","Resource":"*"}]}'
+p=$me:policy/team/reads
+is "$p" iam create-policy --policy-name reads --path /team/ --policy-document "$reads" --description 'reads it' --tags Key=a,Value=1 --query Policy.Arn
+refused EntityAlreadyExists iam create-policy --policy-name reads --policy-document "$reads"
+refused MalformedPolicyDocument iam create-policy --policy-name other --policy-document '{}'
+is "reads it	v1	0	1" iam get-policy --policy-arn "$p" --query 'Policy.[Description,DefaultVersionId,AttachmentCount,Tags[0].Value]'
+is v2 iam create-policy-version --policy-arn "$p" --policy-document "$lists" --query PolicyVersion.VersionId
+is 'secretsmanager:List*' iam get-policy-version --policy-arn "$p" --version-id v2 --query 'PolicyVersion.Document.Statement[0].Action'
+is "v2	v1" iam list-policy-versions --policy-arn "$p" --query 'Versions[].VersionId'
+is reads iam list-policies --scope Local --query 'Policies[].PolicyName'
+matches '*AdministratorAccess*' iam list-policies --scope AWS --query 'Policies[].PolicyName'
+is '' iam tag-policy --policy-arn "$p" --tags Key=b,Value=2
+is '' iam untag-policy --policy-arn "$p" --tag-keys a
+is b iam list-policy-tags --policy-arn "$p" --query 'Tags[].Key'
+call iam create-user --user-name ana && call iam create-group --group-name devs && call iam create-role --role-name deploy --assume-role-policy-document "$trust" || fail "iam user, group and role"
+call iam create-access-key --user-name ana --query 'AccessKey.[AccessKeyId,SecretAccessKey]' || fail "iam create-access-key"
+id=${out%%	*} secret=${out##*	}
+call $sm create-secret --name guarded --secret-string s || fail "$sm create-secret"
+as_ana() { AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret "$@"; }
+as_ana refused AccessDeniedException $sm get-secret-value --secret-id guarded
+is '' iam attach-user-policy --user-name ana --policy-arn "$p"
+as_ana is s $sm get-secret-value --secret-id guarded --query SecretString
+is '' iam set-default-policy-version --policy-arn "$p" --version-id v2
+as_ana refused AccessDeniedException $sm get-secret-value --secret-id guarded
+is '' iam put-user-policy --user-name ana --policy-name own --policy-document "$reads"
+as_ana is s $sm get-secret-value --secret-id guarded --query SecretString
+is 'secretsmanager:Get*' iam get-user-policy --user-name ana --policy-name own --query 'PolicyDocument.Statement[0].Action'
+is own iam list-user-policies --user-name ana --query 'PolicyNames[]'
+is '' iam attach-group-policy --group-name devs --policy-arn "$p"
+is '' iam attach-role-policy --role-name deploy --policy-arn "$p"
+is reads iam list-attached-user-policies --user-name ana --query 'AttachedPolicies[].PolicyName'
+is reads iam list-attached-group-policies --group-name devs --query 'AttachedPolicies[].PolicyName'
+is reads iam list-attached-role-policies --role-name deploy --path-prefix /team/ --query 'AttachedPolicies[].PolicyName'
+is "ana	devs	deploy" iam list-entities-for-policy --policy-arn "$p" --query '[PolicyUsers[0].UserName,PolicyGroups[0].GroupName,PolicyRoles[0].RoleName]'
+is '' iam put-group-policy --group-name devs --policy-name own --policy-document "$reads"
+is '' iam put-role-policy --role-name deploy --policy-name own --policy-document "$reads"
+is own iam get-group-policy --group-name devs --policy-name own --query PolicyName
+is own iam get-role-policy --role-name deploy --policy-name own --query PolicyName
+is own iam list-group-policies --group-name devs --query 'PolicyNames[]'
+is own iam list-role-policies --role-name deploy --query 'PolicyNames[]'
+is "allowed	user_ana_own" iam simulate-principal-policy --policy-source-arn "$me:user/ana" --action-names secretsmanager:GetSecretValue --query 'EvaluationResults[0].[EvalDecision,MatchedStatements[0].SourcePolicyId]'
+is implicitDeny iam simulate-custom-policy --policy-input-list "$reads" --action-names s3:GetObject --query 'EvaluationResults[0].EvalDecision'
+is aws:username iam get-context-keys-for-custom-policy --policy-input-list '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::${aws:username}"}]}' --query 'ContextKeyNames[0]'
+is 0 iam get-context-keys-for-principal-policy --policy-source-arn "$me:role/deploy" --query 'length(ContextKeyNames)'
+is "1	1	1	1" iam get-account-authorization-details --query '[length(UserDetailList),length(GroupDetailList),length(RoleDetailList),length(Policies)]'
+refused ReportNotPresent iam get-credential-report
+is STARTED iam generate-credential-report --query State
+refused DeleteConflict iam delete-policy --policy-arn "$p"
+is '' iam detach-user-policy --user-name ana --policy-arn "$p"
+is '' iam detach-group-policy --group-name devs --policy-arn "$p"
+is '' iam detach-role-policy --role-name deploy --policy-arn "$p"
+is '' iam delete-user-policy --user-name ana --policy-name own
+is '' iam delete-group-policy --group-name devs --policy-name own
+is '' iam delete-role-policy --role-name deploy --policy-name own
+refused DeleteConflict iam delete-policy --policy-arn "$p"
+is '' iam delete-policy-version --policy-arn "$p" --version-id v1
+is '' iam delete-policy --policy-arn "$p"
+refused NoSuchEntity iam get-policy --policy-arn "$p"
+tries=0
+until call iam generate-credential-report --query State && [ "$out" = COMPLETE ]; do
+	tries=$((tries + 1))
+	[ "$tries" -lt 60 ] || { fail "iam generate-credential-report: never complete"; break; }
+done
+call iam get-credential-report --query Content && printf '%s' "$out" | base64 -d | grep -q "^ana,$me:user/ana," || fail "iam get-credential-report"
+idp=$me:oidc-provider/issuer.example/x
+is "$idp" iam create-open-id-connect-provider --url https://issuer.example/x --client-id-list app --query OpenIDConnectProviderArn
+is "issuer.example/x	app" iam get-open-id-connect-provider --open-id-connect-provider-arn "$idp" --query '[Url,ClientIDList[0]]'
+is "$idp" iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].Arn'
+is '' iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "$idp" --client-id b
+is '' iam remove-client-id-from-open-id-connect-provider --open-id-connect-provider-arn "$idp" --client-id app
+is '' iam update-open-id-connect-provider-thumbprint --open-id-connect-provider-arn "$idp" --thumbprint-list 0123456789012345678901234567890123456789
+is '' iam tag-open-id-connect-provider --open-id-connect-provider-arn "$idp" --tags Key=a,Value=1
+is a iam list-open-id-connect-provider-tags --open-id-connect-provider-arn "$idp" --query 'Tags[].Key'
+is '' iam untag-open-id-connect-provider --open-id-connect-provider-arn "$idp" --tag-keys a
+is '' iam delete-open-id-connect-provider --open-id-connect-provider-arn "$idp"
+idp=$me:saml-provider/corp metadata=file://../internal/iam/testdata/metadata.xml
+is "$idp" iam create-saml-provider --name corp --saml-metadata-document $metadata --query SAMLProviderArn
+matches '*EntityDescriptor*' iam get-saml-provider --saml-provider-arn "$idp" --query SAMLMetadataDocument
+is "$idp" iam list-saml-providers --query 'SAMLProviderList[].Arn'
+is "$idp" iam update-saml-provider --saml-provider-arn "$idp" --saml-metadata-document $metadata --query SAMLProviderArn
+is '' iam tag-saml-provider --saml-provider-arn "$idp" --tags Key=a,Value=1
+is a iam list-saml-provider-tags --saml-provider-arn "$idp" --query 'Tags[].Key'
+is '' iam untag-saml-provider --saml-provider-arn "$idp" --tag-keys a
+is '' iam delete-saml-provider --saml-provider-arn "$idp"
+
 [ "$failures" -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo "ok"

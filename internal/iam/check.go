@@ -26,6 +26,9 @@ func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format st
 		each(c, &LastUses, c.lastUse),
 		each(c, &InstanceProfiles, c.profile),
 		each(c, &MFADevices, c.device),
+		each(c, &SAMLProviders, c.samlProvider),
+		each(c, &SAMLMetadatas, c.samlMetadata),
+		each(c, &ReportParts, c.reportPart),
 	)
 	if err != nil || c.incomplete {
 		return err // what was counted is not all there is
@@ -297,4 +300,32 @@ func (c *checker) uncounted() error {
 		c.report("account %s: counts no %s and has %d", k.Account, k.Kind, n)
 	}
 	return nil
+}
+
+func (c *checker) samlProvider(p *SAMLProvider) error {
+	what := fmt.Sprintf("SAML provider %s of %s", p.Name, p.Account)
+	if _, err := p.SigningCertificates(); err != nil {
+		c.report("%s: %v", what, err)
+	}
+	m, err := found(c, &SAMLMetadatas, table.K(p.Account, p.Name))
+	if err == nil && m == nil {
+		c.report("%s: its metadata is missing", what)
+	}
+	return err
+}
+
+func (c *checker) samlMetadata(m *SAMLMetadata) error {
+	p, err := found(c, &SAMLProviders, table.K(m.Account, m.Name))
+	if err == nil && p == nil {
+		c.report("SAML metadata %s of %s: no provider has it", m.Name, m.Account)
+	}
+	return err
+}
+
+func (c *checker) reportPart(p *ReportPart) error {
+	r, err := found(c, &CredentialReports, table.K(p.Account))
+	if err == nil && (r == nil || p.Number >= r.Parts+r.Left) {
+		c.report("part %d of the credential report of %s: the report does not have it", p.Number, p.Account)
+	}
+	return err
 }

@@ -75,6 +75,14 @@ func TestCheck(t *testing.T) {
 		{"inline policies of nobody", func(tx *table.Tx) error {
 			return iam.Inlines.Put(tx, &iam.Inline{Owner: "AIDANONE", Policies: []*iam.InlinePolicy{{Name: "p", Text: "{"}}})
 		}, []string{"inline policies of AIDANONE: their owner does not exist", "inline policies of AIDANONE: p: "}},
+		{"a SAML provider without metadata", func(tx *table.Tx) error {
+			return iam.SAMLProviders.Put(tx, &iam.SAMLProvider{Account: account, Name: "x", Certificates: [][]byte{{1}}})
+		}, []string{"SAML provider x of " + account + ": x509: ", "SAML provider x of " + account + ": its metadata is missing"}},
+		{"SAML metadata of nothing", func(tx *table.Tx) error {
+			return iam.SAMLMetadatas.Put(tx, &iam.SAMLMetadata{Account: account, Name: "x"})
+		}, []string{"SAML metadata x of " + account + ": no provider has it"}},
+		{"a part of no report", func(tx *table.Tx) error { return iam.ReportParts.Put(tx, &iam.ReportPart{Account: account, Number: 3}) }, []string{
+			"part 3 of the credential report of " + account + ": the report does not have it"}},
 		{"a document of nothing", func(tx *table.Tx) error {
 			return iam.PolicyDocuments.Put(tx, &iam.PolicyDocument{PolicyID: "ANPANONE", Number: 1, Text: document(allow("*", "*"))})
 		}, []string{"document v1 of policy ANPANONE: no policy has it"}},

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,8 +16,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"coffer/internal/api"
+	iamapi "coffer/internal/api/iam"
 	"coffer/internal/coffertest"
+	coffer "coffer/internal/iam"
+	"coffer/internal/iam/iamtest"
 	"coffer/internal/server"
+	"coffer/internal/table"
 )
 
 // report waits until the report is complete, and returns its lines.
@@ -118,4 +124,80 @@ func TestCredentialReportOfManyUsers(t *testing.T) {
 			t.Fatalf("line %d: %v", i, l)
 		}
 	}
+}
+
+// A report with fewer parts than the one before leaves nothing of that behind.
+func TestCredentialReportParts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	service := coffer.New(coffer.Config{Directory: b.dir.Directory})
+	tasks := service.Tasks()
+	task := tasks[slices.IndexFunc(tasks, func(t api.Task) bool { return t.Name == "iam.credentialreport" })]
+	step := func() (more bool) {
+		t.Helper()
+		r := &api.Request{Context: context.Background(), Time: b.now, Directory: b.dir, Read: iamtest.Reader(b.db)}
+		err := b.db.Update(r.Context, func(tx *table.Tx) (err error) {
+			r.Tx = tx
+			more, err = task.Run(r)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return more
+	}
+	const users = 1100 // five parts
+	change := func(do func(tx *table.Tx, u *coffer.User) error) {
+		t.Helper()
+		for from := 0; from < users; from += 20 {
+			err := b.db.Update(context.Background(), func(tx *table.Tx) error {
+				for i := from; i < from+20; i++ {
+					if err := do(tx, &coffer.User{ID: fmt.Sprintf("AIDA%017d", i), Account: benchAccount, Name: fmt.Sprintf("u%04d", i), Path: "/"}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	state := func() string {
+		return *calls(b, iamapi.GenerateCredentialReport, &iamapi.GenerateCredentialReportInput{}).State
+	}
+	lines := func() int {
+		return strings.Count(string(calls(b, iamapi.GetCredentialReport, &iamapi.GetCredentialReportInput{}).Content), "\n") // the last line has none
+	}
+	parts := func() (n int) {
+		b.db.View(context.Background(), func(tx *table.Tx) error {
+			n = 0
+			for range coffer.ReportParts.Scan(tx, table.Range{}) {
+				n++
+			}
+			return nil
+		})
+		return n
+	}
+	change(func(tx *table.Tx, u *coffer.User) error { return coffer.Users.Insert(tx, u) })
+	equal(t, "nothing to do", step(), false)
+	equal(t, "state", state(), "STARTED")
+	for range 5 {
+		equal(t, "a part", step(), true)
+		equal(t, "state", state(), "INPROGRESS")
+	}
+	equal(t, "the end", step(), true)
+	equal(t, "nothing more", step(), false)
+	equal(t, "state", state(), "COMPLETE")
+	equal(t, "lines", lines(), users+1)
+	equal(t, "parts", parts(), 5)
+
+	change(func(tx *table.Tx, u *coffer.User) error { return coffer.Users.Delete(tx, table.K(u.ID)) })
+	b.now = b.now.Add(4 * time.Hour)
+	equal(t, "state", state(), "STARTED")
+	for step() {
+	}
+	equal(t, "state", state(), "COMPLETE")
+	equal(t, "lines", lines(), 1)
+	equal(t, "parts", parts(), 1)
 }

@@ -1,6 +1,7 @@
 package iam_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -8,6 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"coffer/internal/api"
+	iamapi "coffer/internal/api/iam"
+	"coffer/internal/fault"
+	"coffer/internal/policy"
+	"coffer/internal/session"
+	"coffer/internal/table"
 )
 
 // What is done to policies in IAM decides the next call of Secrets Manager and
@@ -178,4 +186,74 @@ func TestAWSManagedPoliciesDecide(t *testing.T) {
 			equal(t, call.name+" with "+tc.name, got, call.want)
 		}
 	}
+}
+
+// asRole is ListUsers, called by a session of the role: "ok" or the error. (Package sts
+// tests that roles are assumed.)
+func (b *bench) asRole(name, id string) func() string {
+	role := arnOfBench("role/" + name)
+	return func() string {
+		r := &api.Request{
+			Context: context.Background(), Time: b.now, Op: iamapi.ListUsers.Operation, Input: &iamapi.ListUsersInput{}, Account: benchAccount, Region: "us-east-1", Directory: b.dir,
+			Principal: api.Principal{Name: name, Session: &session.Session{Name: "s"}, Caller: policy.Caller{
+				Type: policy.AssumedRole, Account: benchAccount, Entity: role, ID: id, ARN: "arn:aws:sts::" + benchAccount + ":assumed-role/" + name + "/s",
+			}},
+		}
+		err := b.db.View(r.Context, func(tx *table.Tx) error {
+			r.Tx = tx
+			_, err := b.bound[r.Op].Run(r, r.Input, b.dir.Decider(r))
+			return err
+		})
+		if e, ok := fault.As(err); ok {
+			return e.Message
+		}
+		if err != nil {
+			return err.Error()
+		}
+		return "ok"
+	}
+}
+
+func arnOfBench(resource string) string { return "arn:aws:iam::" + benchAccount + ":" + resource }
+
+func TestRolePoliciesAreInForceAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	role := new("deploy")
+	made := calls(b, iamapi.CreateRole, &iamapi.CreateRoleInput{RoleName: role, AssumeRolePolicyDocument: new(trust(benchAccount))}).Role
+	list := b.asRole(*role, *made.RoleId)
+	arn := calls(b, iamapi.CreatePolicy, &iamapi.CreatePolicyInput{PolicyName: new("lists"), PolicyDocument: new(document(allow("iam:List*", "*")))}).Policy.Arn
+	calls(b, iamapi.CreatePolicyVersion, &iamapi.CreatePolicyVersionInput{PolicyArn: arn, PolicyDocument: new(document(allow("s3:*", "*")))})
+	then := func(f func()) func() string {
+		return func() string { f(); return "ok" }
+	}
+	put := func(statements ...string) func() string {
+		return then(func() {
+			calls(b, iamapi.PutRolePolicy, &iamapi.PutRolePolicyInput{RoleName: role, PolicyName: new("own"), PolicyDocument: new(document(statements...))})
+		})
+	}
+	version := func(id string) func() string {
+		return then(func() {
+			calls(b, iamapi.SetDefaultPolicyVersion, &iamapi.SetDefaultPolicyVersionInput{PolicyArn: arn, VersionId: &id})
+		})
+	}
+	who := "User: arn:aws:sts::" + benchAccount + ":assumed-role/deploy/s is not authorized to perform: iam:ListUsers on resource: " + arnOfBench("user/") + " "
+	none, explicit := who+"because no identity-based policy allows the iam:ListUsers action", who+"with an explicit deny in an identity-based policy"
+	run(t, []rule{
+		{"nothing", list, none},
+		{"inline", put(allow("iam:ListUsers", "*")), "ok"}, {"lists", list, "ok"},
+		{"another", put(allow("iam:ListRoles", "*")), "ok"}, {"does not", list, none},
+		{"attached", then(func() {
+			calls(b, iamapi.AttachRolePolicy, &iamapi.AttachRolePolicyInput{RoleName: role, PolicyArn: arn})
+		}), "ok"}, {"lists", list, "ok"},
+		{"another version", version("v2"), "ok"}, {"does not", list, none},
+		{"and back", version("v1"), "ok"}, {"lists", list, "ok"},
+		{"denied", put(deny("iam:*", "*")), "ok"}, {"does not", list, explicit},
+		{"no more", then(func() {
+			calls(b, iamapi.DeleteRolePolicy, &iamapi.DeleteRolePolicyInput{RoleName: role, PolicyName: new("own")})
+		}), "ok"}, {"lists", list, "ok"},
+		{"detached", then(func() {
+			calls(b, iamapi.DetachRolePolicy, &iamapi.DetachRolePolicyInput{RoleName: role, PolicyArn: arn})
+		}), "ok"}, {"does not", list, none},
+	})
 }

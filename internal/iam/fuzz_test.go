@@ -1,12 +1,16 @@
 package iam
 
 import (
+	"context"
 	"crypto/x509"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
 
+	"coffer/internal/api"
+	iamapi "coffer/internal/api/iam"
+	"coffer/internal/fault"
 	"coffer/internal/table"
 )
 
@@ -76,6 +80,46 @@ func FuzzMarker(f *testing.F) {
 		some, _, err := part(all, func(s *string) table.Key { return table.K(*s) }, &text, nil)
 		if err == nil && len(some) > len(all) {
 			t.Errorf("%q shows %d of %d", text, len(some), len(all))
+		}
+	})
+}
+
+// Simulations take whatever policies, actions, resources and values they are given, and say that
+// a call is allowed only where a statement that is shown allows it.
+func FuzzSimulate(f *testing.F) {
+	const some = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::${aws:username}/*","Condition":{"StringLike":{"aws:SourceVpce":"vpce-*"}}}]}`
+	f.Add(some, "", "s3:GetObject", "arn:aws:s3:::ana/x", "aws:SourceVpce", "vpce-1", "")
+	f.Add(`{"Statement":{"Effect":"Deny","NotAction":"*","Resource":"*"}}`, some, "kms:Decrypt", "*", "aws:username", "*", "arn:aws:iam::111122223333:user/ana")
+	f.Fuzz(func(t *testing.T, text, boundary, action, resource, key, value, caller string) {
+		sc := &scenario{policies: []string{text}, actions: []string{action}, resources: []string{resource}, entries: []iamapi.ContextEntry{{ContextKeyName: &key, ContextKeyValues: []string{value}}}}
+		if boundary != "" {
+			sc.boundaries = []string{boundary}
+		}
+		if caller != "" {
+			sc.caller = &caller
+		}
+		// Another account than any caller's: no rows are read.
+		r := &api.Request{Context: context.Background(), Account: "999999999999", Region: "eu-west-1"}
+		if strings.Contains(caller, r.Account) {
+			return
+		}
+		results, _, err := simulate(r, sc, &Standing{policies: noPolicies, place: &place{}}, nil)
+		if err != nil {
+			if _, ok := fault.As(err); !ok {
+				t.Error(err)
+			}
+			return
+		}
+		for _, got := range results {
+			if *got.EvalDecision == evalAllowed && len(got.MatchedStatements) == 0 {
+				t.Errorf("%s on %s is allowed by nothing", action, resource)
+			}
+			for _, m := range got.MatchedStatements {
+				s, e := m.StartPosition, m.EndPosition
+				if *s.Line < 1 || *s.Column < 1 || *e.Line < *s.Line || *e.Line == *s.Line && *e.Column <= *s.Column {
+					t.Errorf("a statement from %d:%d to %d:%d", *s.Line, *s.Column, *e.Line, *e.Column)
+				}
+			}
 		}
 	})
 }

@@ -174,11 +174,11 @@ func getAccountSummary(r *api.Request, _ *iamapi.GetAccountSummaryInput, _ struc
 	m := map[string]int64{
 		"UsersQuota": int64(userCounter.limit), "GroupsQuota": int64(groupCounter.limit), "RolesQuota": int64(roleCounter.limit),
 		"InstanceProfilesQuota": int64(profileCounter.limit), "PoliciesQuota": int64(policyCounter.limit),
-		"PolicyVersionsInUseQuota": int64(versionCounter.limit), "VersionsPerPolicyQuota": 5,
+		"PolicyVersionsInUseQuota": int64(versionCounter.limit), "VersionsPerPolicyQuota": maxVersions,
 		"GroupsPerUserQuota": maxGroups, "AccessKeysPerUserQuota": maxKeys,
-		"AttachedPoliciesPerUserQuota": 10, "AttachedPoliciesPerGroupQuota": 10, "AttachedPoliciesPerRoleQuota": 10,
+		"AttachedPoliciesPerUserQuota": maxAttached, "AttachedPoliciesPerGroupQuota": maxAttached, "AttachedPoliciesPerRoleQuota": maxAttached,
 		"PolicySizeQuota": policy.MaxManagedPolicy, "AssumeRolePolicySizeQuota": policy.MaxTrustPolicy,
-		"UserPolicySizeQuota": 2048, "GroupPolicySizeQuota": 5120, "RolePolicySizeQuota": 10240,
+		"UserPolicySizeQuota": maxUserInline, "GroupPolicySizeQuota": maxGroupInline, "RolePolicySizeQuota": maxRoleInline,
 		"ServerCertificates": 0, "ServerCertificatesQuota": 20, "SigningCertificatesPerUserQuota": 2,
 		"AccountMFAEnabled": 0, "AccountPasswordPresent": 0, "AccountSigningCertificatesPresent": 0, "AccountAccessKeysPresent": 0, "Providers": 0,
 		"GlobalEndpointTokenVersion": 2, // tokens are good in every region

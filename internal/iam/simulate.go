@@ -20,8 +20,8 @@ import (
 // policies have bytes, times the length of the longest text that they are compared with.
 const (
 	maxSimulatedText = 131072  // bytes of the policies that a request brings, together
-	maxPageSteps     = 1 << 28 // after which a page ends
-	maxSteps         = 1 << 30 // of one decision
+	maxPageSteps     = 1 << 27 // after which a page ends
+	maxSteps         = 1 << 29 // of one decision
 )
 
 func (s *Service) simulationOperations() []api.Bound {
@@ -538,10 +538,9 @@ func (sim *simulation) decide(action, resource string) verdict {
 	p := policy.Policies{Identity: sim.identity, Boundary: sim.boundary, ServiceControl: sim.controls, Resource: sim.resource[kind-policy.Resource]}
 	p.Governs = governs && p.Resource != nil
 	d := policy.Evaluate(&req, &p)
-	effect := policy.Deny
 	switch {
 	case d.Allowed.Valid():
-		v.decision, effect = evalAllowed, policy.Allow
+		v.decision = evalAllowed
 	case d.Explicit:
 		v.decision = evalExplicit
 	}
@@ -550,13 +549,12 @@ func (sim *simulation) decide(action, resource string) verdict {
 		if m.Type == policy.TrustPolicy {
 			m.Type = policy.ResourcePolicy
 		}
-		if said[m.Type] != evalExplicit {
-			if said[m.Type] = evalAllowed; m.Effect == policy.Deny {
-				said[m.Type] = evalExplicit
-			}
+		if m.Effect == policy.Deny {
+			said[m.Type] = evalExplicit
+		} else if said[m.Type] == "" {
+			said[m.Type] = evalAllowed
 		}
-		shown := m.Type == policy.IdentityPolicy || m.Type == policy.ResourcePolicy || m.Type == policy.BoundaryPolicy && effect == policy.Deny
-		if v.decision != evalImplicit && shown && m.Effect == effect {
+		if determines(&m, v.decision) {
 			v.matched = append(v.matched, shownStatement(&m))
 		}
 	}
@@ -581,6 +579,18 @@ func (sim *simulation) decide(action, resource string) verdict {
 		v.missing = append(v.missing, sim.written[key])
 	}
 	return v
+}
+
+// determines reports whether a statement is one that AWS shows with a decision: of a denial the
+// Denies, else what allows.
+func determines(m *policy.Matched, decision string) bool {
+	switch m.Type {
+	case policy.IdentityPolicy, policy.ResourcePolicy:
+		return decision == evalAllowed && m.Effect == policy.Allow || decision == evalExplicit && m.Effect == policy.Deny
+	case policy.BoundaryPolicy:
+		return decision == evalExplicit && m.Effect == policy.Deny
+	}
+	return false
 }
 
 // request is a call of the simulated principal.

@@ -1,6 +1,7 @@
 package iam_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	iamapi "coffer/internal/api/iam"
+	coffer "coffer/internal/iam"
+	"coffer/internal/table"
 )
 
 const bucket = "arn:aws:s3:::bucket/key"
@@ -368,4 +373,47 @@ func TestSimulationAccess(t *testing.T) {
 		{"custom", try(ana.SimulateCustomPolicy, &iam.SimulateCustomPolicyInput{PolicyInputList: []string{document(allow("*", "*"))}, ActionNames: []string{"s3:GetObject"}}), denied("SimulateCustomPolicy", "*")},
 		{"keys", try(ana.GetContextKeysForPrincipalPolicy, &iam.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: new(w.arn("role/app"))}), "NoSuchEntity: The role with name app cannot be found."},
 	})
+}
+
+// What the organisation of the account allows is part of the answer about its principals.
+func TestSimulationWithinAnOrganization(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	err := b.db.Update(context.Background(), func(tx *table.Tx) error {
+		main, _, err := coffer.CreateAccount(tx, "main", b.now)
+		if err != nil {
+			return err
+		}
+		if err := coffer.Accounts.Put(tx, &coffer.Account{ID: benchAccount, Name: "shop", Created: table.At(b.now)}); err != nil {
+			return err
+		}
+		org, err := coffer.CreateOrganization(tx, main.ID, b.now)
+		if err != nil {
+			return err
+		}
+		if _, err := org.AddAccount(tx, benchAccount, "/", b.now); err != nil {
+			return err
+		}
+		if _, _, err := org.PutControlPolicy(tx, "keep", "scp", "", document(deny("s3:DeleteBucket", "*"))); err != nil {
+			return err
+		}
+		_, err = org.AttachControlPolicy(tx, "keep", "/")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls(b, iamapi.ListUsers, &iamapi.ListUsersInput{}) // loads what applies to the root: a transaction that writes does not
+	calls(b, iamapi.CreateUser, &iamapi.CreateUserInput{UserName: new("ana")})
+	calls(b, iamapi.PutUserPolicy, &iamapi.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: new(document(allow("s3:*", "*")))})
+	actions := []string{"s3:GetObject", "s3:DeleteBucket", "ec2:RunInstances"}
+	var got []string
+	for _, r := range calls(b, iamapi.SimulatePrincipalPolicy, &iamapi.SimulatePrincipalPolicyInput{PolicySourceArn: new(arnOfBench("user/ana")), ActionNames: actions}).EvaluationResults {
+		got = append(got, fmt.Sprint(*r.EvalDecision, " ", *r.OrganizationsDecisionDetail.AllowedByOrganizations, " ", len(r.MatchedStatements)))
+	}
+	equal(t, "decisions", strings.Join(got, ", "), "allowed true 1, explicitDeny false 0, implicitDeny true 0")
+	// Policies given as texts are of no account.
+	for _, r := range calls(b, iamapi.SimulateCustomPolicy, &iamapi.SimulateCustomPolicyInput{PolicyInputList: []string{document(allow("s3:*", "*"))}, ActionNames: actions[:2]}).EvaluationResults {
+		equal(t, "custom", *r.EvalDecision+fmt.Sprint(r.OrganizationsDecisionDetail == nil), "allowedtrue")
+	}
 }
