@@ -135,9 +135,66 @@ def keys(kms):
     equal("no deletion", kms.cancel_key_deletion(KeyId=kid)["KeyId"], key["Arn"])
 
 
+def other_keys(kms):
+    """Keys that are not symmetric, imported ones, and those of several regions."""
+    def make(**kw):
+        return kms.create_key(**kw)["KeyMetadata"]["KeyId"]
+
+    rsa = make(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
+    alg = "RSASSA_PSS_SHA_256"
+    signed = kms.sign(KeyId=rsa, Message=b"m", SigningAlgorithm=alg)
+    equal("signature", kms.verify(KeyId=rsa, Message=b"m", Signature=signed["Signature"], SigningAlgorithm=alg)["SignatureValid"], True)
+    try:
+        kms.verify(KeyId=rsa, Message=b"n", Signature=signed["Signature"], SigningAlgorithm=alg)
+        equal("another message", "verified", "refused")
+    except kms.exceptions.KMSInvalidSignatureException as e:
+        equal("no text", e.response["Error"].get("Message", ""), "")
+    equal("public key", kms.get_public_key(KeyId=rsa)["KeyUsage"], "SIGN_VERIFY")
+    enc = make(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
+    blob = kms.encrypt(KeyId=enc, Plaintext=b"p", EncryptionAlgorithm="RSAES_OAEP_SHA_256")["CiphertextBlob"]
+    equal("RSA", kms.decrypt(KeyId=enc, CiphertextBlob=blob, EncryptionAlgorithm="RSAES_OAEP_SHA_256")["Plaintext"], b"p")
+    if known(kms, "generate_mac"):
+        mac = make(KeySpec="HMAC_512", KeyUsage="GENERATE_VERIFY_MAC")
+        m = kms.generate_mac(KeyId=mac, Message=b"m", MacAlgorithm="HMAC_SHA_512")["Mac"]
+        equal("MAC", kms.verify_mac(KeyId=mac, Message=b"m", Mac=m, MacAlgorithm="HMAC_SHA_512")["MacValid"], True)
+    if known(kms, "derive_shared_secret"):
+        a, b = (make(KeySpec="ECC_NIST_P384", KeyUsage="KEY_AGREEMENT") for _ in range(2))
+        secret = [kms.derive_shared_secret(KeyId=x, KeyAgreementAlgorithm="ECDH", PublicKey=kms.get_public_key(KeyId=y)["PublicKey"])["SharedSecret"]
+                  for x, y in ((a, b), (b, a))]
+        equal("shared secret", secret[0] == secret[1] and len(secret[0]), 48)
+    sym = make()
+    pair = kms.generate_data_key_pair(KeyId=sym, KeyPairSpec="ECC_NIST_P256")
+    equal("pair", kms.decrypt(CiphertextBlob=pair["PrivateKeyCiphertextBlob"])["Plaintext"], pair["PrivateKeyPlaintext"])
+    equal("no plaintext", "PrivateKeyPlaintext" in kms.generate_data_key_pair_without_plaintext(KeyId=sym, KeyPairSpec="RSA_2048"), False)
+
+    ext = make(Origin="EXTERNAL")
+    p = kms.get_parameters_for_import(KeyId=ext, WrappingAlgorithm="RSAES_OAEP_SHA_1", WrappingKeySpec="RSA_2048")
+    try:
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import padding
+    except ImportError:
+        print("skipped, without the cryptography package: import_key_material")
+    else:
+        sha1 = hashes.SHA1()
+        wrapped = serialization.load_der_public_key(p["PublicKey"]).encrypt(os.urandom(32), padding.OAEP(padding.MGF1(sha1), sha1, None))
+        kms.import_key_material(KeyId=ext, ImportToken=p["ImportToken"], EncryptedKeyMaterial=wrapped, ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")
+        equal("imported", kms.describe_key(KeyId=ext)["KeyMetadata"]["KeyState"], "Enabled")
+    kms.delete_imported_key_material(KeyId=ext)
+    equal("deleted", kms.describe_key(KeyId=ext)["KeyMetadata"]["KeyState"], "PendingImport")
+
+    there = client("kms", region_name="eu-central-1")
+    mrk = make(MultiRegion=True)
+    kms.replicate_key(KeyId=mrk, ReplicaRegion="eu-central-1")
+    blob = kms.encrypt(KeyId=mrk, Plaintext=b"p")["CiphertextBlob"]
+    equal("other region", there.decrypt(CiphertextBlob=blob)["Plaintext"], b"p")
+    kms.update_primary_region(KeyId=mrk, PrimaryRegion="eu-central-1")
+    equal("primary", there.describe_key(KeyId=mrk)["KeyMetadata"]["MultiRegionConfiguration"]["MultiRegionKeyType"], "PRIMARY")
+
+
 secrets(client("secretsmanager"))
 secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
 keys(client("kms"))
+other_keys(client("kms"))
 if failures:
     sys.exit(f"{failures} failures")
 print("ok, boto3", boto3.__version__)

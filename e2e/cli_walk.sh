@@ -151,5 +151,57 @@ is '' kms delete-alias --alias-name alias/mine
 is PendingDeletion kms schedule-key-deletion --key-id "$key" --pending-window-in-days 7 --query KeyState
 matches "*$key" kms cancel-key-deletion --key-id "$key" --query KeyId
 
+# Keys of other kinds. keep FILE: the answer, decoded.
+keep() { printf '%s' "$out" | base64 -d >"$tmp/$1"; }
+call kms create-key --key-spec ECC_NIST_P256 --key-usage SIGN_VERIFY --query KeyMetadata.KeyId || fail "kms create-key"
+signer=$out
+is ECC_NIST_P256 kms get-public-key --key-id "$signer" --query KeySpec
+call kms get-public-key --key-id "$signer" --query PublicKey && keep public
+call kms sign --key-id "$signer" --message "fileb://$tmp/plain" --signing-algorithm ECDSA_SHA_256 --query Signature || fail "kms sign"
+keep signature
+is True kms verify --key-id "$signer" --message "fileb://$tmp/plain" --signature "fileb://$tmp/signature" --signing-algorithm ECDSA_SHA_256 --query SignatureValid
+refused KMSInvalidSignatureException kms verify --key-id "$signer" --message "fileb://$tmp/binary" --signature "fileb://$tmp/signature" --signing-algorithm ECDSA_SHA_256
+refused InvalidKeyUsageException kms encrypt --key-id "$signer" --plaintext "fileb://$tmp/plain"
+if command -v openssl >/dev/null; then
+	openssl dgst -sha256 -verify "$tmp/public" -keyform DER -signature "$tmp/signature" "$tmp/plain" >/dev/null 2>"$tmp/err" || fail "openssl does not verify the signature"
+fi
+call kms create-key --key-spec HMAC_256 --key-usage GENERATE_VERIFY_MAC --query KeyMetadata.KeyId || fail "kms create-key"
+mac=$out
+call kms generate-mac --key-id "$mac" --message "fileb://$tmp/plain" --mac-algorithm HMAC_SHA_256 --query Mac && keep mac &&
+	is True kms verify-mac --key-id "$mac" --message "fileb://$tmp/plain" --mac "fileb://$tmp/mac" --mac-algorithm HMAC_SHA_256 --query MacValid
+call kms create-key --key-spec ECC_NIST_P256 --key-usage KEY_AGREEMENT --query KeyMetadata.KeyId || fail "kms create-key"
+matches '?*' kms derive-shared-secret --key-id "$out" --key-agreement-algorithm ECDH --public-key "fileb://$tmp/public" --query SharedSecret
+refused DisabledException kms generate-data-key-pair-without-plaintext --key-id "$key" --key-pair-spec ECC_NIST_P256
+is '' kms enable-key --key-id "$key"
+is RSA_2048 kms generate-data-key-pair --key-id "$key" --key-pair-spec RSA_2048 --query KeyPairSpec
+is ECC_NIST_P256 kms generate-data-key-pair-without-plaintext --key-id "$key" --key-pair-spec ECC_NIST_P256 --query KeyPairSpec
+
+# Imported material.
+call kms create-key --origin EXTERNAL --query KeyMetadata.KeyId || fail "kms create-key"
+external=$out
+is PendingImport kms describe-key --key-id "$external" --query KeyMetadata.KeyState
+call kms get-parameters-for-import --key-id "$external" --wrapping-algorithm RSAES_OAEP_SHA_256 --wrapping-key-spec RSA_2048 --query '[PublicKey,ImportToken]' || fail "kms get-parameters-for-import"
+printf '%s' "$out" | cut -f1 | base64 -d >"$tmp/wrapping"
+printf '%s' "$out" | cut -f2 | base64 -d >"$tmp/token"
+refused InvalidCiphertextException kms import-key-material --key-id "$external" --import-token "fileb://$tmp/token" --encrypted-key-material "fileb://$tmp/plain" --expiration-model KEY_MATERIAL_DOES_NOT_EXPIRE
+if command -v openssl >/dev/null; then
+	head -c 32 /dev/urandom >"$tmp/material"
+	openssl pkeyutl -encrypt -pubin -keyform DER -inkey "$tmp/wrapping" -in "$tmp/material" -out "$tmp/wrapped" \
+		-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256 2>"$tmp/err" || fail "openssl does not wrap"
+	matches "*$external" kms import-key-material --key-id "$external" --import-token "fileb://$tmp/token" --encrypted-key-material "fileb://$tmp/wrapped" --expiration-model KEY_MATERIAL_DOES_NOT_EXPIRE --query KeyId
+	is Enabled kms describe-key --key-id "$external" --query KeyMetadata.KeyState
+fi
+matches "*$external" kms delete-imported-key-material --key-id "$external" --query KeyId
+is PendingImport kms describe-key --key-id "$external" --query KeyMetadata.KeyState
+
+# A key of two regions.
+call kms create-key --multi-region --query KeyMetadata.KeyId || fail "kms create-key"
+mrk=$out
+is Creating kms replicate-key --key-id "$mrk" --replica-region eu-central-1 --query ReplicaKeyMetadata.KeyState
+call kms encrypt --key-id "$mrk" --plaintext "fileb://$tmp/plain" --query CiphertextBlob && keep blob
+is cGxhaW4= kms decrypt --region eu-central-1 --ciphertext-blob "fileb://$tmp/blob" --query Plaintext
+is '' kms update-primary-region --key-id "$mrk" --primary-region eu-central-1
+is REPLICA kms describe-key --key-id "$mrk" --query KeyMetadata.MultiRegionConfiguration.MultiRegionKeyType
+
 [ "$failures" -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo "ok"

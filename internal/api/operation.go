@@ -77,6 +77,7 @@ type Access struct {
 	Action   string // IAM action; empty means the operation's own
 	Resource string // the ARN it is evaluated on; empty means "*", no resource
 	Account  string // the account that owns Resource
+	Region   string // that it is asked for in (aws:RequestedRegion); empty: the request's
 	Named    string // the resource as the caller wrote it, for denial texts
 	Denied   string // said in place of the usual denial; empty: the usual one
 
@@ -98,6 +99,17 @@ type Access struct {
 
 	Also []Access
 }
+
+// Further is what a service does as its caller while it handles an operation.
+type Further struct {
+	Action   string // "kms:Decrypt"
+	Resource string // as the service would name it
+}
+
+// Needs says what a principal must be allowed to do for the operation r.Op on a
+// resource, without making the call: r has no input. The resource is named as
+// the operation's own input would name it. An error is for the one who asks.
+type Needs func(r *Request, resource string) (Access, []Further, error)
 
 // Keys answers for a service's own condition keys.
 type Keys interface {
@@ -146,7 +158,8 @@ func Bind[I, O, T any](op Op[I, O], resolve func(*Request, *I) (T, Access, error
 
 // Preparing returns b with a step that runs before the transaction is
 // opened, and only once: slow pure work such as key generation. It runs before
-// authorization and must reveal and store nothing.
+// authorization and must reveal and store nothing; what it makes goes into
+// Request.Prepared.
 func Preparing[I any](b Bound, prepare func(*Request, *I) error) Bound {
 	b.prepare = func(r *Request, in Struct) error {
 		i, ok := any(in).(*I)

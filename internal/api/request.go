@@ -20,6 +20,20 @@ type Principal struct {
 	Session     *session.Session // of temporary credentials; nil for a long-term key
 }
 
+// UserID is aws:userid: the unique id, with the session's name for a session of
+// a role or a federated user; "anonymous" for nobody.
+func (p *Principal) UserID() string {
+	switch p.Type {
+	case policy.Anonymous:
+		return "anonymous"
+	case policy.AssumedRole, policy.FederatedSession:
+		if p.Session != nil {
+			return p.Session.UserID()
+		}
+	}
+	return p.ID
+}
+
 // Endpoint is a listener with an identity: the counterpart of a VPC endpoint.
 type Endpoint struct {
 	ID     string      // vpce-..., aws:SourceVpce

@@ -131,6 +131,9 @@ func (s StructOf[T, PT]) Unset() { *s.P = nil }
 // MemberText is the value of a plain member of v as a policy condition compares
 // it. The name's case does not count. ok is false if the member is absent.
 func MemberText(v Struct, name string) (text string, ok bool) {
+	if v == nil { // a request that nobody has made
+		return "", false
+	}
 	for i, m := range v.Shape().Members {
 		if !strings.EqualFold(m.Name, name) {
 			continue

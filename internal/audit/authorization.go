@@ -49,7 +49,9 @@ func appendAuthorization(dst []byte, list []*policy.Decided) []byte {
 			dst = append(dst, `,"policyType":`...)
 			dst = appendString(dst, d.Type.String(), maxText)
 		}
-		for j, m := range d.Deciding() {
+		var room [8]policy.Matched
+		by := d.AppendDeciding(room[:0])
+		for j, m := range by {
 			if j == 0 {
 				dst = append(dst, `,"by":[{"policyType":`...)
 			} else {
@@ -65,7 +67,7 @@ func appendAuthorization(dst []byte, list []*policy.Decided) []byte {
 			}
 			dst = append(dst, '}')
 		}
-		if len(d.Deciding()) > 0 {
+		if len(by) > 0 {
 			dst = append(dst, ']')
 		}
 		dst = append(dst, '}')

@@ -46,6 +46,7 @@ func commands() []command {
 	return []command{
 		serverCommand, envCommand,
 		accountListCommand, accountCreateCommand, accountKeysCommand,
+		whoCanCommand, explainCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
 		versionCommand,
 	}

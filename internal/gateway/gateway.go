@@ -56,6 +56,7 @@ type Config struct {
 	Directory  *iam.Directory
 	KeyARN     func(tx *table.Tx, account, region, alias string) (string, error) // of package kms; see api.Directory
 	Tokens     *session.Tokens
+	Needs      map[*api.Service]api.Needs // of the services that WhoCan knows
 	Log        *audit.Log
 	Outbox     *Outbox
 	Operations []api.Bound    // those that are served

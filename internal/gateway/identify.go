@@ -226,10 +226,9 @@ func userOf(tx *table.Tx, id, keyID, partition string) (api.Principal, error) {
 func sessionOf(tx *table.Tx, s *session.Session, partition string) (p api.Principal, err error) {
 	switch s.Type {
 	case policy.AssumedRole:
-		role := "arn:" + partition + ":iam::" + s.Account + ":role/" + s.Entity
+		names := s.Names(partition)
 		p = api.Principal{Caller: policy.Caller{
-			Type: s.Type, Account: s.Account, Entity: role, ID: s.EntityID,
-			ARN: iam.SessionARN(partition, s),
+			Type: s.Type, ARN: names.ARN, Account: s.Account, Entity: names.Role, ID: s.EntityID,
 		}, Name: s.RoleName(), AccessKeyID: s.AccessKeyID}
 	default:
 		p = rootOf(s.Account, s.AccessKeyID, partition)
@@ -239,7 +238,7 @@ func sessionOf(tx *table.Tx, s *session.Session, partition string) (p api.Princi
 			}
 		}
 		if s.Type == policy.FederatedSession {
-			p.Type, p.ARN = s.Type, iam.SessionARN(partition, s)
+			p.Type, p.ARN = s.Type, s.Names(partition).ARN
 		}
 	}
 	p.Session = s

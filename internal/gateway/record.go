@@ -106,7 +106,7 @@ var identityTypes = [...]string{
 // is room for what it says of temporary credentials.
 func identify(r *api.Request, id *audit.Identity, context *audit.SessionContext) {
 	p := &r.Principal
-	id.Type, id.PrincipalID, id.ARN, id.AccountID = identityTypes[p.Type], p.ID, p.ARN, p.Account
+	id.Type, id.PrincipalID, id.ARN, id.AccountID = identityTypes[p.Type], p.UserID(), p.ARN, p.Account
 	id.AccessKeyID, id.IdentityProvider = p.AccessKeyID, p.Provider
 	switch p.Type {
 	case policy.IAMUser, policy.WebIdentity, policy.SAMLIdentity:
@@ -124,10 +124,8 @@ func identify(r *api.Request, id *audit.Identity, context *audit.SessionContext)
 	issuer := &context.Issuer
 	switch p.Type {
 	case policy.AssumedRole:
-		id.PrincipalID = p.ID + ":" + s.Name
 		*issuer = audit.SessionIssuer{Type: "Role", PrincipalID: p.ID, ARN: p.Entity, AccountID: p.Account, UserName: p.Name}
 	case policy.FederatedSession:
-		id.PrincipalID = p.Account + ":" + s.Name
 		*issuer = audit.SessionIssuer{Type: audit.TypeIAMUser, PrincipalID: p.ID, ARN: p.Entity, AccountID: p.Account, UserName: p.Name}
 		if s.EntityID == "" {
 			issuer.Type, issuer.UserName = audit.TypeRoot, ""

@@ -13,8 +13,13 @@ import (
 //
 // The error is for what went wrong, not for a denial: then there is no decision,
 // and the call fails.
-func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing, out *policy.Decided) (err error) {
+func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing, out *policy.Decided) error {
 	*out = policy.Decided{}
+	return d.decide(r, a, standing, out)
+}
+
+// decide is Authorize with a request in out that may be one nobody has made.
+func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, out *policy.Decided) (err error) {
 	if standing == nil {
 		return errors.New("iam: nothing is known of the principal")
 	}
@@ -26,14 +31,8 @@ func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing,
 		resource, account = "*", r.Account // an operation without a resource is about the caller's account
 	}
 	f := &facts{r: r, a: a, standing: standing, account: account}
-	out.Request = policy.Request{
-		Caller:          r.Principal.Caller,
-		Action:          action,
-		Resource:        resource,
-		ResourceAccount: account,
-		Named:           a.Named,
-		Context:         f,
-	}
+	q := &out.Request
+	q.Caller, q.Action, q.Resource, q.ResourceAccount, q.Named, q.Context = r.Principal.Caller, action, resource, account, a.Named, f
 	p := policy.Policies{
 		Identity: standing.policies,
 		Boundary: standing.boundary,
@@ -56,15 +55,11 @@ func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing,
 	if f.owner.organization != "" && !f.owner.management && !standing.linked {
 		p.ResourceControl = f.owner.resource
 	}
-	var failed error
 	if a.Grants != nil {
-		p.EncryptionContext = a.EncryptionContext
-		p.Grants = func() (gs []*policy.Grant) {
-			gs, failed = a.Grants()
-			return gs
-		}
+		p.EncryptionContext, p.Grants = a.EncryptionContext, f.grants
 	}
-	out.Decision = policy.Evaluate(&out.Request, &p)
+	out.Decision = policy.Evaluate(q, &p)
+	failed := f.failed
 	if failed == nil && a.Keys != nil {
 		failed = a.Keys.Err()
 	}

@@ -46,7 +46,8 @@ var ErrChanged = errors.New("iam: what applies to the principal has changed")
 // Standing is all that applies to a principal whatever it does: policies,
 // boundary, tags, organisation. Immutable.
 type Standing struct {
-	account, organization uint64 // the epochs it was loaded at
+	account, organization uint64    // the epochs it was loaded at
+	epochKey              table.Key // of the account's
 
 	policies, boundary *policy.Set
 	session            *policy.Set  // nil: no session policies
@@ -70,21 +71,28 @@ func (d *Directory) Load(tx *table.Tx, p *api.Principal) (*Standing, error) {
 	if !ok {
 		return &Standing{policies: noPolicies, place: &place{}}, nil
 	}
-	of, err := epoch(tx, p.Account)
+	known := d.standings.get(key)
+	var at table.Key
+	if known != nil {
+		at = known.epochKey
+	} else {
+		at = table.K(p.Account)
+	}
+	of, err := epoch(tx, at)
 	if err != nil {
 		return nil, err
 	}
-	organizations, err := epoch(tx, organizationEpoch)
+	organizations, err := epoch(tx, organizationsKey)
 	if err != nil {
 		return nil, err
 	}
-	if s := d.standings.get(key); s != nil && s.account == of && s.organization == organizations {
-		return s, nil
+	if known != nil && known.account == of && known.organization == organizations {
+		return known, nil
 	}
 	if nothing := p.Type == policy.Root && organizations == 0; !tx.ReadOnly() && !nothing {
 		return nil, ErrChanged
 	}
-	s := &Standing{account: of, organization: organizations, policies: noPolicies}
+	s := &Standing{account: of, organization: organizations, epochKey: at, policies: noPolicies}
 	if s.place, err = d.place(tx, p.Account, organizations); err != nil {
 		return nil, err
 	}

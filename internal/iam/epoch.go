@@ -22,12 +22,15 @@ const organizationEpoch = "organization"
 
 // Epochs holds them by account.
 var Epochs = table.Collection[Epoch]{
-	Name: "iam.epoch",
-	Key:  func(e *Epoch) table.Key { return table.K(e.Of) },
+	Name:        "iam.epoch",
+	CacheAbsent: true, // read by every call, and absent until something has changed
+	Key:         func(e *Epoch) table.Key { return table.K(e.Of) },
 }
 
-func epoch(tx *table.Tx, of string) (uint64, error) {
-	e, err := Epochs.Get(tx, table.K(of))
+var organizationsKey = table.K(organizationEpoch)
+
+func epoch(tx *table.Tx, of table.Key) (uint64, error) {
+	e, err := Epochs.Get(tx, of)
 	switch {
 	case errors.Is(err, table.ErrNotFound):
 		return 0, nil
@@ -39,7 +42,7 @@ func epoch(tx *table.Tx, of string) (uint64, error) {
 
 // changed counts a change. It belongs into every transaction that changes what Epoch tells of.
 func changed(tx *table.Tx, of string) error {
-	n, err := epoch(tx, of)
+	n, err := epoch(tx, table.K(of))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,10 @@ import (
 	"coffer/internal/policy"
 )
 
+// maxHeader is how much of a header that the client makes up is compared with policies, in
+// bytes: patterns take time in proportion.
+const maxHeader = 2 << 10
+
 // facts answers for the condition keys of a request: the global ones from the
 // request, its principal and its access; a service's own come with the access.
 // Source: "AWS global condition context keys" in the IAM user guide.
@@ -18,6 +22,13 @@ type facts struct {
 	standing *Standing
 	account  string // that owns the resource
 	owner    *place // of that account
+	failed   error  // met while looking for grants
+}
+
+// grants gives the grants of the access.
+func (f *facts) grants() (gs []*policy.Grant) {
+	gs, f.failed = f.a.Grants()
+	return gs
 }
 
 // Values implements policy.Context. Keys come in lower case.
@@ -95,13 +106,7 @@ func (f *facts) principal(name string) (value string, known bool) {
 	case "principaltype":
 		return principalTypes[p.Type], true
 	case "userid":
-		switch p.Type {
-		case policy.AssumedRole:
-			return p.ID + ":" + s.Name, true
-		case policy.FederatedSession:
-			return p.Account + ":" + s.Name, true
-		}
-		return p.ID, true
+		return p.UserID(), true
 	case "username":
 		if p.Type == policy.IAMUser {
 			return p.Name, true
@@ -203,10 +208,13 @@ func (f *facts) request(name string) (value string, ok bool) {
 	case "securetransport":
 		return strconv.FormatBool(r.Secure), true
 	case "useragent":
-		return r.UserAgent, true
+		return r.UserAgent[:min(len(r.UserAgent), maxHeader)], true
 	case "referer":
-		return r.Referer, true
+		return r.Referer[:min(len(r.Referer), maxHeader)], true
 	case "requestedregion":
+		if f.a.Region != "" {
+			return f.a.Region, true
+		}
 		return r.Region, true
 	case "viaawsservice":
 		return strconv.FormatBool(!direct), true

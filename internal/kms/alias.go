@@ -162,8 +162,8 @@ func createAlias(r *api.Request, in *kmsapi.CreateAliasInput, n naming) (*kmsapi
 	return &kmsapi.CreateAliasOutput{}, Aliases.Put(r.Tx, a)
 }
 
-// updateAlias points an alias to another key. AWS demands that both keys are
-// of one type and usage; so far there is only one.
+// updateAlias points an alias to another key, which must be of the same type and
+// usage: "this restriction prevents errors in code that uses aliases".
 func updateAlias(r *api.Request, _ *kmsapi.UpdateAliasInput, n naming) (*kmsapi.UpdateAliasOutput, error) {
 	if n.alias == nil {
 		return nil, aliasNotFound(n.arn)
@@ -171,6 +171,13 @@ func updateAlias(r *api.Request, _ *kmsapi.UpdateAliasInput, n naming) (*kmsapi.
 	k, err := n.newTarget(r)
 	if err != nil {
 		return nil, err
+	}
+	old, err := Keys.Get(r.Tx, table.K(n.alias.Account, n.alias.Region, n.alias.KeyID))
+	if err != nil {
+		return nil, err
+	}
+	if old.Usage != k.Usage || old.asymmetric() != k.asymmetric() {
+		return nil, api.ValidationException("Alias " + n.arn + " can be associated only with a key of the type and usage of its present key.")
 	}
 	a := *n.alias
 	a.KeyID, a.Updated = k.ID, table.At(r.Time)

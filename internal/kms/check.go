@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
@@ -67,25 +69,14 @@ func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format st
 func exists[T any](_ *T, err error) error { return err }
 
 func (s *Service) checkKey(ctx context.Context, tx *table.Tx, k *Key, report func(format string, args ...any)) error {
+	if specs[keySpec{k.Spec, k.Usage}] == nil || k.Origin != kmsapi.OriginTypeAwsKms && !k.external() {
+		report("is of a kind that there is not: %s, %s, %s", k.Spec, k.Usage, k.Origin)
+	}
 	at := api.Request{Region: k.Region}
 	if !isKeyID(k.ID) || k.ARN != keyARN(&at, k.Account, k.ID) {
 		report("its ARN does not fit %s in %s of %s", k.ID, k.Region, k.Account)
 	}
-	switch k.State {
-	case enabled, disabled:
-		if k.Deletion != 0 {
-			report("has a deletion date, but its state is %s", k.State)
-		}
-	case pendingDeletion:
-		if k.Deletion == 0 {
-			report("waits for deletion without a date")
-		}
-	default:
-		report("has state %q", k.State)
-	}
-	if k.Spec != kmsapi.KeySpecSymmetricDefault || k.Usage != kmsapi.KeyUsageTypeEncryptDecrypt || k.Origin != kmsapi.OriginTypeAwsKms {
-		report("is of a kind that does not exist yet: %s, %s, %s", k.Spec, k.Usage, k.Origin)
-	}
+	k.checkState(report)
 	if (k.Period == 0) != (k.From == 0) || k.Period < 0 {
 		report("its rotation period of %d days does not fit its start", k.Period)
 	}
@@ -105,16 +96,82 @@ func (s *Service) checkKey(ctx context.Context, tx *table.Tx, k *Key, report fun
 			report("its alias %s: %v", name, err)
 		}
 	}
-	if len(k.Materials) == 0 {
+	if err := k.checkSet(tx, report); err != nil {
+		return err
+	}
+	return s.checkMaterials(ctx, k, report)
+}
+
+func (k *Key) checkState(report func(format string, args ...any)) {
+	if (k.State == pendingDeletion) != (k.Deletion != 0) {
+		if k.Deletion == 0 {
+			report("waits for deletion without a date")
+		} else {
+			report("has a deletion date, but its state is %s", k.State)
+		}
+	}
+	if (k.State == pendingReplicaDeletion) != (k.Window != 0) {
+		report("has a waiting period of %d days for its replicas, but its state is %s", k.Window, k.State)
+	}
+	switch k.State {
+	case enabled, disabled, pendingDeletion, pendingImport:
+	case pendingReplicaDeletion:
+		if k.replica() || len(k.Replicas) == 0 {
+			report("waits for replicas that it does not have")
+		}
+	default:
+		report("has state %q", k.State)
+	}
+	// What the state is to be is said in one place; it is right if it stays.
+	if k.external() {
+		c := *k
+		if c.settle(); c.State != k.State {
+			report("has state %s, and its imported material asks for %s", k.State, c.State)
+		}
+	} else if k.State == pendingImport {
+		report("waits for an import, but its origin is %s", k.Origin)
+	}
+}
+
+// checkSet compares k with the other keys of its multi-Region set.
+func (k *Key) checkSet(tx *table.Tx, report func(format string, args ...any)) error {
+	if k.multiRegion() != strings.HasPrefix(k.ID, multiRegionPrefix) || !k.multiRegion() && len(k.Replicas) > 0 {
+		report("its id does not fit a primary region %q and replicas %v", k.Primary, k.Replicas)
+		return nil
+	}
+	if !k.multiRegion() {
+		return nil
+	}
+	if slices.Contains(k.Replicas, k.Primary) || k.replica() && !slices.Contains(k.Replicas, k.Region) || !slices.IsSorted(k.Replicas) {
+		report("its set has no place for it: primary region %s, replicas %v", k.Primary, k.Replicas)
+	}
+	for _, region := range append([]string{k.Primary}, k.Replicas...) {
+		other, err := Keys.Load(tx, table.K(k.Account, region, k.ID))
+		switch {
+		case err != nil && !errors.Is(err, table.ErrNotFound) && !errors.Is(err, table.ErrDamaged):
+			return err
+		case err != nil:
+			report("its set: the key in %s: %v", region, err)
+		case other.Primary != k.Primary || !slices.Equal(other.Replicas, k.Replicas):
+			report("its set: the key in %s has primary region %s and replicas %v, not %s and %v", region, other.Primary, other.Replicas, k.Primary, k.Replicas)
+		case other.Spec != k.Spec || other.Usage != k.Usage || other.Origin != k.Origin || other.Period != k.Period || other.From != k.From:
+			report("its set: the key in %s is of another kind or rotation", region)
+		case !slices.EqualFunc(other.Materials, k.Materials, func(a, b Material) bool {
+			return a.ID == b.ID && a.Pending == b.Pending && a.Rotation == b.Rotation
+		}):
+			report("its set: the key in %s has other material", region)
+		}
+	}
+	return nil
+}
+
+func (s *Service) checkMaterials(ctx context.Context, k *Key, report func(format string, args ...any)) error {
+	if len(k.Materials) == 0 && !k.external() {
 		report("has no material")
 	}
-	// Whoever runs fsck holds the root key and the store; the decision stands
-	// for the key's owner.
-	root := "arn:" + at.Partition() + ":iam::" + k.Account + ":root"
-	decision := policy.Evaluate(&policy.Request{
-		Caller: policy.Caller{Type: policy.Root, ARN: root, Account: k.Account, Entity: root, ID: k.Account},
-		Action: "kms:Encrypt", Resource: k.ARN, ResourceAccount: k.Account,
-	}, &policy.Policies{})
+	if len(k.Materials) > 1 && k.Spec != symmetricSpec {
+		report("is %s and has %d materials", k.Spec, len(k.Materials))
+	}
 	seen := make(map[string]bool, len(k.Materials))
 	for i := range k.Materials {
 		m := &k.Materials[i]
@@ -122,8 +179,16 @@ func (s *Service) checkKey(ctx context.Context, tx *table.Tx, k *Key, report fun
 			report("has material %s twice", m.ID)
 		}
 		seen[m.ID] = true
-		// Material cannot be looked at from here; what encrypts is sound.
-		if _, err := s.material.Encrypt(ctx, decision.Allowed, k.ID, m.wrapped(), []byte{0}, nil); err != nil {
+		if m.Pending && (i == 0 || i < len(k.Materials)-1) {
+			report("material %s waits for a rotation, out of its turn", m.ID)
+		}
+		if !k.external() && (m.Pending || m.Expires != 0 || m.Description != "") {
+			report("material %s is as if it were imported", m.ID)
+		}
+		if m.Wrapped == nil && k.external() {
+			continue // to be imported
+		}
+		if err := s.material.Check(ctx, k.ID, k.Spec, m.wrapped()); err != nil {
 			report("material %s: %v", m.ID, err)
 		}
 		if err := ctx.Err(); err != nil {

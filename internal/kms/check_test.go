@@ -1,6 +1,7 @@
 package kms_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,46 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		{"policy unreadable", "kms.policy of key ", func(tx *table.Tx, k *kms.Key) error {
 			return kms.Policies.Put(tx, &kms.Policy{Account: k.Account, Region: k.Region, KeyID: k.ID, Text: "{"})
 		}},
+		{"no such kind", "is of a kind that there is not: SYMMETRIC_DEFAULT, SIGN_VERIFY, AWS_KMS", func(tx *table.Tx, k *kms.Key) error {
+			k.Usage = kmsapi.KeyUsageTypeSignVerify
+			return kms.Keys.Put(tx, k)
+		}},
+		{"material of another spec", "is not of HMAC_256", func(tx *table.Tx, k *kms.Key) error {
+			k.Spec, k.Usage = kmsapi.KeySpecHmac256, kmsapi.KeyUsageTypeGenerateVerifyMac
+			return kms.Keys.Put(tx, k)
+		}},
+		{"public key of another", "the public key beside material", func(tx *table.Tx, k *kms.Key) error {
+			k.Materials[0].Public = []byte{1}
+			return kms.Keys.Put(tx, k)
+		}},
+		{"imported, by its look", "is as if it were imported", func(tx *table.Tx, k *kms.Key) error {
+			k.Materials[0].Expires = 1
+			return kms.Keys.Put(tx, k)
+		}},
+		{"waits for an import it does not need", "waits for an import, but its origin is AWS_KMS", func(tx *table.Tx, k *kms.Key) error {
+			k.State = kmsapi.KeyStatePendingImport
+			return kms.Keys.Put(tx, k)
+		}},
+		{"enabled without its material", "has state Enabled, and its imported material asks for PendingImport", func(tx *table.Tx, k *kms.Key) error {
+			k.Origin, k.Materials = kmsapi.OriginTypeExternal, nil
+			return kms.Keys.Put(tx, k)
+		}},
+		{"pending alone", "waits for a rotation, out of its turn", func(tx *table.Tx, k *kms.Key) error {
+			k.Origin, k.Materials[0].Pending = kmsapi.OriginTypeExternal, true
+			return kms.Keys.Put(tx, k)
+		}},
+		{"replicas of a single key", "its id does not fit a primary region", func(tx *table.Tx, k *kms.Key) error {
+			k.Replicas = []string{us}
+			return kms.Keys.Put(tx, k)
+		}},
+		{"waits for replicas", "waits for replicas that it does not have", func(tx *table.Tx, k *kms.Key) error {
+			k.State, k.Window = kmsapi.KeyStatePendingReplicaDeletion, 7
+			return kms.Keys.Put(tx, k)
+		}},
+		{"window without waiting", "has a waiting period of 7 days for its replicas", func(tx *table.Tx, k *kms.Key) error {
+			k.Window = 7
+			return kms.Keys.Put(tx, k)
+		}},
 		{"managed without alias", "its alias alias/aws/secretsmanager: kv: not found", func(tx *table.Tx, k *kms.Key) error {
 			k.Service = "secretsmanager"
 			return kms.Keys.Put(tx, k)
@@ -111,6 +152,54 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 				}
 				return kms.Keys.Put(tx, &before)
 			})
+		})
+	}
+}
+
+// fsck compares the keys of a set.
+func TestCheckOfSets(t *testing.T) {
+	for _, tc := range []struct {
+		name, want string
+		damage     func(k *kms.Key)
+	}{
+		{"another primary", "has primary region eu-west-1 and replicas [eu-west-1], not us-east-1 and [eu-west-1]", func(k *kms.Key) { k.Primary = eu }},
+		{"no place", "its set has no place for it", func(k *kms.Key) { k.Primary, k.Replicas = "eu-west-3", []string{"eu-west-2"} }},
+		{"a replica too many", "its set: the key in eu-west-2: kv: not found", func(k *kms.Key) { k.Replicas = []string{eu, "eu-west-2"} }},
+		{"another period", "is of another kind or rotation", func(k *kms.Key) { k.Period, k.From = 90, 1 }},
+		{"less material", "has other material", func(k *kms.Key) { k.Materials = k.Materials[1:] }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.in(ours, us)
+			id := c.primary(eu)
+			must(c, kmsapi.RotateKeyOnDemand, &kmsapi.RotateKeyOnDemandInput{KeyId: &id})
+			if f := w.check(); f != nil {
+				t.Fatalf("sound, but: %v", f)
+			}
+			var before kms.Key
+			put := func(change func(k *kms.Key)) {
+				t.Helper()
+				err := w.db.Update(t.Context(), func(tx *table.Tx) error {
+					k, err := kms.Keys.Load(tx, table.K(ours, eu, id))
+					if err != nil {
+						return err
+					}
+					change(k)
+					return kms.Keys.Put(tx, k)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			put(func(k *kms.Key) {
+				before = *k
+				before.Materials = slices.Clone(k.Materials)
+				tc.damage(k)
+			})
+			if found := w.check(); !strings.Contains(strings.Join(found, "\n"), tc.want) {
+				t.Errorf("found %q, want %q", found, tc.want)
+			}
+			put(func(k *kms.Key) { *k = before })
 		})
 	}
 }

@@ -54,12 +54,25 @@ func noEnclaves(recipient *kmsapi.RecipientInfo) error {
 	return nil
 }
 
-// checkAlgorithm refuses the algorithms of asymmetric keys.
-func checkAlgorithm(k *Key, algorithm *string) error {
-	if algorithm != nil && *algorithm != symmetric {
-		return kmsapi.InvalidKeyUsageException("Algorithm " + *algorithm + " is incompatible with key spec " + k.Spec + ".")
+// checkAlgorithm checks that a key can encrypt and decrypt, and returns the
+// algorithm to do it by: the symmetric one if none is given.
+func checkAlgorithm(r *api.Request, k *Key, given *string) (string, error) {
+	algorithm := symmetric
+	if given != nil {
+		algorithm = *given
 	}
-	return nil
+	if algorithm == symmetric && k.Spec == symmetricSpec {
+		return algorithm, nil // nearly always
+	}
+	return algorithm, k.fits(r, kmsapi.KeyUsageTypeEncryptDecrypt, algorithm)
+}
+
+// use is a key that encrypts or decrypts, by an algorithm that fits it, and the
+// proof that it may.
+type use struct {
+	key       *Key
+	algorithm string
+	allowed   policy.Allowed
 }
 
 func resolveEncrypt(r *api.Request, in *kmsapi.EncryptInput) (target, api.Access, error) {
@@ -68,30 +81,48 @@ func resolveEncrypt(r *api.Request, in *kmsapi.EncryptInput) (target, api.Access
 }
 
 func (s *Service) encrypt(r *api.Request, in *kmsapi.EncryptInput, t target) (*kmsapi.EncryptOutput, error) {
-	k, err := s.forUse(r, &t, r.Op.Action(), in.EncryptionAlgorithm)
+	u, err := s.forUse(r, &t, r.Op.Action(), in.EncryptionAlgorithm)
 	if err != nil {
 		return nil, err
 	}
-	blob, err := s.material.Encrypt(r.Context, r.Allowed, k.ID, k.current().wrapped(), in.Plaintext, in.EncryptionContext)
+	u.allowed = r.Allowed
+	blob, err := s.seal(r, u, in.Plaintext, in.EncryptionContext, "encryptionContext")
 	if err != nil {
-		return nil, translate(err, "encryptionContext")
+		return nil, err
 	}
 	if dryRun(in.DryRun) {
 		return nil, wouldHaveSucceeded()
 	}
-	return &kmsapi.EncryptOutput{CiphertextBlob: blob, KeyId: new(k.ARN), EncryptionAlgorithm: new(symmetric)}, nil
+	return &kmsapi.EncryptOutput{CiphertextBlob: blob, KeyId: new(u.key.ARN), EncryptionAlgorithm: new(u.algorithm)}, nil
 }
 
-// forUse returns the key that shall encrypt.
-func (s *Service) forUse(r *api.Request, t *target, action string, algorithm *string) (*Key, error) {
-	k, err := s.foundOrMade(r, t, action)
-	if err != nil {
-		return nil, err
+// forUse returns the key that shall encrypt; the proof is for the caller to add.
+func (s *Service) forUse(r *api.Request, t *target, action string, algorithm *string) (u use, err error) {
+	if u.key, err = s.foundOrMade(r, t, action); err != nil {
+		return u, err
 	}
-	if err := k.usable(); err != nil {
-		return nil, err
+	if err := u.key.usable(); err != nil {
+		return u, err
 	}
-	return k, checkAlgorithm(k, algorithm)
+	u.algorithm, err = checkAlgorithm(r, u.key, algorithm)
+	return u, err
+}
+
+func (s *Service) seal(r *api.Request, u use, plaintext []byte, context map[string]string, contextPath string) ([]byte, error) {
+	if u.algorithm != symmetric {
+		return s.encryptRSA(r, u, plaintext, context)
+	}
+	blob, err := s.material.Encrypt(r.Context, u.allowed, u.key.ID, u.key.current().wrapped(), plaintext, context)
+	return blob, translate(err, contextPath)
+}
+
+// open decrypts with m, a generation of the key.
+func (s *Service) open(r *api.Request, u use, m *Material, blob []byte, context map[string]string, contextPath string) ([]byte, error) {
+	if u.algorithm != symmetric {
+		return s.decryptRSA(r, u, blob, context)
+	}
+	plaintext, err := s.material.Decrypt(r.Context, u.allowed, u.key.ID, m.wrapped(), blob, context)
+	return plaintext, translate(err, contextPath)
 }
 
 // sealed is a ciphertext and the key to open it with.
@@ -139,36 +170,39 @@ func locateCiphertext(r *api.Request, blob []byte, keyID *string, dry *bool, mod
 	if c.target, err = locate(r, *keyID, true); err != nil {
 		return c, err
 	}
-	if c.wrong == nil && c.key != nil && c.key.ID != id {
+	switch {
+	case c.key == nil:
+	case c.key.asymmetric(): // its ciphertexts say nothing
+		c.wrong, c.materialID = nil, ""
+	case c.wrong == nil && c.key.ID != id:
 		c.wrong = kmsapi.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation.")
 	}
 	return c, nil
 }
 
 // ready returns the key and the generation that shall decrypt: none of it if
-// the ciphertext is unseen.
-func (c *sealed) ready(r *api.Request, action string, algorithm *string) (*Key, *Material, error) {
-	k, err := c.found(r, action)
-	if err != nil {
-		return nil, nil, err
+// the ciphertext is unseen. The proof is for the caller to add.
+func (c *sealed) ready(r *api.Request, action string, algorithm *string) (u use, m *Material, err error) {
+	if u.key, err = c.found(r, action); err != nil {
+		return u, nil, err
 	}
-	if err := k.usable(); err != nil {
-		return nil, nil, err
+	if err := u.key.usable(); err != nil {
+		return u, nil, err
 	}
-	if err := checkAlgorithm(k, algorithm); err != nil {
-		return nil, nil, err
-	}
-	if c.unseen {
-		return k, nil, nil
+	if u.algorithm, err = checkAlgorithm(r, u.key, algorithm); err != nil || c.unseen {
+		return u, nil, err
 	}
 	if c.wrong != nil {
-		return nil, nil, c.wrong
+		return u, nil, c.wrong
 	}
-	m := k.material(c.materialID)
-	if m == nil {
-		return nil, nil, invalidCiphertext()
+	if u.algorithm != symmetric {
+		return u, u.key.current(), nil
 	}
-	return k, m, nil
+	// Nothing was ever encrypted with material that was never imported here.
+	if m = u.key.material(c.materialID); m == nil || m.Wrapped == nil {
+		return u, nil, invalidCiphertext()
+	}
+	return u, m, nil
 }
 
 func resolveDecrypt(r *api.Request, in *kmsapi.DecryptInput) (sealed, api.Access, error) {
@@ -180,28 +214,28 @@ func resolveDecrypt(r *api.Request, in *kmsapi.DecryptInput) (sealed, api.Access
 }
 
 func (s *Service) decrypt(r *api.Request, in *kmsapi.DecryptInput, c sealed) (*kmsapi.DecryptOutput, error) {
-	k, m, err := c.ready(r, r.Op.Action(), in.EncryptionAlgorithm)
+	u, m, err := c.ready(r, r.Op.Action(), in.EncryptionAlgorithm)
 	if err != nil {
 		return nil, err
 	}
 	if c.unseen {
 		return nil, wouldHaveSucceeded()
 	}
-	plaintext, err := s.material.Decrypt(r.Context, r.Allowed, k.ID, m.wrapped(), in.CiphertextBlob, in.EncryptionContext)
+	u.allowed = r.Allowed
+	plaintext, err := s.open(r, u, m, in.CiphertextBlob, in.EncryptionContext, "encryptionContext")
 	if err != nil {
-		return nil, translate(err, "encryptionContext")
+		return nil, err
 	}
 	if dryRun(in.DryRun) {
 		clear(plaintext)
 		return nil, wouldHaveSucceeded()
 	}
 	// Pointers into the shared record are fine: answers are only read.
-	return &kmsapi.DecryptOutput{
-		KeyId:               &k.ARN,
-		Plaintext:           plaintext,
-		EncryptionAlgorithm: &shownAlgorithm,
-		KeyMaterialId:       &m.ID,
-	}, nil
+	out := &kmsapi.DecryptOutput{KeyId: &u.key.ARN, Plaintext: plaintext, EncryptionAlgorithm: &shownAlgorithm, KeyMaterialId: &m.ID}
+	if u.algorithm != symmetric {
+		out.EncryptionAlgorithm, out.KeyMaterialId = in.EncryptionAlgorithm, nil
+	}
+	return out, nil
 }
 
 // reEncryption is a ciphertext on its way to another key.
@@ -235,33 +269,38 @@ func (s *Service) reEncrypt(r *api.Request, in *kmsapi.ReEncryptInput, t reEncry
 	if t.from.unseen {
 		return nil, wouldHaveSucceeded()
 	}
-	plaintext, err := s.material.Decrypt(r.Context, r.Allowed, from.ID, m.wrapped(), in.CiphertextBlob, in.SourceEncryptionContext)
-	if err != nil {
-		return nil, translate(err, "sourceEncryptionContext")
-	}
-	defer clear(plaintext)
 	// The proof for the destination is the one of the access that resolveReEncrypt
 	// put in Also. material checks that it is for this key.
-	var allowed policy.Allowed
+	from.allowed = r.Allowed
 	if len(r.AlsoAllowed) == 1 {
-		allowed = r.AlsoAllowed[0]
+		to.allowed = r.AlsoAllowed[0]
 	}
-	blob, err := s.material.Encrypt(r.Context, allowed, to.ID, to.current().wrapped(), plaintext, in.DestinationEncryptionContext)
+	plaintext, err := s.open(r, from, m, in.CiphertextBlob, in.SourceEncryptionContext, "sourceEncryptionContext")
 	if err != nil {
-		return nil, translate(err, "destinationEncryptionContext")
+		return nil, err
+	}
+	defer clear(plaintext)
+	blob, err := s.seal(r, to, plaintext, in.DestinationEncryptionContext, "destinationEncryptionContext")
+	if err != nil {
+		return nil, err
 	}
 	if dryRun(in.DryRun) {
 		return nil, wouldHaveSucceeded()
 	}
-	return &kmsapi.ReEncryptOutput{
+	out := &kmsapi.ReEncryptOutput{
 		CiphertextBlob:                 blob,
-		SourceKeyId:                    new(from.ARN),
-		KeyId:                          new(to.ARN),
-		SourceEncryptionAlgorithm:      new(symmetric),
-		DestinationEncryptionAlgorithm: new(symmetric),
-		SourceKeyMaterialId:            new(m.ID),
-		DestinationKeyMaterialId:       new(to.current().ID),
-	}, nil
+		SourceKeyId:                    new(from.key.ARN),
+		KeyId:                          new(to.key.ARN),
+		SourceEncryptionAlgorithm:      new(from.algorithm),
+		DestinationEncryptionAlgorithm: new(to.algorithm),
+	}
+	if from.algorithm == symmetric {
+		out.SourceKeyMaterialId = new(m.ID)
+	}
+	if to.algorithm == symmetric {
+		out.DestinationKeyMaterialId = new(to.key.current().ID)
+	}
+	return out, nil
 }
 
 // dataKeySize applies the rule of exactly one.
@@ -327,10 +366,11 @@ func (s *Service) dataKey(r *api.Request, t *target, spec *string, bytes *int64,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	k, err := s.forUse(r, t, r.Op.Action(), nil)
+	u, err := s.forUse(r, t, r.Op.Action(), nil)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	k := u.key
 	plaintext, blob, err := s.material.GenerateDataKey(r.Context, r.Allowed, k.ID, k.current().wrapped(), n, context)
 	if err != nil {
 		return nil, nil, nil, translate(err, "encryptionContext")

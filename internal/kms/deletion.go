@@ -13,8 +13,9 @@ const (
 	minWindow, maxWindow = 7, 30 // days; the model's 1 to 365 is not what AWS takes
 
 	// purgeAliases bounds one transaction of PurgeDue: an alias takes up to
-	// four operations of the 128 there are, a key and its policy about ten.
-	purgeAliases = 16
+	// four operations of the 128 there are, a key and its policy about ten, and
+	// each other key of its set three.
+	purgeAliases = 12
 )
 
 func scheduleKeyDeletion(r *api.Request, in *kmsapi.ScheduleKeyDeletionInput, t target) (*kmsapi.ScheduleKeyDeletionOutput, error) {
@@ -36,7 +37,11 @@ func scheduleKeyDeletion(r *api.Request, in *kmsapi.ScheduleKeyDeletionInput, t 
 	if err := k.notPending(); err != nil {
 		return nil, err
 	}
-	k.State, k.Deletion = pendingDeletion, table.At(r.Time)+table.Millis(days)*day
+	if len(k.Replicas) > 0 && !k.replica() {
+		k.State, k.Window = pendingReplicaDeletion, int(days)
+	} else {
+		k.State, k.Deletion = pendingDeletion, table.At(r.Time)+table.Millis(days)*day
+	}
 	if err := Keys.Put(r.Tx, k); err != nil {
 		return nil, err
 	}
@@ -49,16 +54,19 @@ func scheduleKeyDeletion(r *api.Request, in *kmsapi.ScheduleKeyDeletionInput, t 
 }
 
 // cancelKeyDeletion leaves the key disabled: whoever wants it back says so
-// with EnableKey.
+// with EnableKey, or imports what material it lacks.
 func cancelKeyDeletion(r *api.Request, _ *kmsapi.CancelKeyDeletionInput, t target) (*kmsapi.CancelKeyDeletionOutput, error) {
 	k, err := t.change(r)
 	if err != nil {
 		return nil, err
 	}
-	if k.State != pendingDeletion {
+	if k.notPending() == nil {
 		return nil, kmsapi.KMSInvalidStateException(k.ARN + " is not pending deletion.")
 	}
-	k.State, k.Deletion = disabled, 0
+	k.State, k.Deletion, k.Window = disabled, 0, 0
+	if k.external() {
+		k.settle() // its material may be gone by now
+	}
 	if err := Keys.Put(r.Tx, k); err != nil {
 		return nil, err
 	}
@@ -110,6 +118,9 @@ func (s *Service) purge(r *api.Request, k *Key) (done bool, err error) {
 	}
 	if !done {
 		return false, nil
+	}
+	if err := k.leave(r); err != nil {
+		return false, err
 	}
 	if err := Policies.Delete(r.Tx, keyKey(k)); err != nil {
 		return false, err

@@ -97,8 +97,8 @@ func TestDeletedKeyIsGone(t *testing.T) {
 	refuse(c, kmsapi.DeleteAlias, &kmsapi.DeleteAliasInput{AliasName: new("alias/08")}, "NotFoundException", "Alias "+c.arn("alias/08")+" is not found.")
 	c.createAlias("alias/08", *other.KeyId) // the name is free
 	must(c, kmsapi.DeleteAlias, &kmsapi.DeleteAliasInput{AliasName: new("alias/08")})
-	if turns := c.task(c.service.PurgeDue); turns != 4 {
-		t.Errorf("%d turns, want 4", turns)
+	if turns := c.task(c.service.PurgeDue); turns != 5 {
+		t.Errorf("%d turns, want 5", turns)
 	}
 	gone("after the worker")
 	if names := c.aliases(kmsapi.ListAliasesInput{}); len(names) != 1 || names[0] != "alias/other" {

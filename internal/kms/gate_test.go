@@ -191,7 +191,7 @@ func (g gate) Authorize(r *api.Request, a *api.Access) (policy.Allowed, error) {
 // Call implements api.Caller.
 func (g gate) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
 	inner := *r
-	inner.Allowed, inner.AlsoAllowed = policy.Allowed{}, nil
+	inner.Allowed, inner.AlsoAllowed, inner.Prepared = policy.Allowed{}, nil, nil
 	return g.run(&inner, op, in)
 }
 
@@ -201,6 +201,12 @@ var errAgain = errors.New("run again")
 func call[I, O any](c client, op api.Op[I, O], in *I) (*O, error) {
 	c.Helper()
 	r := c.request()
+	r.Op = op.Operation
+	if b := c.bound[op.Operation]; b != nil && api.Validate(any(in).(api.Struct)) == nil {
+		if err := b.Prepare(r, any(in).(api.Struct)); err != nil {
+			return nil, err
+		}
+	}
 	var out api.Struct
 	run := func(tx *table.Tx) (err error) {
 		r.Tx, r.Allowed = tx, policy.Allowed{}

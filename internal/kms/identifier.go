@@ -58,7 +58,7 @@ func invalidKeyID(s string) error { return kmsapi.NotFoundException("Invalid key
 // isKeyID reports whether s has the form of a key id: a UUID, or "mrk-" and 32
 // hexadecimal digits.
 func isKeyID(s string) bool {
-	if digits, ok := strings.CutPrefix(s, "mrk-"); ok {
+	if digits, ok := strings.CutPrefix(s, multiRegionPrefix); ok {
 		return len(digits) == 32 && isHex(digits)
 	}
 	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
@@ -173,10 +173,15 @@ func locateKey(r *api.Request, account, id string) (target, error) {
 // liveKey is the key with this id, nil if there is none or its waiting period is over.
 func liveKey(r *api.Request, account, id string) (*Key, error) {
 	k, err := Keys.Get(r.Tx, table.K(account, r.Region, id))
-	if errors.Is(err, table.ErrNotFound) || err == nil && k.over(r.Time) {
+	switch {
+	case errors.Is(err, table.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case k.over(r.Time):
 		return nil, nil
 	}
-	return k, err
+	return k.at(r.Time), nil
 }
 
 func keyNotFound(arn string) error {
@@ -216,7 +221,10 @@ func (t *target) change(r *api.Request) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Keys.Load(r.Tx, keyKey(k))
+	if k, err = Keys.Load(r.Tx, keyKey(k)); err == nil {
+		k.lapse(r.Time)
+	}
+	return k, err
 }
 
 // onKey resolves operations that take a key id or key ARN.

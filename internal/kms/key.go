@@ -1,7 +1,7 @@
 package kms
 
 import (
-	"slices"
+	"strings"
 	"time"
 
 	"coffer/internal/api"
@@ -28,35 +28,56 @@ type Key struct {
 	Tags        []Tag        `cbor:"13,keyasint,omitempty"` // by key
 
 	// Materials are all that the key has had, oldest first. New ciphertexts
-	// are made with the last; the others only decrypt.
+	// are made with the last that is not pending; the others only decrypt.
 	Materials []Material `cbor:"14,keyasint"`
 
 	// Automatic rotation: every Period days (0: off) counted from From.
 	Period int          `cbor:"15,keyasint,omitempty"`
 	From   table.Millis `cbor:"16,keyasint,omitempty"`
+
+	// Of a multi-Region key: the region of the primary key and those of its
+	// replicas, in order. All keys of a set say the same.
+	Primary  string   `cbor:"17,keyasint,omitempty"`
+	Replicas []string `cbor:"18,keyasint,omitempty"`
+
+	// Window is the waiting period, in days, of a primary key that is to be
+	// deleted once its replicas are.
+	Window int `cbor:"19,keyasint,omitempty"`
 }
 
 // Material is one generation of key material.
 type Material struct {
 	ID       string       `cbor:"1,keyasint"`
-	Wrapped  []byte       `cbor:"2,keyasint"`
+	Wrapped  []byte       `cbor:"2,keyasint"` // nil while imported material is to be imported (again)
 	Created  table.Millis `cbor:"3,keyasint"`
 	Rotation string       `cbor:"4,keyasint,omitempty"` // what brought it: "AUTOMATIC", "ON_DEMAND"; empty: the key's creation
+	Public   []byte       `cbor:"5,keyasint,omitempty"` // SubjectPublicKeyInfo of an asymmetric key
+
+	// Of imported material.
+	Expires     table.Millis `cbor:"6,keyasint,omitempty"` // 0: never
+	Description string       `cbor:"7,keyasint,omitempty"`
+	Pending     bool         `cbor:"8,keyasint,omitempty"` // waits for RotateKeyOnDemand; only the last can
 }
 
 // Tag is a tag of a key.
 type Tag = policy.Tag
 
-// The states a key can be in so far.
+// The states a key can be in. Creating and Updating pass before anyone can see
+// them, and Unavailable is of custom key stores.
 const (
-	enabled         = kmsapi.KeyStateEnabled
-	disabled        = kmsapi.KeyStateDisabled
-	pendingDeletion = kmsapi.KeyStatePendingDeletion
+	enabled                = kmsapi.KeyStateEnabled
+	disabled               = kmsapi.KeyStateDisabled
+	pendingImport          = kmsapi.KeyStatePendingImport
+	pendingDeletion        = kmsapi.KeyStatePendingDeletion
+	pendingReplicaDeletion = kmsapi.KeyStatePendingReplicaDeletion
 )
 
 const (
 	deleteIndex = "kms.due.delete"
 	rotateIndex = "kms.due.rotate"
+	expireIndex = "kms.due.expire"
+
+	symmetricSpec = kmsapi.KeySpecSymmetricDefault
 )
 
 // Keys holds the keys by account, region and id.
@@ -72,11 +93,18 @@ var Keys = table.Collection[Key]{
 		}},
 		{Name: rotateIndex, Keys: func(k *Key) []table.Key {
 			// Keys that are disabled or wait for deletion do not rotate; once
-			// enabled again they are found here, overdue if they are.
-			if k.Period == 0 || k.State != enabled {
+			// enabled again they are found here, overdue if they are. Replicas
+			// rotate with their primary key.
+			if k.Period == 0 || k.State != enabled || k.replica() {
 				return nil
 			}
 			return []table.Key{table.K(k.nextRotation().Part(), k.Account, k.Region, k.ID)}
+		}},
+		{Name: expireIndex, Keys: func(k *Key) []table.Key {
+			if at := k.expires(); at != 0 {
+				return []table.Key{table.K(at.Part(), k.Account, k.Region, k.ID)}
+			}
+			return nil
 		}},
 	},
 }
@@ -88,9 +116,22 @@ func (k *Key) over(now time.Time) bool {
 	return k.State == pendingDeletion && table.At(now) >= k.Deletion
 }
 
-func (k *Key) current() *Material { return &k.Materials[len(k.Materials)-1] }
+// current is the generation that new ciphertexts are made with; nil if nothing
+// was imported ever.
+func (k *Key) current() *Material {
+	n := len(k.Materials)
+	if n > 0 && k.Materials[n-1].Pending {
+		n--
+	}
+	if n == 0 {
+		return nil
+	}
+	return &k.Materials[n-1]
+}
 
-func (m *Material) wrapped() material.Wrapped { return material.Wrapped{ID: m.ID, Blob: m.Wrapped} }
+func (m *Material) wrapped() material.Wrapped {
+	return material.Wrapped{ID: m.ID, Blob: m.Wrapped, Public: m.Public}
+}
 
 // material finds a generation by its id, newest first: most ciphertexts are young.
 func (k *Key) material(id string) *Material {
@@ -110,13 +151,25 @@ func (k *Key) usable() error {
 	case disabled:
 		return kmsapi.DisabledException(k.ARN + " is disabled.")
 	}
+	return k.settled()
+}
+
+// settled refuses to enable or disable a key that waits for its deletion or
+// for material.
+func (k *Key) settled() error {
+	if k.State == pendingImport {
+		return kmsapi.KMSInvalidStateException(k.ARN + " is pending import.")
+	}
 	return k.notPending()
 }
 
 // notPending refuses changes to a key that waits for its deletion.
 func (k *Key) notPending() error {
-	if k.State == pendingDeletion {
+	switch k.State {
+	case pendingDeletion:
 		return kmsapi.KMSInvalidStateException(k.ARN + " is pending deletion.")
+	case pendingReplicaDeletion:
+		return kmsapi.KMSInvalidStateException(k.ARN + " is pending replica deletion.")
 	}
 	return nil
 }
@@ -126,7 +179,7 @@ func (k *Key) metadata() *kmsapi.KeyMetadata {
 	if k.Service != "" {
 		manager = kmsapi.KeyManagerTypeAws
 	}
-	return &kmsapi.KeyMetadata{
+	m := &kmsapi.KeyMetadata{
 		AWSAccountId:          new(k.Account),
 		KeyId:                 new(k.ID),
 		Arn:                   new(k.ARN),
@@ -140,32 +193,20 @@ func (k *Key) metadata() *kmsapi.KeyMetadata {
 		KeyManager:            new(manager),
 		CustomerMasterKeySpec: new(k.Spec),
 		KeySpec:               new(k.Spec),
-		EncryptionAlgorithms:  []string{kmsapi.EncryptionAlgorithmSpecSymmetricDefault},
-		MultiRegion:           new(false),
-		CurrentKeyMaterialId:  new(k.current().ID),
-	}
-}
+		MultiRegion:           new(k.multiRegion()),
 
-// usages lists what a key of each spec can be for ("Key spec reference", KMS
-// developer guide).
-var usages = map[string][]string{
-	"SYMMETRIC_DEFAULT":     {"ENCRYPT_DECRYPT"},
-	"RSA_2048":              {"ENCRYPT_DECRYPT", "SIGN_VERIFY"},
-	"RSA_3072":              {"ENCRYPT_DECRYPT", "SIGN_VERIFY"},
-	"RSA_4096":              {"ENCRYPT_DECRYPT", "SIGN_VERIFY"},
-	"ECC_NIST_P256":         {"SIGN_VERIFY", "KEY_AGREEMENT"},
-	"ECC_NIST_P384":         {"SIGN_VERIFY", "KEY_AGREEMENT"},
-	"ECC_NIST_P521":         {"SIGN_VERIFY", "KEY_AGREEMENT"},
-	"ECC_SECG_P256K1":       {"SIGN_VERIFY"},
-	"ECC_NIST_EDWARDS25519": {"SIGN_VERIFY"},
-	"ML_DSA_44":             {"SIGN_VERIFY"},
-	"ML_DSA_65":             {"SIGN_VERIFY"},
-	"ML_DSA_87":             {"SIGN_VERIFY"},
-	"HMAC_224":              {"GENERATE_VERIFY_MAC"},
-	"HMAC_256":              {"GENERATE_VERIFY_MAC"},
-	"HMAC_384":              {"GENERATE_VERIFY_MAC"},
-	"HMAC_512":              {"GENERATE_VERIFY_MAC"},
-	"SM2":                   {"ENCRYPT_DECRYPT", "SIGN_VERIFY", "KEY_AGREEMENT"},
+		// One of these four has something.
+		EncryptionAlgorithms:   algorithms(k.Spec, k.Usage, kmsapi.KeyUsageTypeEncryptDecrypt),
+		SigningAlgorithms:      algorithms(k.Spec, k.Usage, kmsapi.KeyUsageTypeSignVerify),
+		MacAlgorithms:          algorithms(k.Spec, k.Usage, kmsapi.KeyUsageTypeGenerateVerifyMac),
+		KeyAgreementAlgorithms: algorithms(k.Spec, k.Usage, kmsapi.KeyUsageTypeKeyAgreement),
+	}
+	if c := k.current(); c != nil && k.Spec == symmetricSpec {
+		m.CurrentKeyMaterialId = new(c.ID)
+	}
+	k.describeImport(m)
+	k.describeSet(m)
+	return m
 }
 
 // checkSpec returns the key's spec, or what AWS refuses about spec and usage.
@@ -182,7 +223,7 @@ func checkSpec(in *kmsapi.CreateKeyInput) (string, error) {
 	if in.KeyUsage == nil && spec != kmsapi.KeySpecSymmetricDefault {
 		return "", api.ValidationException("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
 	}
-	if in.KeyUsage != nil && !slices.Contains(usages[spec], *in.KeyUsage) {
+	if in.KeyUsage != nil && specs[keySpec{spec, *in.KeyUsage}] == nil {
 		return "", api.ValidationException("KeyUsage " + *in.KeyUsage + " is not compatible with KeySpec " + spec)
 	}
 	return spec, nil
@@ -191,16 +232,48 @@ func checkSpec(in *kmsapi.CreateKeyInput) (string, error) {
 // checkServed refuses the kinds of key that AWS has and we do not.
 func checkServed(in *kmsapi.CreateKeyInput, spec string) error {
 	switch {
-	case in.Origin != nil && *in.Origin != kmsapi.OriginTypeAwsKms:
+	case in.Origin != nil && *in.Origin != kmsapi.OriginTypeAwsKms && *in.Origin != kmsapi.OriginTypeExternal:
 		return kmsapi.UnsupportedOperationException("Keys of origin " + *in.Origin + " are not served yet.")
 	case in.CustomKeyStoreId != nil || in.XksKeyId != nil:
 		return kmsapi.UnsupportedOperationException("Custom key stores are not served yet.")
-	case spec != kmsapi.KeySpecSymmetricDefault:
-		return kmsapi.UnsupportedOperationException("Keys of spec " + spec + " are not served yet.")
-	case in.MultiRegion != nil && *in.MultiRegion:
-		return kmsapi.UnsupportedOperationException("Multi-Region keys are not served yet.")
+	case !material.Known(spec):
+		return kmsapi.UnsupportedOperationException("Keys of spec " + spec + " are available in China Regions only.")
 	}
 	return nil
+}
+
+// newKey is a key id with the material made for it.
+type newKey struct {
+	id      string
+	wrapped material.Wrapped // without ID: the key waits for its import
+}
+
+// prepareCreateKey makes keys that take long to make. What is wrong with the
+// request is left for createKey to say.
+func (s *Service) prepareCreateKey(r *api.Request, in *kmsapi.CreateKeyInput) error {
+	spec, err := checkSpec(in)
+	if err != nil || checkServed(in, spec) != nil || !material.Slow(spec) {
+		return nil
+	}
+	k := nameKey(in)
+	r.Prepared = k
+	return s.draw(r, in, spec, k)
+}
+
+func nameKey(in *kmsapi.CreateKeyInput) *newKey {
+	id := api.NewID()
+	if in.MultiRegion != nil && *in.MultiRegion {
+		id = multiRegionPrefix + strings.ReplaceAll(id, "-", "")
+	}
+	return &newKey{id: id}
+}
+
+// draw gives k material, unless it has it already or shall have it imported.
+func (s *Service) draw(r *api.Request, in *kmsapi.CreateKeyInput, spec string, k *newKey) (err error) {
+	if k.wrapped.ID == "" && (in.Origin == nil || *in.Origin == kmsapi.OriginTypeAwsKms) {
+		k.wrapped, err = s.material.Generate(r.Context, k.id, spec)
+	}
+	return err
 }
 
 func resolveCreateKey(r *api.Request, in *kmsapi.CreateKeyInput) (struct{}, api.Access, error) {
@@ -218,43 +291,55 @@ func (s *Service) createKey(r *api.Request, in *kmsapi.CreateKeyInput, _ struct{
 	if err != nil {
 		return nil, err
 	}
-	id := api.NewID()
 	tags, err := mergeTags(nil, in.Tags)
 	if err != nil {
 		return nil, err
 	}
+	made, ok := r.Prepared.(*newKey)
+	if !ok {
+		made = nameKey(in)
+	}
 	p := &Policy{Text: defaultPolicy(r)}
 	if in.Policy != nil {
 		p.Text = *in.Policy
-		if p.Principals, err = checkPolicy(r, keyARN(r, r.Account, id), p.Text, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		if p.Principals, err = checkPolicy(r, keyARN(r, r.Account, made.id), p.Text, in.BypassPolicyLockoutSafetyCheck); err != nil {
 			return nil, err
 		}
 	}
 	if err := checkServed(in, spec); err != nil {
 		return nil, err
 	}
-	k := &Key{Tags: tags}
+	if err := s.draw(r, in, spec, made); err != nil {
+		return nil, err
+	}
+	k := &Key{Spec: spec, Usage: kmsapi.KeyUsageTypeEncryptDecrypt, Tags: tags}
+	if in.KeyUsage != nil {
+		k.Usage = *in.KeyUsage
+	}
 	if in.Description != nil {
 		k.Description = *in.Description
 	}
-	if err := s.put(r, id, k, p); err != nil {
+	if in.MultiRegion != nil && *in.MultiRegion {
+		k.Primary = r.Region
+	}
+	if err := put(r, made, k, p); err != nil {
 		return nil, err
 	}
 	return &kmsapi.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
 }
 
-// put completes a new symmetric key of the caller's account and stores it with
-// its policy.
-func (s *Service) put(r *api.Request, id string, k *Key, p *Policy) error {
-	k.Account, k.Region, k.ID, k.ARN = r.Account, r.Region, id, keyARN(r, r.Account, id)
+// put completes a new key of the caller's account and stores it with its
+// policy.
+func put(r *api.Request, made *newKey, k *Key, p *Policy) error {
+	k.Account, k.Region, k.ID, k.ARN = r.Account, r.Region, made.id, keyARN(r, r.Account, made.id)
 	k.Created = table.At(r.Time)
-	k.Spec, k.Usage, k.Origin = kmsapi.KeySpecSymmetricDefault, kmsapi.KeyUsageTypeEncryptDecrypt, kmsapi.OriginTypeAwsKms
-	k.State = enabled
-	w, err := s.material.Generate(r.Context, id)
-	if err != nil {
-		return err
+	k.Origin, k.State = kmsapi.OriginTypeAwsKms, enabled
+	if made.wrapped.ID == "" {
+		k.Origin, k.State = kmsapi.OriginTypeExternal, pendingImport
+	} else {
+		w := made.wrapped
+		k.Materials = []Material{{ID: w.ID, Wrapped: w.Blob, Public: w.Public, Created: k.Created}}
 	}
-	k.Materials = []Material{{ID: w.ID, Wrapped: w.Blob, Created: k.Created}}
 	if err := Keys.Put(r.Tx, k); err != nil {
 		return err
 	}
@@ -307,7 +392,7 @@ func setState(r *api.Request, t *target, state string) error {
 	if err != nil {
 		return err
 	}
-	if err := k.notPending(); err != nil {
+	if err := k.settled(); err != nil {
 		return err
 	}
 	if k.State == state {

@@ -84,12 +84,10 @@ func TestCreateKeyParameters(t *testing.T) {
 			kmsapi.CreateKeyInput{KeySpec: new("SYMMETRIC_DEFAULT"), CustomerMasterKeySpec: new("SYMMETRIC_DEFAULT")}},
 		{"reserved tag", "TagException", "Tags beginning with aws: are reserved",
 			kmsapi.CreateKeyInput{KeySpec: new("RSA_2048"), KeyUsage: new("SIGN_VERIFY"), Tags: []kmsapi.Tag{{TagKey: new("AwS:x"), TagValue: new("")}}}},
-		{"RSA", "UnsupportedOperationException", "Keys of spec RSA_2048 are not served yet.", kmsapi.CreateKeyInput{KeySpec: new("RSA_2048"), KeyUsage: new("SIGN_VERIFY")}},
-		{"HMAC", "UnsupportedOperationException", "Keys of spec HMAC_512 are not served yet.", kmsapi.CreateKeyInput{KeySpec: new("HMAC_512"), KeyUsage: new("GENERATE_VERIFY_MAC")}},
-		{"imported", "UnsupportedOperationException", "Keys of origin EXTERNAL are not served yet.", kmsapi.CreateKeyInput{Origin: new("EXTERNAL")}},
+		{"SM2", "UnsupportedOperationException", "Keys of spec SM2 are available in China Regions only.", kmsapi.CreateKeyInput{KeySpec: new("SM2"), KeyUsage: new("SIGN_VERIFY")}},
+		{"external key store", "UnsupportedOperationException", "Keys of origin EXTERNAL_KEY_STORE are not served yet.", kmsapi.CreateKeyInput{Origin: new("EXTERNAL_KEY_STORE"), XksKeyId: new("x")}},
 		{"CloudHSM", "UnsupportedOperationException", "Keys of origin AWS_CLOUDHSM are not served yet.", kmsapi.CreateKeyInput{Origin: new("AWS_CLOUDHSM"), CustomKeyStoreId: new("cks-1")}},
 		{"key store", "UnsupportedOperationException", "Custom key stores are not served yet.", kmsapi.CreateKeyInput{CustomKeyStoreId: new("cks-1")}},
-		{"multi-Region", "UnsupportedOperationException", "Multi-Region keys are not served yet.", kmsapi.CreateKeyInput{MultiRegion: new(true)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			refuse(c.with(t), kmsapi.CreateKey, &tc.in, tc.code, tc.message)

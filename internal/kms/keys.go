@@ -96,6 +96,10 @@ func (t *target) ofKey(name string) (value string, ok bool) {
 		return t.key.Usage, true
 	case "keyorigin":
 		return t.key.Origin, true
+	case "multiregion":
+		return strconv.FormatBool(t.key.multiRegion()), true
+	case "multiregionkeytype":
+		return t.key.multiRegionType(), t.key.multiRegion()
 	}
 	return "", false
 }
@@ -151,12 +155,12 @@ func (t *target) encryptionContext() map[string]string {
 		return nil
 	}
 	if context == nil {
-		return noContext
+		return emptyContext
 	}
 	return context
 }
 
-var noContext = map[string]string{}
+var emptyContext = map[string]string{}
 
 // aliases are the names of all aliases of the key.
 func (t *target) aliases(dst []string) ([]string, bool) {
@@ -174,6 +178,10 @@ func (t *target) aliases(dst []string) ([]string, bool) {
 	}
 	return dst, found
 }
+
+// about answers for the condition keys of what t's operation does besides: the
+// same request, and no key.
+func (t *target) about() *target { return &target{r: t.r} }
 
 // Err implements api.Keys.
 func (t *target) Err() error { return t.failed }

@@ -1,5 +1,6 @@
 // Package kms is AWS Key Management Service: keys, their aliases, policies,
-// tags, rotation and deletion, and encryption under them.
+// tags, rotation and deletion, imported material, multi-Region sets, and the
+// cryptography of symmetric, asymmetric and HMAC keys.
 //
 // # Promises
 //
@@ -9,13 +10,15 @@
 //     api.Sensitive members only, and copies made here are cleared.
 //   - A ciphertext decrypts as long as its key exists, however often the key
 //     was rotated since.
-//   - A key whose waiting period is over is gone at that instant; PurgeDue
-//     removes what is left of it soon after.
+//   - A key whose waiting period is over is gone at that instant, and so is
+//     imported material at its ValidTo; PurgeDue and ExpireDue remove what is left
+//     soon after.
+//   - The keys of a multi-Region set have the same material at every instant,
+//     except for imported material, which is imported into each.
 //
 // # What it does not promise
 //
-// Grants, asymmetric and HMAC keys, imported material, multi-Region keys and
-// custom key stores are refused in words. Key policies are stored and checked;
+// Grants and custom key stores are refused in words. Key policies are stored and checked;
 // package policy does not enforce them yet, except that the policy of an AWS
 // managed key is applied here, by hand (managed.go).
 //
@@ -29,6 +32,10 @@
 //	kms.alias.key   account, region, key id, alias name   the aliases of a key
 //	kms.due.delete  time, account, region, key id         end of waiting periods
 //	kms.due.rotate  time, account, region, key id         automatic rotations
+//	kms.due.expire  time, account, region, key id         imported material
+//
+// Each key of a multi-Region set has rows of its own in its region, with the
+// same key id (multiregion.go).
 package kms
 
 import (
@@ -57,7 +64,7 @@ func New(cfg Config) *Service { return &Service{material: cfg.Material} }
 func (s *Service) Operations() []api.Bound {
 	return []api.Bound{
 		// Keys.
-		api.Bind(kmsapi.CreateKey, resolveCreateKey, s.createKey),
+		api.Preparing(api.Bind(kmsapi.CreateKey, resolveCreateKey, s.createKey), s.prepareCreateKey),
 		api.Bind(kmsapi.DescribeKey, onKeyOrAlias(func(in *kmsapi.DescribeKeyInput) *string { return in.KeyId }), describeKey),
 		api.Bind(kmsapi.ListKeys, onNothing[kmsapi.ListKeysInput], listKeys),
 		api.Bind(kmsapi.EnableKey, onKey(func(in *kmsapi.EnableKeyInput) *string { return in.KeyId }), enableKey),
@@ -73,6 +80,31 @@ func (s *Service) Operations() []api.Bound {
 		api.Bind(kmsapi.GenerateDataKey, resolveGenerateDataKey, s.generateDataKey),
 		api.Bind(kmsapi.GenerateDataKeyWithoutPlaintext, resolveGenerateDataKeyWithoutPlaintext, s.generateDataKeyWithoutPlaintext),
 		api.Bind(kmsapi.GenerateRandom, resolveGenerateRandom, generateRandom),
+		api.Preparing(api.Bind(kmsapi.GenerateDataKeyPair, resolveGenerateDataKeyPair, s.generateDataKeyPair),
+			func(r *api.Request, in *kmsapi.GenerateDataKeyPairInput) error {
+				return s.preparePair(r, *in.KeyPairSpec)
+			}),
+		api.Preparing(api.Bind(kmsapi.GenerateDataKeyPairWithoutPlaintext, resolveGenerateDataKeyPairWithoutPlaintext, s.generateDataKeyPairWithoutPlaintext),
+			func(r *api.Request, in *kmsapi.GenerateDataKeyPairWithoutPlaintextInput) error {
+				return s.preparePair(r, *in.KeyPairSpec)
+			}),
+
+		// Asymmetric and HMAC keys.
+		api.Bind(kmsapi.GetPublicKey, onKeyOrAlias(func(in *kmsapi.GetPublicKeyInput) *string { return in.KeyId }), getPublicKey),
+		api.Bind(kmsapi.Sign, onKeyOrAlias(func(in *kmsapi.SignInput) *string { return in.KeyId }), s.sign),
+		api.Bind(kmsapi.Verify, onKeyOrAlias(func(in *kmsapi.VerifyInput) *string { return in.KeyId }), s.verify),
+		api.Bind(kmsapi.DeriveSharedSecret, resolveDeriveSharedSecret, s.deriveSharedSecret),
+		api.Bind(kmsapi.GenerateMac, onKeyOrAlias(func(in *kmsapi.GenerateMacInput) *string { return in.KeyId }), s.generateMac),
+		api.Bind(kmsapi.VerifyMac, onKeyOrAlias(func(in *kmsapi.VerifyMacInput) *string { return in.KeyId }), s.verifyMac),
+
+		// Imported material.
+		api.Preparing(api.Bind(kmsapi.GetParametersForImport, onKey(func(in *kmsapi.GetParametersForImportInput) *string { return in.KeyId }), s.getParametersForImport), s.prepareParameters),
+		api.Bind(kmsapi.ImportKeyMaterial, onKey(func(in *kmsapi.ImportKeyMaterialInput) *string { return in.KeyId }), s.importKeyMaterial),
+		api.Bind(kmsapi.DeleteImportedKeyMaterial, onKey(func(in *kmsapi.DeleteImportedKeyMaterialInput) *string { return in.KeyId }), s.deleteImportedKeyMaterial),
+
+		// Multi-Region keys.
+		api.Bind(kmsapi.ReplicateKey, resolveReplicateKey, s.replicateKey),
+		api.Bind(kmsapi.UpdatePrimaryRegion, resolveUpdatePrimaryRegion, updatePrimaryRegion),
 
 		// Aliases.
 		api.Bind(kmsapi.CreateAlias, resolveCreateAlias, createAlias),
@@ -103,6 +135,7 @@ func (s *Service) Operations() []api.Bound {
 func (s *Service) Tasks() []api.Task {
 	return []api.Task{
 		{Name: "kms.rotate", Service: kmsapi.Service, Every: 10 * time.Minute, Run: s.RotateDue},
+		{Name: "kms.expire", Service: kmsapi.Service, Every: time.Minute, Run: s.ExpireDue},
 		{Name: "kms.purge", Service: kmsapi.Service, Every: 10 * time.Minute, Run: s.PurgeDue},
 	}
 }

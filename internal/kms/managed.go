@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"coffer/internal/api"
+	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/kv"
 	"coffer/internal/policy"
 	"coffer/internal/table"
@@ -75,8 +76,15 @@ func (s *Service) foundOrMade(r *api.Request, t *target, action string) (*Key, e
 }
 
 func (s *Service) makeManaged(r *api.Request, m *managedService, id string) (*Key, error) {
-	k := &Key{Service: m.name, Description: m.description, Period: managedPeriod, From: table.At(r.Time)}
-	if err := s.put(r, id, k, &Policy{Text: m.policy(r)}); err != nil {
+	w, err := s.material.Generate(r.Context, id, symmetricSpec)
+	if err != nil {
+		return nil, err
+	}
+	k := &Key{
+		Service: m.name, Description: m.description, Period: managedPeriod, From: table.At(r.Time),
+		Spec: symmetricSpec, Usage: kmsapi.KeyUsageTypeEncryptDecrypt,
+	}
+	if err := put(r, &newKey{id: id, wrapped: w}, k, &Policy{Text: m.policy(r)}); err != nil {
 		return nil, err
 	}
 	a := &Alias{Account: r.Account, Region: r.Region, Name: reservedPrefix + m.name, KeyID: id, Created: k.Created, Updated: k.Created}

@@ -3,16 +3,16 @@ package material
 import (
 	"sync"
 	"sync/atomic"
-
-	"coffer/internal/envelope"
 )
 
-// entry is one unwrapped material. Only used and runs change after load.
+// entry is one unwrapped material. Only secret, within, and used change after load.
 type entry struct {
 	keyID      string
 	materialID string
 	header     [headerSize]byte
-	runs       *envelope.RunKeys
+	kind       *kind
+	secret     secret
+	public     []byte      // as in Wrapped
 	used       atomic.Bool // since the clock hand last passed
 }
 
@@ -54,7 +54,7 @@ func (c *cache) put(e *entry, drops uint64) (_ *entry, kept bool) {
 		return e, false
 	}
 	if first := c.byID[e.materialID]; first != nil {
-		e.runs.Destroy()
+		e.secret.destroy()
 		return first, true
 	}
 	c.byID[e.materialID] = e
@@ -67,7 +67,7 @@ func (c *cache) put(e *entry, drops uint64) (_ *entry, kept bool) {
 	}
 	old := c.ring[c.hand]
 	delete(c.byID, old.materialID)
-	old.runs.Destroy()
+	old.secret.destroy()
 	c.ring[c.hand] = e
 	c.hand = (c.hand + 1) % len(c.ring)
 	return e, true
@@ -81,7 +81,7 @@ func (c *cache) forget(match func(*entry) bool) {
 	for _, e := range c.ring {
 		if match(e) {
 			delete(c.byID, e.materialID)
-			e.runs.Destroy()
+			e.secret.destroy()
 		} else {
 			kept = append(kept, e)
 		}

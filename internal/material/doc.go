@@ -5,7 +5,9 @@
 //
 //   - Unwrapped material never leaves the package, nor reaches an error, a log
 //     or a format verb. It is cached, bounded in number, and zeroed when it is
-//     evicted or forgotten (see package envelope for what zeroing cannot reach).
+//     evicted or forgotten: symmetric and HMAC keys, that is, and every encoded
+//     copy. Go's RSA, ECC and ML-DSA keys cannot be zeroed; they are let go (see
+//     package envelope for what else zeroing cannot reach).
 //   - Whatever is wrong with a ciphertext blob (altered, cut, of another key,
 //     other encryption context) is ErrInvalidCiphertext and nothing more: KMS
 //     answers InvalidCiphertextException without a message, and a caller who
@@ -48,6 +50,9 @@
 // at most 8,192 bytes. Lengths stand before the strings, so that {"ab": "c"}
 // and {"a": "bc"} differ.
 //
+// Asymmetric keys make no such blobs: an RSA ciphertext is what RFC 8017 says and
+// nothing more, so that others can make it with the public key.
+//
 // # Wrapped material, version 1
 //
 //	+---+------------------------------------------------+
@@ -56,15 +61,34 @@
 //
 //	associated data of the wrapping = "coffer/material/v1/wrap" |
 //	                                  len(key id) (2) | key id | material id (32)
-//	kind 1      = SYMMETRIC_DEFAULT: 32 bytes
-//	material id = HKDF-SHA-256(secret = kind | material, salt = key id,
-//	                           info = "coffer/material/v1/material-id"), 32 bytes, in hex
+//	kind 1        = SYMMETRIC_DEFAULT: 32 bytes
+//	kind 2 to 5   = HMAC_224, 256, 384, 512: as many bytes as the hash has
+//	kind 6 to 8   = RSA_2048, 3072, 4096: PKCS #8 in DER, as are the rest
+//	kind 9 to 11  = ECC_NIST_P256, P384, P521
+//	kind 12, 13   = ECC_SECG_P256K1, ECC_NIST_EDWARDS25519
+//	kind 14 to 16 = ML_DSA_44, 65, 87: with the seed
+//	material id   = HKDF-SHA-256(secret = kind | material, salt = key id,
+//	                             info = "coffer/material/v1/material-id"), 32 bytes, in hex;
+//	                for asymmetric kinds with the SubjectPublicKeyInfo instead of the material
 //
-// RSA, ECC, HMAC and other kinds get numbers of their own, append-only. The
+// The numbers are append-only. The
 // material id commits to the material, so that AES-GCM's lack of commitment
 // (one ciphertext, two keys) cannot be used even by someone who imports two
 // materials of their own choosing; and importing the same material into the
 // same key again gives the same id, as KMS demands.
+//
+// # Import token, version 1
+//
+//	+---+-------------------------------------------------------------------+
+//	| 1 | RootKey.Wrap of: end (8) | wrapping (1) | RSA private key, PKCS #8 |
+//	+---+-------------------------------------------------------------------+
+//
+//	associated data = "coffer/material/v1/import" | key ARN
+//	end             = milliseconds since 1970
+//	wrapping        = 1, 2: RSAES_OAEP_SHA_1, 256; 3, 4: RSA_AES_KEY_WRAP_SHA_1, 256
+//
+// It holds all that Import needs, so nothing is stored for imports that never
+// come; it is good for one key, region included, until its end, as often as wanted.
 package material
 
 import "errors"
@@ -85,6 +109,28 @@ var (
 	// ErrKeyID means a key id that is neither a UUID nor "mrk-" and 32 hex
 	// digits, in lower case.
 	ErrKeyID = errors.New("material: malformed key id")
+	// ErrKind means a KeySpec there is no material of, or material of a kind
+	// that cannot do what was asked: a fault of the calling code.
+	ErrKind = errors.New("material: wrong kind of material")
+	// ErrAlgorithm means an algorithm that is not for the key's spec.
+	ErrAlgorithm = errors.New("material: algorithm does not fit the key")
+	// ErrMessageType means a message type that the algorithm does not take.
+	ErrMessageType = errors.New("material: message type does not fit the algorithm")
+	// ErrDigestSize means a digest that is not as long as the algorithm's hash.
+	ErrDigestSize = errors.New("material: wrong digest length")
+	// ErrInvalidSignature and ErrInvalidMAC are all that is said of a signature
+	// or MAC that is not the message's.
+	ErrInvalidSignature = errors.New("material: invalid signature")
+	ErrInvalidMAC       = errors.New("material: invalid MAC")
+	// ErrUnverifiable means a message type that cannot be verified here.
+	ErrUnverifiable = errors.New("material: message type cannot be verified")
+	// ErrPublicKey means a peer's public key that is none, or on another curve.
+	ErrPublicKey = errors.New("material: unusable public key")
+	// ErrToken and ErrTokenExpired are about import tokens, ErrMaterial about
+	// what was imported: not material of the key's spec.
+	ErrToken        = errors.New("material: invalid import token")
+	ErrTokenExpired = errors.New("material: expired import token")
+	ErrMaterial     = errors.New("material: not material of the key's spec")
 )
 
 const (

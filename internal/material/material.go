@@ -1,6 +1,7 @@
 package material
 
 import (
+	"bytes"
 	"context"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"coffer/internal/envelope"
@@ -17,7 +19,6 @@ import (
 
 const (
 	wrappedVersion = 1
-	kindSymmetric  = 1
 
 	labelWrap    = "coffer/material/v1/wrap"
 	labelID      = "coffer/material/v1/material-id"
@@ -32,6 +33,10 @@ const (
 type Wrapped struct {
 	ID   string // KMS's KeyMaterialId: 64 hex digits
 	Blob []byte // see the package doc
+
+	// Public is the SubjectPublicKeyInfo of an asymmetric key, for rows to keep
+	// beside. It is set by those who make material; those who use it do not look.
+	Public []byte
 }
 
 // Config is what a Store needs.
@@ -44,6 +49,7 @@ type Config struct {
 type Store struct {
 	root  envelope.RootKey
 	cache cache
+	slow  chan struct{} // holds one for each slow generation under way
 }
 
 // New returns a Store. An error if there is no root key.
@@ -54,28 +60,106 @@ func New(c Config) (*Store, error) {
 	if c.CacheSize <= 0 {
 		c.CacheSize = 1024
 	}
-	return &Store{root: c.Root, cache: newCache(c.CacheSize)}, nil
+	// RSA keys are made on half of the processors at most: they can be asked
+	// for by anyone who can sign a request, before anything is authorized.
+	slow := max(1, runtime.GOMAXPROCS(0)/2)
+	return &Store{root: c.Root, cache: newCache(c.CacheSize), slow: make(chan struct{}, slow)}, nil
 }
 
-// Generate draws symmetric material for a key, for its creation or rotation.
-// keyID is the UUID or "mrk-" id (ErrKeyID): the material works for it alone.
-func (s *Store) Generate(ctx context.Context, keyID string) (Wrapped, error) {
-	var inner [1 + envelope.KeySize]byte
-	defer clear(inner[:])
-	inner[0] = kindSymmetric
-	rand.Read(inner[1:])
-	id, err := materialID(keyID, inner[:])
+// Generate draws material of a KeySpec (ErrKind) for a key, for its creation or
+// rotation. keyID is the UUID or "mrk-" id (ErrKeyID): the material works for it
+// alone. It can take seconds if Slow says so, and then waits for its turn, until
+// ctx ends.
+func (s *Store) Generate(ctx context.Context, keyID, spec string) (Wrapped, error) {
+	k, err := kindOf(spec)
+	if err != nil {
+		return Wrapped{}, err
+	}
+	if _, err := newHeader(keyID, new([idSize]byte)); err != nil {
+		return Wrapped{}, err // before the work
+	}
+	stored, err := s.draw(ctx, k)
+	if err != nil {
+		return Wrapped{}, err
+	}
+	defer clear(stored)
+	return s.wrap(ctx, keyID, k, stored)
+}
+
+// GeneratePair draws a key pair of an asymmetric KeySpec (else ErrKind) for use
+// elsewhere: the private key as PKCS #8, the public one as SubjectPublicKeyInfo,
+// both in DER. It takes as long as Generate. The caller clears the private key
+// after use.
+func (s *Store) GeneratePair(ctx context.Context, spec string) (private, public []byte, err error) {
+	k, err := kindOf(spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	if private, err = s.draw(ctx, k); err != nil {
+		return nil, nil, err
+	}
+	public, err = k.publicKey(private)
+	if err == nil && public == nil {
+		err = fmt.Errorf("%w: %s has no pairs", ErrKind, spec)
+	}
+	if err != nil {
+		clear(private)
+		return nil, nil, err
+	}
+	return private, public, nil
+}
+
+// draw makes new material in its stored form.
+func (s *Store) draw(ctx context.Context, k *kind) ([]byte, error) {
+	if k.slow {
+		select {
+		case s.slow <- struct{}{}:
+			defer func() { <-s.slow }()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return k.generate()
+}
+
+// wrap makes stored material of kind k what rows keep of it.
+func (s *Store) wrap(ctx context.Context, keyID string, k *kind, stored []byte) (Wrapped, error) {
+	public, err := k.publicKey(stored)
+	if err != nil {
+		return Wrapped{}, err
+	}
+	inner := append([]byte{k.code}, stored...)
+	defer clear(inner)
+	id, err := materialID(keyID, inner, public)
 	if err != nil {
 		return Wrapped{}, err
 	}
 	if _, err := newHeader(keyID, &id); err != nil {
 		return Wrapped{}, err
 	}
-	blob, err := s.root.Wrap(ctx, inner[:], wrapAAD(keyID, &id))
+	blob, err := s.root.Wrap(ctx, inner, wrapAAD(keyID, &id))
 	if err != nil {
 		return Wrapped{}, fmt.Errorf("material: wrap for key %s: %w", keyID, err)
 	}
-	return Wrapped{ID: hex.EncodeToString(id[:]), Blob: append([]byte{wrappedVersion}, blob...)}, nil
+	return Wrapped{ID: hex.EncodeToString(id[:]), Blob: append([]byte{wrappedVersion}, blob...), Public: public}, nil
+}
+
+// Check opens w and reports what is wrong with it: whether it is keyID's, of
+// spec, what its id says, and whether w.Public is its public key. For fsck; it
+// reveals nothing, so it needs no authorization.
+func (s *Store) Check(ctx context.Context, keyID, spec string, w Wrapped) error {
+	e, err := s.load(ctx, keyID, w)
+	if err != nil {
+		return err
+	}
+	defer e.secret.destroy()
+	if e.kind != kinds[spec] {
+		return fmt.Errorf("material: %w: material %s is not of %s", envelope.ErrCorrupt, w.ID, spec)
+	}
+	if !bytes.Equal(e.public, w.Public) {
+		return fmt.Errorf("material: %w: the public key beside material %s is another's", envelope.ErrCorrupt, w.ID)
+	}
+	return nil
 }
 
 // Encrypt encrypts 1 to MaxPlaintext bytes (ErrSize) under w, which Generate
@@ -99,7 +183,11 @@ func (s *Store) Encrypt(ctx context.Context, allowed policy.Allowed, keyID strin
 	}
 	var blob []byte
 	err = s.use(ctx, keyID, w, func(e *entry) (err error) {
-		blob, err = e.runs.Seal(nil, e.header[:], plaintext, bound)
+		k, ok := e.secret.(*symmetricKey)
+		if !ok {
+			return ErrKind
+		}
+		blob, err = k.runs.Seal(nil, e.header[:], plaintext, bound)
 		return err
 	})
 	return blob, err
@@ -124,12 +212,16 @@ func (s *Store) Decrypt(ctx context.Context, allowed policy.Allowed, keyID strin
 	}
 	var plaintext []byte
 	err = s.use(ctx, keyID, w, func(e *entry) (err error) {
+		k, ok := e.secret.(*symmetricKey)
+		if !ok {
+			return ErrKind
+		}
 		// All that is fixed for the material is compared at once: version,
 		// flags, key id and material id.
 		if [headerSize]byte(blob) != e.header {
 			return ErrInvalidCiphertext
 		}
-		plaintext, err = e.runs.Open(nil, blob, headerSize, bound)
+		plaintext, err = k.runs.Open(nil, blob, headerSize, bound)
 		if errors.Is(err, envelope.ErrCorrupt) {
 			return ErrInvalidCiphertext
 		}
@@ -174,7 +266,7 @@ func (s *Store) use(ctx context.Context, keyID string, w Wrapped, f func(*entry)
 		}
 		var kept bool
 		if e, kept = s.cache.put(fresh, drops); !kept {
-			defer e.runs.Destroy()
+			defer e.secret.destroy()
 		}
 	}
 	// A hit does not look at w.Blob: the material was checked against its id
@@ -191,7 +283,7 @@ func (s *Store) use(ctx context.Context, keyID string, w Wrapped, f func(*entry)
 	if e, err = s.load(ctx, keyID, w); err != nil {
 		return err
 	}
-	defer e.runs.Destroy()
+	defer e.secret.destroy()
 	return f(e)
 }
 
@@ -214,30 +306,35 @@ func (s *Store) load(ctx context.Context, keyID string, w Wrapped) (*entry, erro
 		return nil, fmt.Errorf("material: unwrap %s of key %s: %w", w.ID, keyID, err)
 	}
 	defer clear(inner)
-	if len(inner) != 1+envelope.KeySize || inner[0] != kindSymmetric {
-		return nil, fmt.Errorf("material: %w: material %s is not symmetric", envelope.ErrCorrupt, w.ID)
+	if len(inner) == 0 || int(inner[0]) >= len(byCode) || byCode[inner[0]] == nil {
+		return nil, fmt.Errorf("material: %w: material %s is of no known kind", envelope.ErrCorrupt, w.ID)
+	}
+	e.kind = byCode[inner[0]]
+	if e.secret, e.public, err = e.kind.open(inner[1:]); err != nil {
+		return nil, fmt.Errorf("material: %w: material %s: %w", envelope.ErrCorrupt, w.ID, err)
 	}
 	// The root key vouches for the pair already; a provider that ignores aad
 	// does not get away with it.
-	if got, err := materialID(keyID, inner); err != nil || got != id {
+	if got, err := materialID(keyID, inner, e.public); err != nil || got != id {
+		e.secret.destroy()
 		return nil, fmt.Errorf("material: %w: material does not match its id %s", envelope.ErrCorrupt, w.ID)
 	}
-	key, err := envelope.KeyFrom(inner[1:])
-	if err != nil {
-		return nil, err
-	}
-	defer key.Destroy()
-	e.runs, err = envelope.NewRunKeys(key, labelEncrypt, runsPerMaterial)
-	return e, err
+	return e, nil
 }
 
-// The actions that come down to encrypting or decrypting under a key.
+// The actions that come down to one use of a key each.
 var (
 	encryptActions = [...]string{
 		"kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext",
 		"kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext", "kms:ReEncryptTo",
 	}
-	decryptActions = [...]string{"kms:Decrypt", "kms:ReEncryptFrom"}
+	decryptActions     = [...]string{"kms:Decrypt", "kms:ReEncryptFrom"}
+	signActions        = [...]string{"kms:Sign"}
+	verifyActions      = [...]string{"kms:Verify"}
+	generateMacActions = [...]string{"kms:GenerateMac"}
+	verifyMacActions   = [...]string{"kms:VerifyMac"}
+	deriveActions      = [...]string{"kms:DeriveSharedSecret"}
+	importActions      = [...]string{"kms:ImportKeyMaterial"}
 )
 
 // allows reports whether a is the decision for one of actions on this key. It
@@ -256,7 +353,14 @@ func allows(a policy.Allowed, keyID string, actions []string) bool {
 	return false
 }
 
-func materialID(keyID string, inner []byte) (id [idSize]byte, err error) {
+// materialID commits to a key and its material. inner is the kind and the stored
+// form. An asymmetric pair is as well known by its public key, of which there
+// is one encoding only: so a private key that comes again in another encoding
+// is the same material.
+func materialID(keyID string, inner, public []byte) (id [idSize]byte, err error) {
+	if public != nil {
+		inner = append([]byte{inner[0]}, public...)
+	}
 	b, err := hkdf.Key(sha256.New, inner, []byte(keyID), labelID, idSize)
 	copy(id[:], b)
 	return id, err

@@ -58,7 +58,7 @@ func mustStore(t testing.TB, root envelope.RootKey, size int) *material.Store {
 
 func mustGenerate(t testing.TB, s *material.Store, keyID string) material.Wrapped {
 	t.Helper()
-	w, err := s.Generate(context.Background(), keyID)
+	w, err := s.Generate(context.Background(), keyID, "SYMMETRIC_DEFAULT")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestKeyIDs(t *testing.T) {
 		"mrk-", "mrk-fake", "MRK-" + mrk[4:], mrk + "0", mrk[:35], strings.ToUpper(mrk[4:]), "mrk-" + uuid, uuid[:35] + "g",
 		"arn:aws:kms:eu-west-1:111122223333:key/" + uuid, "alias/x",
 	} {
-		if _, err := s.Generate(t.Context(), id); !errors.Is(err, material.ErrKeyID) {
+		if _, err := s.Generate(t.Context(), id, "SYMMETRIC_DEFAULT"); !errors.Is(err, material.ErrKeyID) {
 			t.Errorf("Generate for %q: %v", id, err)
 		}
 		// Without a key id there is nothing to be authorized for.
@@ -363,7 +363,7 @@ func TestWrappedIsBound(t *testing.T) {
 		t.Errorf("cached material used for another key: %v", err)
 	}
 	// A kind that this version does not know, wrapped by the right root key.
-	loose := &looseRoot{inner: append([]byte{2}, bytes.Repeat([]byte{7}, 32)...)}
+	loose := &looseRoot{inner: append([]byte{17}, bytes.Repeat([]byte{7}, 32)...)}
 	if err := try(loose, uuid, w); !errors.Is(err, envelope.ErrCorrupt) {
 		t.Errorf("unknown kind: %v", err)
 	}
@@ -503,6 +503,26 @@ func TestNothingShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret := inner[1:]
+	// The other kinds hang in the same place.
+	other := mustStore(t, sharedRoot, 0)
+	mustWork := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = other.MAC(t.Context(), mustAllow(t, "kms:GenerateMac", uuid), uuid, mustImport(t, other, "HMAC_256", bytes.Repeat([]byte{0xab}, 32)), "HMAC_SHA_256", nil)
+	mustWork(err)
+	_, err = other.Sign(t.Context(), mustAllow(t, "kms:Sign", uuid), uuid, mustImport(t, other, "ECC_SECG_P256K1", koblitzPKCS8(t, bytes.Repeat([]byte{0xab}, 32))), "ECDSA_SHA_256", "RAW", []byte("m"))
+	mustWork(err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
+		out := fmt.Sprintf(verb, other)
+		for _, shape := range []string{"\xab\xab\xab", "abababab", `\xab\xab`, "171 171", "0xab, 0xab"} {
+			if strings.Contains(out, shape) {
+				t.Errorf("%s of a store with other kinds shows material", verb)
+			}
+		}
+	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
 		out := fmt.Sprintf(verb, s) + fmt.Sprintf(verb, w)
 		for _, shape := range []string{string(secret), hex.EncodeToString(secret[:8]), strings.Trim(fmt.Sprint(secret[:8]), "[]")} {

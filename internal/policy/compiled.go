@@ -7,6 +7,9 @@ import "sync/atomic"
 // stored record that is not itself stored. Safe for concurrent use.
 type Compiled struct{ set atomic.Pointer[Set] }
 
+// Kept returns what Set returned before, nil if it was not called yet.
+func (c *Compiled) Kept() *Set { return c.set.Load() }
+
 // Set returns the policy as a set of one attachment. ids binds the users and
 // roles it names; see Document.Bind. The text, kind, ids and source must be the
 // same in every call. An error means that the text was not checked before it was stored.

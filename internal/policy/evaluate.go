@@ -16,6 +16,13 @@ type Request struct {
 	// Trace, if set, is told of every statement that matches, not only of
 	// those that decide.
 	Trace func(Matched)
+
+	// Unknown, if set, makes the request one that nobody has made yet: it reports
+	// the condition keys (in lower case) that Context cannot answer for and a real
+	// request may have. A Deny with a condition on such a key does not apply, and is told
+	// to Trace as Assumed; an Allow applies only if Hopeful.
+	Unknown func(key string) bool
+	Hopeful bool
 }
 
 // Policies is all that applies to a request. A nil set means that there is no
@@ -88,6 +95,7 @@ type Matched struct {
 	Index     int // of the statement
 	Effect    Effect
 	Statement *Statement
+	Assumed   bool // matches if its conditions on unknown keys hold
 }
 
 // Allowed is the proof that Evaluate allowed an action on a resource. What is
@@ -141,8 +149,10 @@ type deciding struct {
 
 // Deciding returns the statements that decided: the Deny of an explicit denial,
 // or one Allow of each policy that had to allow. It is empty for an implicit denial.
-func (d *Decision) Deciding() []Matched {
-	var out []Matched
+func (d *Decision) Deciding() []Matched { return d.AppendDeciding(nil) }
+
+// AppendDeciding appends what Deciding returns to out.
+func (d *Decision) AppendDeciding(out []Matched) []Matched {
 	for _, by := range d.by[:d.n] {
 		switch {
 		case by.set != nil:
@@ -229,7 +239,7 @@ func (r *Request) fits() bool {
 		a = a[i+1:]
 	}
 	account, _, ok := strings.Cut(a, ":")
-	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws")
+	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws" || account == "")
 }
 
 type evaluation struct {

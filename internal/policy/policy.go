@@ -35,7 +35,10 @@
 //   - Denials do not tell the ARN of the policy, and the same is said across accounts.
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Kind tells which elements a document must, may and must not have.
 type Kind uint8
@@ -200,6 +203,29 @@ type Condition struct {
 
 	key      string    // in lower case
 	operands []operand // Values, for operators other than on strings and ARNs
+}
+
+// String shows the condition as people read it: "IpAddress aws:SourceIp 10.0.0.0/8".
+func (c *Condition) String() string {
+	var b strings.Builder
+	switch c.Operator.Set {
+	case ForAllValues:
+		b.WriteString("ForAllValues:")
+	case ForAnyValue:
+		b.WriteString("ForAnyValue:")
+	}
+	b.WriteString(c.Operator.Name)
+	if c.Operator.IfExists {
+		b.WriteString("IfExists")
+	}
+	b.WriteString(" " + c.Key)
+	for i := range c.Values {
+		if i > 0 {
+			b.WriteString(" or")
+		}
+		b.WriteString(" " + c.Values[i].Text)
+	}
+	return b.String()
 }
 
 // operators lists every operator by its name without quantifier and suffix.

@@ -99,11 +99,17 @@ func (s *Set) ask(r *Request, f *facts, kind Type) (a answer) {
 		if named == unnamed || st.Effect == Allow && named <= a.rank && r.Trace == nil {
 			continue
 		}
-		if !st.matchesResource(f, r.Resource) || !st.holds(f) {
+		if !st.matchesResource(f, r.Resource) || !st.holds(f, r.Unknown) {
 			continue
 		}
+		assumed := r.Unknown != nil && st.asks(r.Unknown)
 		if r.Trace != nil {
-			r.Trace(s.matched(kind, at))
+			m := s.matched(kind, at)
+			m.Assumed = assumed
+			r.Trace(m)
+		}
+		if assumed && (st.Effect == Deny || !r.Hopeful) {
+			continue
 		}
 		switch {
 		case st.Effect == Allow && named > a.rank:

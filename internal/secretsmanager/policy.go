@@ -37,6 +37,9 @@ func (s *Secret) policy(tx *table.Tx) (*policy.Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy of %s: %w", s.arn(), err)
 	}
+	if set := p.compiled.Kept(); set != nil {
+		return set, nil
+	}
 	set, err := p.compiled.Set(p.Text, policy.Resource, p.Principals, s.arn())
 	if err != nil {
 		return nil, fmt.Errorf("policy of %s: %w", s.arn(), err)

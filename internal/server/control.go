@@ -26,6 +26,8 @@ import (
 //	GET  /accounts                    the accounts
 //	POST /accounts        {"name"}    make one; answers its root access keys
 //	POST /accounts/keys   {"account"} rotate root access keys; answers the new ones
+//	POST /who-can         {"action", "resource", "account", "region"}   gateway.Answer
+//	POST /explain         {"requestId"}   the decisions of a call
 //	GET  /audit/verify                verify the audit log; streams findings
 //	GET  /backup                      a sealed backup of everything
 
@@ -144,6 +146,10 @@ func (s *Server) controlHandler() http.Handler {
 			}
 		}
 		return out, err
+	}))
+	mux.HandleFunc("POST /who-can", control(s.whoCan))
+	mux.HandleFunc("POST /explain", control(func(ctx context.Context, in struct{ RequestID string }) (Explanation, error) {
+		return s.explain(ctx, in.RequestID)
 	}))
 	mux.HandleFunc("GET /audit/verify", control(func(ctx context.Context, _ struct{}) (VerifyReport, error) {
 		return verifyReport(func(report func(audit.Finding)) (audit.Summary, error) { return s.log.Verify(ctx, report) })

@@ -41,6 +41,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -89,6 +90,45 @@ type Session struct {
 	// Claims of the web identity token or SAML assertion that condition keys of
 	// the session are about, by key in lower case ("saml:sub").
 	Claims map[string][]string `cbor:"20,keyasint,omitempty"`
+
+	names atomic.Pointer[Names]
+}
+
+// Names are what a session is called. They are put together once.
+type Names struct {
+	partition string
+	ARN       string // of the assumed-role or federated session; empty for GetSessionToken's
+	Role      string // ARN of the role behind an assumed-role session
+	UserID    string // aws:userid, and CloudTrail's principalId; empty for GetSessionToken's
+}
+
+// UserID is Names.UserID, which has no partition in it.
+func (s *Session) UserID() string {
+	if n := s.names.Load(); n != nil {
+		return n.UserID
+	}
+	return s.Names("aws").UserID
+}
+
+// Names returns the session's names in a partition. The role's name in the
+// session's ARN has no path ("IAM identifiers").
+func (s *Session) Names(partition string) *Names {
+	if n := s.names.Load(); n != nil && n.partition == partition {
+		return n
+	}
+	n := &Names{partition: partition}
+	sts := "arn:" + partition + ":sts::" + s.Account
+	switch s.Type {
+	case policy.AssumedRole:
+		n.ARN = sts + ":assumed-role/" + s.RoleName() + "/" + s.Name
+		n.Role = "arn:" + partition + ":iam::" + s.Account + ":role/" + s.Entity
+		n.UserID = s.EntityID + ":" + s.Name
+	case policy.FederatedSession:
+		n.ARN = sts + ":federated-user/" + s.Name
+		n.UserID = s.Account + ":" + s.Name
+	}
+	s.names.Store(n)
+	return n
 }
 
 // Secret is a secret access key. It prints as a placeholder.
@@ -259,8 +299,8 @@ func (s *Session) PackedSize() int {
 	if s.Policy == "" && len(s.PolicyARNs) == 0 && len(s.Tags) == 0 {
 		return 0
 	}
-	part := Session{Policy: s.Policy, PolicyARNs: s.PolicyARNs, Tags: s.Tags, Transitive: s.Transitive}
-	plain, err := encMode.Marshal(&part)
+	part := &Session{Policy: s.Policy, PolicyARNs: s.PolicyARNs, Tags: s.Tags, Transitive: s.Transitive}
+	plain, err := encMode.Marshal(part)
 	if err != nil || len(plain) > maxPlain {
 		return 1000
 	}

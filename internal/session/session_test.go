@@ -79,6 +79,28 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func TestNames(t *testing.T) {
+	role, user := small(), small()
+	user.Type, user.Name = policy.FederatedSession, "ana"
+	for range 2 {
+		for _, tc := range []struct {
+			s                           *session.Session
+			partition, arn, entity, uid string
+		}{
+			{role, "aws", "arn:aws:sts::111122223333:assumed-role/deploy/job1", "arn:aws:iam::111122223333:role/ci/deploy", "AROAEXAMPLE:job1"},
+			{role, "aws-cn", "arn:aws-cn:sts::111122223333:assumed-role/deploy/job1", "arn:aws-cn:iam::111122223333:role/ci/deploy", "AROAEXAMPLE:job1"},
+			{user, "aws", "arn:aws:sts::111122223333:federated-user/ana", "", "111122223333:ana"},
+		} {
+			if n := tc.s.Names(tc.partition); n.ARN != tc.arn || n.Role != tc.entity || n.UserID != tc.uid || tc.s.UserID() != tc.uid {
+				t.Errorf("%+v", n)
+			}
+		}
+	}
+	if small().UserID() != "AROAEXAMPLE:job1" {
+		t.Error(small().UserID())
+	}
+}
+
 func TestExpired(t *testing.T) {
 	s := small()
 	for at, want := range map[int64]bool{s.Expires - 1: false, s.Expires: true, s.Expires + 1: true} {
@@ -155,7 +177,7 @@ func TestOpenRefusesNonsenseInside(t *testing.T) {
 
 func TestSecretsPrintAsPlaceholders(t *testing.T) {
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-		for _, v := range []any{*small(), small()} {
+		for _, v := range []any{small(), small().Secret} {
 			if text := fmt.Sprintf(format, v); strings.Contains(text, secret) || strings.Contains(text, fmt.Sprintf("%x", secret)) {
 				t.Errorf("%s prints the secret: %s", format, text)
 			}

@@ -8,7 +8,6 @@ package sts
 import (
 	"coffer/internal/api"
 	stsapi "coffer/internal/api/sts"
-	"coffer/internal/policy"
 	"coffer/internal/session"
 )
 
@@ -41,12 +40,6 @@ func resolveGetCallerIdentity(r *api.Request, _ *stsapi.GetCallerIdentityInput) 
 
 func getCallerIdentity(r *api.Request, _ *stsapi.GetCallerIdentityInput, _ struct{}) (*stsapi.GetCallerIdentityOutput, error) {
 	p := &r.Principal
-	id := p.ID
-	switch p.Type {
-	case policy.AssumedRole:
-		id += ":" + p.Session.Name
-	case policy.FederatedSession:
-		id = p.Account + ":" + p.Session.Name
-	}
+	id := p.UserID()
 	return &stsapi.GetCallerIdentityOutput{Account: &p.Account, Arn: &p.ARN, UserId: &id}, nil
 }

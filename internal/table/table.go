@@ -197,6 +197,11 @@ type Collection[T any] struct {
 	Name    string // prefix of its rows: letters, digits and dots
 	Indexes []Index[T]
 	NoCache bool // for records read once
+
+	// CacheAbsent remembers that a record is not there as well. For rows that
+	// are looked for again and again and often absent; not where anybody can
+	// choose the key, who could fill the cache with nothing.
+	CacheAbsent bool
 	// Key returns the key a record must be stored under; used by Put and fsck.
 	Key func(*T) Key
 	// Clone, if set, copies a record deeply enough that changing the copy does
@@ -239,11 +244,17 @@ func (c *Collection[T]) Get(tx *Tx, k Key) (*T, error) {
 	if !c.NoCache {
 		if v, from, ok := tx.db.cache.get(row, tx.kv.Version()); ok {
 			tx.kv.Observe(row, from)
+			if v == absent {
+				return nil, ErrNotFound
+			}
 			return v.(*T), nil
 		}
 	}
 	v, size, err := c.read(tx, row)
 	if err != nil {
+		if c.CacheAbsent && errors.Is(err, ErrNotFound) {
+			tx.db.cache.put(row, absent, 0, tx.kv.Version())
+		}
 		if len(c.Indexes) > 0 && tx.indexed != nil && errors.Is(err, ErrNotFound) {
 			tx.indexed[string(row)] = nil
 		}
@@ -291,6 +302,9 @@ func (c *Collection[T]) Edit(tx *Tx, k Key) (*T, error) {
 	}
 	return c.Clone(v), nil
 }
+
+// absent stands in the cache for a record that is not there.
+var absent any = new(struct{ _ byte })
 
 // indexKeys is where v stands in each index; nil for no record.
 func (c *Collection[T]) indexKeys(v *T) [][]Key {

@@ -306,6 +306,77 @@ func TestCacheIsASnapshot(t *testing.T) {
 	}
 }
 
+// That a record is not there is as true of a snapshot as the records are.
+func TestCacheAbsentIsASnapshot(t *testing.T) {
+	ghosts := pets
+	ghosts.Name, ghosts.Indexes, ghosts.CacheAbsent = "test.ghost", nil, true
+	db, _ := open(t)
+	ctx := context.Background()
+	// Exactly one of the two is there, and which one changes.
+	flip := func(tx *table.Tx) error {
+		_, err := ghosts.Get(tx, table.K("left"))
+		if err == nil {
+			return errors.Join(ghosts.Delete(tx, table.K("left")), ghosts.Put(tx, &pet{Name: "right"}))
+		}
+		if !errors.Is(err, table.ErrNotFound) {
+			return err
+		}
+		return errors.Join(ghosts.Delete(tx, table.K("right")), ghosts.Put(tx, &pet{Name: "left"}))
+	}
+	update(t, db, flip)
+	deadline := time.Now().Add(time.Second)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for time.Now().Before(deadline) {
+				if err := db.Update(ctx, flip); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 4 {
+		wg.Go(func() {
+			for time.Now().Before(deadline) {
+				there := 0
+				err := db.View(ctx, func(tx *table.Tx) error {
+					there = 0
+					for _, name := range []string{"left", "right", "left"} {
+						_, err := ghosts.Get(tx, table.K(name))
+						switch {
+						case err == nil && name == "left":
+							there++
+						case err == nil:
+							there += 2
+						case !errors.Is(err, table.ErrNotFound):
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil || there != 2 {
+					t.Errorf("%d, %v", there, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	before, _, _ := db.CacheStats()
+	view(t, db, func(tx *table.Tx) error {
+		for range 2 {
+			if _, err := ghosts.Get(tx, table.K("nobody")); !errors.Is(err, table.ErrNotFound) {
+				return fmt.Errorf("found nobody: %v", err)
+			}
+		}
+		return nil
+	})
+	if after, _, _ := db.CacheStats(); after != before+1 {
+		t.Errorf("%d hits, want 1: absence is not remembered", after-before)
+	}
+}
+
 // The cache stays within its bound however many records pass through it.
 func TestCacheBound(t *testing.T) {
 	ring, _, err := envelope.NewKeyring(context.Background(), envelope.NewMemoryKey())

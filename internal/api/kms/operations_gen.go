@@ -283,6 +283,7 @@ var (
 	}
 	opDeleteImportedKeyMaterial = api.Operation{
 		Name:      "DeleteImportedKeyMaterial",
+		Mode:      api.Write,
 		Input:     &shapeDeleteImportedKeyMaterialRequest,
 		Output:    &shapeDeleteImportedKeyMaterialResponse,
 		NewInput:  func() api.Struct { return new(DeleteImportedKeyMaterialInput) },
@@ -293,6 +294,7 @@ var (
 	}
 	opDeriveSharedSecret = api.Operation{
 		Name:      "DeriveSharedSecret",
+		Mode:      api.Read,
 		Input:     &shapeDeriveSharedSecretRequest,
 		Output:    &shapeDeriveSharedSecretResponse,
 		NewInput:  func() api.Struct { return new(DeriveSharedSecretInput) },
@@ -400,6 +402,7 @@ var (
 	}
 	opGenerateDataKeyPair = api.Operation{
 		Name:      "GenerateDataKeyPair",
+		Mode:      api.Read,
 		Input:     &shapeGenerateDataKeyPairRequest,
 		Output:    &shapeGenerateDataKeyPairResponse,
 		NewInput:  func() api.Struct { return new(GenerateDataKeyPairInput) },
@@ -410,6 +413,7 @@ var (
 	}
 	opGenerateDataKeyPairWithoutPlaintext = api.Operation{
 		Name:      "GenerateDataKeyPairWithoutPlaintext",
+		Mode:      api.Read,
 		Input:     &shapeGenerateDataKeyPairWithoutPlaintextRequest,
 		Output:    &shapeGenerateDataKeyPairWithoutPlaintextResponse,
 		NewInput:  func() api.Struct { return new(GenerateDataKeyPairWithoutPlaintextInput) },
@@ -431,6 +435,7 @@ var (
 	}
 	opGenerateMac = api.Operation{
 		Name:      "GenerateMac",
+		Mode:      api.Read,
 		Input:     &shapeGenerateMacRequest,
 		Output:    &shapeGenerateMacResponse,
 		NewInput:  func() api.Struct { return new(GenerateMacInput) },
@@ -484,6 +489,7 @@ var (
 	}
 	opGetParametersForImport = api.Operation{
 		Name:      "GetParametersForImport",
+		Mode:      api.Read,
 		Input:     &shapeGetParametersForImportRequest,
 		Output:    &shapeGetParametersForImportResponse,
 		NewInput:  func() api.Struct { return new(GetParametersForImportInput) },
@@ -494,6 +500,7 @@ var (
 	}
 	opGetPublicKey = api.Operation{
 		Name:      "GetPublicKey",
+		Mode:      api.Read,
 		Input:     &shapeGetPublicKeyRequest,
 		Output:    &shapeGetPublicKeyResponse,
 		NewInput:  func() api.Struct { return new(GetPublicKeyInput) },
@@ -504,6 +511,7 @@ var (
 	}
 	opImportKeyMaterial = api.Operation{
 		Name:      "ImportKeyMaterial",
+		Mode:      api.Write,
 		Input:     &shapeImportKeyMaterialRequest,
 		Output:    &shapeImportKeyMaterialResponse,
 		NewInput:  func() api.Struct { return new(ImportKeyMaterialInput) },
@@ -611,6 +619,7 @@ var (
 	}
 	opReplicateKey = api.Operation{
 		Name:      "ReplicateKey",
+		Mode:      api.Write,
 		Input:     &shapeReplicateKeyRequest,
 		Output:    &shapeReplicateKeyResponse,
 		NewInput:  func() api.Struct { return new(ReplicateKeyInput) },
@@ -663,6 +672,7 @@ var (
 	}
 	opSign = api.Operation{
 		Name:      "Sign",
+		Mode:      api.Read,
 		Input:     &shapeSignRequest,
 		Output:    &shapeSignResponse,
 		NewInput:  func() api.Struct { return new(SignInput) },
@@ -727,6 +737,7 @@ var (
 	}
 	opUpdatePrimaryRegion = api.Operation{
 		Name:      "UpdatePrimaryRegion",
+		Mode:      api.Write,
 		Input:     &shapeUpdatePrimaryRegionRequest,
 		Output:    &shapeUpdatePrimaryRegionOutput,
 		NewInput:  func() api.Struct { return new(UpdatePrimaryRegionInput) },
@@ -737,6 +748,7 @@ var (
 	}
 	opVerify = api.Operation{
 		Name:      "Verify",
+		Mode:      api.Read,
 		Input:     &shapeVerifyRequest,
 		Output:    &shapeVerifyResponse,
 		NewInput:  func() api.Struct { return new(VerifyInput) },
@@ -747,6 +759,7 @@ var (
 	}
 	opVerifyMac = api.Operation{
 		Name:      "VerifyMac",
+		Mode:      api.Read,
 		Input:     &shapeVerifyMacRequest,
 		Output:    &shapeVerifyMacResponse,
 		NewInput:  func() api.Struct { return new(VerifyMacInput) },

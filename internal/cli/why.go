@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+
+	"coffer/internal/audit"
+	"coffer/internal/gateway"
+	"coffer/internal/iam"
+	"coffer/internal/server"
+)
+
+type whoCanOpts struct {
+	*dirOpts
+	account, region string
+}
+
+var whoCanCommand = command{
+	name: "who-can", args: "ACTION RESOURCE", summary: "list every principal that may do something, and why",
+	help: `
+Lists the users, roles and roots that may do ACTION on RESOURCE, and the policy
+statements that let them. RESOURCE is what the AWS CLI would take: a secret's name
+or ARN, a key's id, ARN or alias; "*" for actions without a resource. To read a
+secret takes the use of its key as well: both are looked at.
+
+What depends on the request (where it comes from, when, with which parameters) is
+shown as a condition: the principal can "if" it holds, or "unless" it does.
+
+  coffer who-can secretsmanager:GetSecretValue app/db
+  coffer who-can kms:Decrypt alias/app --region eu-west-1 --json
+`,
+	flags: func(fs *flag.FlagSet) any {
+		o := &whoCanOpts{dirOpts: dirOnly(fs).(*dirOpts)}
+		fs.StringVar(&o.account, "account", "", "account, `ID` or name, that bare names are looked up in; default: the first one")
+		fs.StringVar(&o.region, "region", "", "`REGION`; default: the server's")
+		return o
+	},
+	run: func(ctx context.Context, e Env, opts any, args []string) error {
+		o := opts.(*whoCanOpts)
+		q := gateway.Question{Action: args[0], Resource: args[1], Account: o.account, Region: o.region}
+		if q.Resource == "*" {
+			q.Resource = ""
+		}
+		a, err := ask[gateway.Answer](ctx, o.dirOpts, http.MethodPost, "/who-can", q)
+		if err != nil {
+			return err
+		}
+		if o.json {
+			return printJSON(e.Stdout, a)
+		}
+		printWhoCan(e.Stdout, a)
+		return nil
+	},
+}
+
+func printWhoCan(w io.Writer, a gateway.Answer) {
+	fmt.Fprintf(w, "%s on %s\n\n", a.Action, a.Resource)
+	if len(a.Found) == 0 {
+		fmt.Fprintln(w, "Nobody can.")
+		return
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "PRINCIPAL\tCAN\tTHROUGH")
+	for _, f := range a.Found {
+		can := "yes"
+		if len(f.If) > 0 {
+			can = "if"
+		}
+		first := f.Principal
+		line := func(can, through string) {
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", first, can, through)
+			first = ""
+		}
+		for _, s := range f.Through {
+			line(can, statement(s, a.Action))
+			can = ""
+			for _, c := range s.Conditions {
+				line("", "  if "+c)
+			}
+		}
+		for _, s := range f.Unless {
+			line("unless", statement(s, a.Action))
+			for _, c := range s.Conditions {
+				line("", "  if "+c)
+			}
+		}
+	}
+	tw.Flush()
+}
+
+// statement says where a statement stands, and for which action if that is not
+// the one asked about.
+func statement(s iam.StatementRef, asked string) string {
+	text := s.PolicyType + " " + s.Policy
+	switch {
+	case s.Policy == "account root":
+		text = "account root"
+	case s.Sid != "":
+		text += ", statement " + s.Sid
+	default:
+		text += fmt.Sprintf(", statement %d", s.Statement+1)
+	}
+	if s.Action != asked {
+		text += " (" + s.Action + ")"
+	}
+	return text
+}
+
+var explainCommand = command{
+	name: "explain", args: "REQUEST-ID", summary: "show why a call was allowed or denied",
+	help: `
+Shows the decision about a call from the audit log: who asked, what for, and the
+policy statements that allowed or denied it, together with the calls that services
+made on the caller's behalf. Statements are those that were in force at the time.
+
+AWS tools print the request id with an error, or with --debug.
+`,
+	flags: dirOnly,
+	run: func(ctx context.Context, e Env, opts any, args []string) error {
+		o := opts.(*dirOpts)
+		x, err := ask[server.Explanation](ctx, o, http.MethodPost, "/explain", struct{ RequestID string }{args[0]})
+		if err != nil {
+			return err
+		}
+		if o.json {
+			return printJSON(e.Stdout, x)
+		}
+		for i, c := range x.Calls {
+			if i > 0 {
+				fmt.Fprintln(e.Stdout)
+			}
+			printCall(e.Stdout, c)
+		}
+		return nil
+	},
+}
+
+func printCall(w io.Writer, c server.ExplainedCall) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(tw, "%s\t%s\n", name, value)
+		}
+	}
+	row("call", c.Action+" in "+c.Region)
+	row("time", c.Time)
+	row("principal", c.Principal)
+	row("access key", c.AccessKeyID)
+	row("source", c.SourceIP)
+	if c.Through != "" {
+		row("made by", c.Through+" on the principal's behalf")
+	}
+	if c.ErrorCode != "" {
+		row("answer", strings.TrimSpace(c.ErrorCode+" "+c.ErrorMessage))
+	} else {
+		row("answer", "success")
+	}
+	if len(c.Decisions) == 0 {
+		row("decision", "none: it was answered before anything was decided")
+	}
+	for _, d := range c.Decisions {
+		row("decision", verdict(d)+" "+d.Action+" on "+d.Resource)
+		for _, s := range d.By {
+			at := s.PolicyType + " " + s.Policy
+			if s.Policy == "account root" {
+				at = "account root"
+			}
+			switch {
+			case s.Sid != "":
+				at += ", statement " + s.Sid
+			case s.Statement != nil:
+				at += fmt.Sprintf(", statement %d", *s.Statement+1)
+			}
+			row("  by", at)
+		}
+	}
+	tw.Flush()
+}
+
+func verdict(d audit.Authorization) string {
+	switch {
+	case d.Allowed:
+		return "allowed:"
+	case d.Explicit:
+		return "explicitly denied:"
+	}
+	return "denied, no " + d.PolicyType + " allows it:"
+}

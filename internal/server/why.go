@@ -1,0 +1,130 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"coffer/internal/audit"
+	"coffer/internal/gateway"
+	"coffer/internal/iam"
+	"coffer/internal/table"
+)
+
+// Explanation is what the audit log knows of one request: its own call, and
+// those that services made on its behalf.
+type Explanation struct {
+	RequestID string          `json:"requestId"`
+	Calls     []ExplainedCall `json:"calls"`
+}
+
+// ExplainedCall is one call with the decisions it took.
+type ExplainedCall struct {
+	Time         string                `json:"time"`
+	Action       string                `json:"action"` // service and operation: "secretsmanager.amazonaws.com GetSecretValue"
+	Region       string                `json:"region"`
+	Principal    string                `json:"principal"`
+	AccessKeyID  string                `json:"accessKeyId,omitempty"`
+	Through      string                `json:"through,omitempty"` // the service that made the call for the principal
+	SourceIP     string                `json:"sourceIp,omitempty"`
+	ErrorCode    string                `json:"errorCode,omitempty"`
+	ErrorMessage string                `json:"errorMessage,omitempty"`
+	Decisions    []audit.Authorization `json:"decisions"` // none: it was answered before anything was decided
+}
+
+// explainFirst is how many of the newest records are looked through first, and
+// explainWindow how many at once behind them: mostly the request is of just now.
+const (
+	explainFirst  = 20_000
+	explainWindow = 500_000
+)
+
+// explain finds the records of a request in the audit log, from the newest back.
+func (s *Server) explain(ctx context.Context, id string) (Explanation, error) {
+	out := Explanation{RequestID: id}
+	if len(id) != 36 || strings.Trim(id, "0123456789abcdef-") != "" {
+		return out, fmt.Errorf("%q is no request id: AWS tools print one with every error, and with --debug for every call; it looks like 0b1c2d3e-4f50-4617-a829-3a4b5c6d7e8f", id)
+	}
+	end := s.log.Head().Seq
+	for window := uint64(explainFirst); end > 0; window = explainWindow {
+		from := end - min(end, window)
+		if err := s.explainIn(ctx, &out, from, end); err != nil {
+			return out, err
+		}
+		if len(out.Calls) > 0 {
+			// The records of one request stand together; a window's edge may part them.
+			return out, s.explainRest(ctx, &out, from)
+		}
+		end = from
+	}
+	return out, fmt.Errorf("the audit log has no record of request %s", id)
+}
+
+// explainRest looks just before a window for records of the same request.
+func (s *Server) explainRest(ctx context.Context, out *Explanation, end uint64) error {
+	before := Explanation{RequestID: out.RequestID}
+	err := s.explainIn(ctx, &before, end-min(end, 1000), end)
+	out.Calls = append(before.Calls, out.Calls...)
+	return err
+}
+
+// explainIn adds what stands behind record from, up to record to.
+func (s *Server) explainIn(ctx context.Context, out *Explanation, from, to uint64) error {
+	want := []byte(`"requestID":"` + out.RequestID + `"`)
+	for e, err := range s.log.Read(ctx, from) {
+		if err != nil {
+			return err
+		}
+		if e.Seq > to {
+			return nil
+		}
+		if !bytes.Contains(e.Record, want) {
+			continue
+		}
+		rec, err := audit.ParseRecord(e.Record)
+		if err != nil {
+			return err
+		}
+		if rec.RequestID != out.RequestID { // another's parameters quote it
+			continue
+		}
+		decisions, err := rec.Decisions()
+		if err != nil {
+			return fmt.Errorf("record %d: %w", e.Seq, err)
+		}
+		if decisions == nil {
+			decisions = []audit.Authorization{}
+		}
+		out.Calls = append(out.Calls, ExplainedCall{
+			Time: rec.EventTime.Format("2006-01-02T15:04:05Z"), Action: rec.EventSource + " " + rec.EventName, Region: rec.AWSRegion,
+			Principal: rec.UserIdentity.ARN, AccessKeyID: rec.UserIdentity.AccessKeyID, Through: rec.UserIdentity.InvokedBy,
+			SourceIP: rec.SourceIPAddress, ErrorCode: rec.ErrorCode, ErrorMessage: rec.ErrorMessage, Decisions: decisions,
+		})
+	}
+	return nil
+}
+
+// whoCan answers a question of the command line, in which the account may be
+// named and left out.
+func (s *Server) whoCan(ctx context.Context, q gateway.Question) (gateway.Answer, error) {
+	if q.Region == "" {
+		q.Region = s.cfg.Region
+	}
+	if q.Account == "" {
+		q.Account = s.account
+	}
+	if !iam.IsAccountID(q.Account) {
+		err := s.db.View(ctx, func(tx *table.Tx) error {
+			a, err := iam.FindAccount(tx, q.Account)
+			if err == nil {
+				q.Account = a.ID
+			}
+			return err
+		})
+		if err != nil {
+			return gateway.Answer{}, err
+		}
+	}
+	return s.gate.WhoCan(ctx, q)
+}
