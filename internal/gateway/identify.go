@@ -102,6 +102,9 @@ func (g *Gateway) identify(c *call, r *http.Request, body []byte) error {
 	}
 	c.req.Principal = c.holder.principal
 	c.req.Account = c.req.Principal.Account
+	if c.holder.key.SecretAccessKey != "" {
+		g.cfg.Directory.Used(&c.req.Principal, c.claim.Service, c.req.Region, c.start)
+	}
 	return nil
 }
 

@@ -28,6 +28,10 @@
 //	iam.oidc            account, URL        OIDCProvider
 //	iam.saml            account, name       SAMLProvider
 //	iam.samlmetadata    account, name       SAMLMetadata
+//	iam.profile         unique id           InstanceProfile
+//	iam.mfa             account, name       MFADevice
+//	iam.lastuse         key id or unique id LastUse
+//	iam.count           account, kind       Count: of users, groups and the like
 //	iam.epoch           account             Epoch
 //	iam.org, iam.ou, iam.member, iam.controlpolicy, iam.target   organisations
 //

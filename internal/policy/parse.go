@@ -44,6 +44,7 @@ type SyntaxError struct {
 	Path   string // "Statement[0].Condition.StringEquals", or "byte 17" for bad JSON
 	Reason string
 	Fault  Fault
+	Value  string // the principal or service that cannot exist
 }
 
 // Error implements error.
@@ -92,10 +93,15 @@ type parser struct {
 }
 
 func (p *parser) fail(element, format string, args ...any) error {
-	return p.failAs(FaultSyntax, element, format, args...)
+	return &SyntaxError{Path: p.at(element), Reason: fmt.Sprintf(format, args...)}
 }
 
-func (p *parser) failAs(f Fault, element, format string, args ...any) error {
+// cannotBe refuses a principal.
+func (p *parser) cannotBe(f Fault, element, value, reason string) error {
+	return &SyntaxError{Path: p.at(element), Reason: fmt.Sprintf("%.128q %s", value, reason), Fault: f, Value: value}
+}
+
+func (p *parser) at(element string) string {
 	path := p.path
 	if path != "" && element != "" {
 		path += "."
@@ -103,7 +109,7 @@ func (p *parser) failAs(f Fault, element, format string, args ...any) error {
 	if path += element; path == "" {
 		path = "document"
 	}
-	return &SyntaxError{Path: path, Reason: fmt.Sprintf(format, args...), Fault: f}
+	return path
 }
 
 func (p *parser) document(n *node) error {
@@ -287,7 +293,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 				}
 				pr, ok := parsePrincipal(s)
 				if !ok {
-					return p.failAs(FaultPrincipal, at, "%.128q cannot be a principal", s)
+					return p.cannotBe(FaultPrincipal, at, s, "cannot be a principal")
 				}
 				ps.AWS = append(ps.AWS, pr)
 				return nil
@@ -295,7 +301,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 		case "Service":
 			each = func(s string) error {
 				if !validService(s) {
-					return p.failAs(FaultService, at, "%.128q cannot be a service", s)
+					return p.cannotBe(FaultService, at, s, "cannot be a service")
 				}
 				ps.Service = append(ps.Service, s)
 				return nil
@@ -303,7 +309,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 		case "Federated":
 			each = func(s string) error {
 				if !validFederated(s) {
-					return p.failAs(FaultPrincipal, at, "%.128q cannot be an identity provider", s)
+					return p.cannotBe(FaultPrincipal, at, s, "cannot be an identity provider")
 				}
 				ps.Federated = append(ps.Federated, s)
 				return nil
@@ -311,7 +317,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 		case "CanonicalUser":
 			each = func(s string) error {
 				if len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
-					return p.failAs(FaultPrincipal, at, "not 64 hexadecimal digits")
+					return p.cannotBe(FaultPrincipal, at, s, "is not 64 hexadecimal digits")
 				}
 				ps.CanonicalUser = append(ps.CanonicalUser, s)
 				return nil

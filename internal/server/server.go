@@ -273,7 +273,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.gate, err = gateway.New(gc); err != nil {
 		return s, err
 	}
-	tasks := append(s.services.sm.Tasks(), s.services.kms.Tasks()...)
+	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks())
 	s.sched = scheduler.New(tasks, s.gate, cfg.Logger, s.registry)
 	s.registerMetrics()
 	if err := s.openCertificate(); err != nil {

@@ -439,6 +439,7 @@ var (
 	}
 	opAddRoleToInstanceProfile = api.Operation{
 		Name:      "AddRoleToInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeAddRoleToInstanceProfileRequest,
 		Output:    &shapeAddRoleToInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(AddRoleToInstanceProfileInput) },
@@ -449,6 +450,7 @@ var (
 	}
 	opAddUserToGroup = api.Operation{
 		Name:      "AddUserToGroup",
+		Mode:      api.Write,
 		Input:     &shapeAddUserToGroupRequest,
 		Output:    &shapeAddUserToGroupOutput,
 		NewInput:  func() api.Struct { return new(AddUserToGroupInput) },
@@ -469,6 +471,7 @@ var (
 	}
 	opAttachGroupPolicy = api.Operation{
 		Name:      "AttachGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachGroupPolicyRequest,
 		Output:    &shapeAttachGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachGroupPolicyInput) },
@@ -479,6 +482,7 @@ var (
 	}
 	opAttachRolePolicy = api.Operation{
 		Name:      "AttachRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachRolePolicyRequest,
 		Output:    &shapeAttachRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachRolePolicyInput) },
@@ -489,6 +493,7 @@ var (
 	}
 	opAttachUserPolicy = api.Operation{
 		Name:      "AttachUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachUserPolicyRequest,
 		Output:    &shapeAttachUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachUserPolicyInput) },
@@ -509,6 +514,7 @@ var (
 	}
 	opCreateAccessKey = api.Operation{
 		Name:      "CreateAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeCreateAccessKeyRequest,
 		Output:    &shapeCreateAccessKeyResponse,
 		NewInput:  func() api.Struct { return new(CreateAccessKeyInput) },
@@ -520,6 +526,7 @@ var (
 	}
 	opCreateAccountAlias = api.Operation{
 		Name:      "CreateAccountAlias",
+		Mode:      api.Write,
 		Input:     &shapeCreateAccountAliasRequest,
 		Output:    &shapeCreateAccountAliasOutput,
 		NewInput:  func() api.Struct { return new(CreateAccountAliasInput) },
@@ -541,6 +548,7 @@ var (
 	}
 	opCreateGroup = api.Operation{
 		Name:      "CreateGroup",
+		Mode:      api.Write,
 		Input:     &shapeCreateGroupRequest,
 		Output:    &shapeCreateGroupResponse,
 		NewInput:  func() api.Struct { return new(CreateGroupInput) },
@@ -552,6 +560,7 @@ var (
 	}
 	opCreateInstanceProfile = api.Operation{
 		Name:      "CreateInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeCreateInstanceProfileRequest,
 		Output:    &shapeCreateInstanceProfileResponse,
 		NewInput:  func() api.Struct { return new(CreateInstanceProfileInput) },
@@ -586,6 +595,7 @@ var (
 	}
 	opCreatePolicy = api.Operation{
 		Name:      "CreatePolicy",
+		Mode:      api.Write,
 		Input:     &shapeCreatePolicyRequest,
 		Output:    &shapeCreatePolicyResponse,
 		NewInput:  func() api.Struct { return new(CreatePolicyInput) },
@@ -597,6 +607,7 @@ var (
 	}
 	opCreatePolicyVersion = api.Operation{
 		Name:      "CreatePolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeCreatePolicyVersionRequest,
 		Output:    &shapeCreatePolicyVersionResponse,
 		NewInput:  func() api.Struct { return new(CreatePolicyVersionInput) },
@@ -608,6 +619,7 @@ var (
 	}
 	opCreateRole = api.Operation{
 		Name:      "CreateRole",
+		Mode:      api.Write,
 		Input:     &shapeCreateRoleRequest,
 		Output:    &shapeCreateRoleResponse,
 		NewInput:  func() api.Struct { return new(CreateRoleInput) },
@@ -631,6 +643,7 @@ var (
 	}
 	opCreateServiceLinkedRole = api.Operation{
 		Name:      "CreateServiceLinkedRole",
+		Mode:      api.Write,
 		Input:     &shapeCreateServiceLinkedRoleRequest,
 		Output:    &shapeCreateServiceLinkedRoleResponse,
 		NewInput:  func() api.Struct { return new(CreateServiceLinkedRoleInput) },
@@ -665,6 +678,7 @@ var (
 	}
 	opCreateVirtualMFADevice = api.Operation{
 		Name:      "CreateVirtualMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeCreateVirtualMFADeviceRequest,
 		Output:    &shapeCreateVirtualMFADeviceResponse,
 		NewInput:  func() api.Struct { return new(CreateVirtualMFADeviceInput) },
@@ -676,6 +690,7 @@ var (
 	}
 	opDeactivateMFADevice = api.Operation{
 		Name:      "DeactivateMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeDeactivateMFADeviceRequest,
 		Output:    &shapeDeactivateMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(DeactivateMFADeviceInput) },
@@ -686,6 +701,7 @@ var (
 	}
 	opDeleteAccessKey = api.Operation{
 		Name:      "DeleteAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccessKeyRequest,
 		Output:    &shapeDeleteAccessKeyOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccessKeyInput) },
@@ -696,6 +712,7 @@ var (
 	}
 	opDeleteAccountAlias = api.Operation{
 		Name:      "DeleteAccountAlias",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccountAliasRequest,
 		Output:    &shapeDeleteAccountAliasOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccountAliasInput) },
@@ -706,6 +723,7 @@ var (
 	}
 	opDeleteAccountPasswordPolicy = api.Operation{
 		Name:      "DeleteAccountPasswordPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccountPasswordPolicyInput,
 		Output:    &shapeDeleteAccountPasswordPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccountPasswordPolicyInput) },
@@ -716,6 +734,7 @@ var (
 	}
 	opDeleteGroup = api.Operation{
 		Name:      "DeleteGroup",
+		Mode:      api.Write,
 		Input:     &shapeDeleteGroupRequest,
 		Output:    &shapeDeleteGroupOutput,
 		NewInput:  func() api.Struct { return new(DeleteGroupInput) },
@@ -726,6 +745,7 @@ var (
 	}
 	opDeleteGroupPolicy = api.Operation{
 		Name:      "DeleteGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteGroupPolicyRequest,
 		Output:    &shapeDeleteGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteGroupPolicyInput) },
@@ -736,6 +756,7 @@ var (
 	}
 	opDeleteInstanceProfile = api.Operation{
 		Name:      "DeleteInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeDeleteInstanceProfileRequest,
 		Output:    &shapeDeleteInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(DeleteInstanceProfileInput) },
@@ -767,6 +788,7 @@ var (
 	}
 	opDeletePolicy = api.Operation{
 		Name:      "DeletePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeletePolicyRequest,
 		Output:    &shapeDeletePolicyOutput,
 		NewInput:  func() api.Struct { return new(DeletePolicyInput) },
@@ -777,6 +799,7 @@ var (
 	}
 	opDeletePolicyVersion = api.Operation{
 		Name:      "DeletePolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeDeletePolicyVersionRequest,
 		Output:    &shapeDeletePolicyVersionOutput,
 		NewInput:  func() api.Struct { return new(DeletePolicyVersionInput) },
@@ -787,6 +810,7 @@ var (
 	}
 	opDeleteRole = api.Operation{
 		Name:      "DeleteRole",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRoleRequest,
 		Output:    &shapeDeleteRoleOutput,
 		NewInput:  func() api.Struct { return new(DeleteRoleInput) },
@@ -797,6 +821,7 @@ var (
 	}
 	opDeleteRolePermissionsBoundary = api.Operation{
 		Name:      "DeleteRolePermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRolePermissionsBoundaryRequest,
 		Output:    &shapeDeleteRolePermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(DeleteRolePermissionsBoundaryInput) },
@@ -807,6 +832,7 @@ var (
 	}
 	opDeleteRolePolicy = api.Operation{
 		Name:      "DeleteRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRolePolicyRequest,
 		Output:    &shapeDeleteRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteRolePolicyInput) },
@@ -848,6 +874,7 @@ var (
 	}
 	opDeleteServiceLinkedRole = api.Operation{
 		Name:      "DeleteServiceLinkedRole",
+		Mode:      api.Write,
 		Input:     &shapeDeleteServiceLinkedRoleRequest,
 		Output:    &shapeDeleteServiceLinkedRoleResponse,
 		NewInput:  func() api.Struct { return new(DeleteServiceLinkedRoleInput) },
@@ -879,6 +906,7 @@ var (
 	}
 	opDeleteUser = api.Operation{
 		Name:      "DeleteUser",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserRequest,
 		Output:    &shapeDeleteUserOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserInput) },
@@ -889,6 +917,7 @@ var (
 	}
 	opDeleteUserPermissionsBoundary = api.Operation{
 		Name:      "DeleteUserPermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserPermissionsBoundaryRequest,
 		Output:    &shapeDeleteUserPermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserPermissionsBoundaryInput) },
@@ -899,6 +928,7 @@ var (
 	}
 	opDeleteUserPolicy = api.Operation{
 		Name:      "DeleteUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserPolicyRequest,
 		Output:    &shapeDeleteUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserPolicyInput) },
@@ -909,6 +939,7 @@ var (
 	}
 	opDeleteVirtualMFADevice = api.Operation{
 		Name:      "DeleteVirtualMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeDeleteVirtualMFADeviceRequest,
 		Output:    &shapeDeleteVirtualMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(DeleteVirtualMFADeviceInput) },
@@ -919,6 +950,7 @@ var (
 	}
 	opDetachGroupPolicy = api.Operation{
 		Name:      "DetachGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachGroupPolicyRequest,
 		Output:    &shapeDetachGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachGroupPolicyInput) },
@@ -929,6 +961,7 @@ var (
 	}
 	opDetachRolePolicy = api.Operation{
 		Name:      "DetachRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachRolePolicyRequest,
 		Output:    &shapeDetachRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachRolePolicyInput) },
@@ -939,6 +972,7 @@ var (
 	}
 	opDetachUserPolicy = api.Operation{
 		Name:      "DetachUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachUserPolicyRequest,
 		Output:    &shapeDetachUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachUserPolicyInput) },
@@ -981,6 +1015,7 @@ var (
 	}
 	opEnableMFADevice = api.Operation{
 		Name:      "EnableMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeEnableMFADeviceRequest,
 		Output:    &shapeEnableMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(EnableMFADeviceInput) },
@@ -1057,6 +1092,7 @@ var (
 	}
 	opGetAccessKeyLastUsed = api.Operation{
 		Name:      "GetAccessKeyLastUsed",
+		Mode:      api.Read,
 		Input:     &shapeGetAccessKeyLastUsedRequest,
 		Output:    &shapeGetAccessKeyLastUsedResponse,
 		NewInput:  func() api.Struct { return new(GetAccessKeyLastUsedInput) },
@@ -1078,6 +1114,7 @@ var (
 	}
 	opGetAccountPasswordPolicy = api.Operation{
 		Name:      "GetAccountPasswordPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountPasswordPolicyInput,
 		Output:    &shapeGetAccountPasswordPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetAccountPasswordPolicyInput) },
@@ -1089,6 +1126,7 @@ var (
 	}
 	opGetAccountSummary = api.Operation{
 		Name:      "GetAccountSummary",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountSummaryInput,
 		Output:    &shapeGetAccountSummaryResponse,
 		NewInput:  func() api.Struct { return new(GetAccountSummaryInput) },
@@ -1144,6 +1182,7 @@ var (
 	}
 	opGetGroup = api.Operation{
 		Name:      "GetGroup",
+		Mode:      api.Read,
 		Input:     &shapeGetGroupRequest,
 		Output:    &shapeGetGroupResponse,
 		NewInput:  func() api.Struct { return new(GetGroupInput) },
@@ -1155,6 +1194,7 @@ var (
 	}
 	opGetGroupPolicy = api.Operation{
 		Name:      "GetGroupPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetGroupPolicyRequest,
 		Output:    &shapeGetGroupPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetGroupPolicyInput) },
@@ -1177,6 +1217,7 @@ var (
 	}
 	opGetInstanceProfile = api.Operation{
 		Name:      "GetInstanceProfile",
+		Mode:      api.Read,
 		Input:     &shapeGetInstanceProfileRequest,
 		Output:    &shapeGetInstanceProfileResponse,
 		NewInput:  func() api.Struct { return new(GetInstanceProfileInput) },
@@ -1199,6 +1240,7 @@ var (
 	}
 	opGetMFADevice = api.Operation{
 		Name:      "GetMFADevice",
+		Mode:      api.Read,
 		Input:     &shapeGetMFADeviceRequest,
 		Output:    &shapeGetMFADeviceResponse,
 		NewInput:  func() api.Struct { return new(GetMFADeviceInput) },
@@ -1244,6 +1286,7 @@ var (
 	}
 	opGetPolicy = api.Operation{
 		Name:      "GetPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetPolicyRequest,
 		Output:    &shapeGetPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyInput) },
@@ -1255,6 +1298,7 @@ var (
 	}
 	opGetPolicyVersion = api.Operation{
 		Name:      "GetPolicyVersion",
+		Mode:      api.Read,
 		Input:     &shapeGetPolicyVersionRequest,
 		Output:    &shapeGetPolicyVersionResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyVersionInput) },
@@ -1266,6 +1310,7 @@ var (
 	}
 	opGetRole = api.Operation{
 		Name:      "GetRole",
+		Mode:      api.Read,
 		Input:     &shapeGetRoleRequest,
 		Output:    &shapeGetRoleResponse,
 		NewInput:  func() api.Struct { return new(GetRoleInput) },
@@ -1277,6 +1322,7 @@ var (
 	}
 	opGetRolePolicy = api.Operation{
 		Name:      "GetRolePolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetRolePolicyRequest,
 		Output:    &shapeGetRolePolicyResponse,
 		NewInput:  func() api.Struct { return new(GetRolePolicyInput) },
@@ -1344,6 +1390,7 @@ var (
 	}
 	opGetServiceLinkedRoleDeletionStatus = api.Operation{
 		Name:      "GetServiceLinkedRoleDeletionStatus",
+		Mode:      api.Read,
 		Input:     &shapeGetServiceLinkedRoleDeletionStatusRequest,
 		Output:    &shapeGetServiceLinkedRoleDeletionStatusResponse,
 		NewInput:  func() api.Struct { return new(GetServiceLinkedRoleDeletionStatusInput) },
@@ -1367,6 +1414,7 @@ var (
 	}
 	opGetUserPolicy = api.Operation{
 		Name:      "GetUserPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetUserPolicyRequest,
 		Output:    &shapeGetUserPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetUserPolicyInput) },
@@ -1378,6 +1426,7 @@ var (
 	}
 	opListAccessKeys = api.Operation{
 		Name:      "ListAccessKeys",
+		Mode:      api.Read,
 		Input:     &shapeListAccessKeysRequest,
 		Output:    &shapeListAccessKeysResponse,
 		NewInput:  func() api.Struct { return new(ListAccessKeysInput) },
@@ -1389,6 +1438,7 @@ var (
 	}
 	opListAccountAliases = api.Operation{
 		Name:      "ListAccountAliases",
+		Mode:      api.Read,
 		Input:     &shapeListAccountAliasesRequest,
 		Output:    &shapeListAccountAliasesResponse,
 		NewInput:  func() api.Struct { return new(ListAccountAliasesInput) },
@@ -1400,6 +1450,7 @@ var (
 	}
 	opListAttachedGroupPolicies = api.Operation{
 		Name:      "ListAttachedGroupPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedGroupPoliciesRequest,
 		Output:    &shapeListAttachedGroupPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedGroupPoliciesInput) },
@@ -1411,6 +1462,7 @@ var (
 	}
 	opListAttachedRolePolicies = api.Operation{
 		Name:      "ListAttachedRolePolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedRolePoliciesRequest,
 		Output:    &shapeListAttachedRolePoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedRolePoliciesInput) },
@@ -1422,6 +1474,7 @@ var (
 	}
 	opListAttachedUserPolicies = api.Operation{
 		Name:      "ListAttachedUserPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedUserPoliciesRequest,
 		Output:    &shapeListAttachedUserPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedUserPoliciesInput) },
@@ -1444,6 +1497,7 @@ var (
 	}
 	opListEntitiesForPolicy = api.Operation{
 		Name:      "ListEntitiesForPolicy",
+		Mode:      api.Read,
 		Input:     &shapeListEntitiesForPolicyRequest,
 		Output:    &shapeListEntitiesForPolicyResponse,
 		NewInput:  func() api.Struct { return new(ListEntitiesForPolicyInput) },
@@ -1455,6 +1509,7 @@ var (
 	}
 	opListGroupPolicies = api.Operation{
 		Name:      "ListGroupPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListGroupPoliciesRequest,
 		Output:    &shapeListGroupPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListGroupPoliciesInput) },
@@ -1466,6 +1521,7 @@ var (
 	}
 	opListGroups = api.Operation{
 		Name:      "ListGroups",
+		Mode:      api.Read,
 		Input:     &shapeListGroupsRequest,
 		Output:    &shapeListGroupsResponse,
 		NewInput:  func() api.Struct { return new(ListGroupsInput) },
@@ -1477,6 +1533,7 @@ var (
 	}
 	opListGroupsForUser = api.Operation{
 		Name:      "ListGroupsForUser",
+		Mode:      api.Read,
 		Input:     &shapeListGroupsForUserRequest,
 		Output:    &shapeListGroupsForUserResponse,
 		NewInput:  func() api.Struct { return new(ListGroupsForUserInput) },
@@ -1488,6 +1545,7 @@ var (
 	}
 	opListInstanceProfileTags = api.Operation{
 		Name:      "ListInstanceProfileTags",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfileTagsRequest,
 		Output:    &shapeListInstanceProfileTagsResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfileTagsInput) },
@@ -1499,6 +1557,7 @@ var (
 	}
 	opListInstanceProfiles = api.Operation{
 		Name:      "ListInstanceProfiles",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfilesRequest,
 		Output:    &shapeListInstanceProfilesResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfilesInput) },
@@ -1510,6 +1569,7 @@ var (
 	}
 	opListInstanceProfilesForRole = api.Operation{
 		Name:      "ListInstanceProfilesForRole",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfilesForRoleRequest,
 		Output:    &shapeListInstanceProfilesForRoleResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfilesForRoleInput) },
@@ -1521,6 +1581,7 @@ var (
 	}
 	opListMFADeviceTags = api.Operation{
 		Name:      "ListMFADeviceTags",
+		Mode:      api.Read,
 		Input:     &shapeListMFADeviceTagsRequest,
 		Output:    &shapeListMFADeviceTagsResponse,
 		NewInput:  func() api.Struct { return new(ListMFADeviceTagsInput) },
@@ -1532,6 +1593,7 @@ var (
 	}
 	opListMFADevices = api.Operation{
 		Name:      "ListMFADevices",
+		Mode:      api.Read,
 		Input:     &shapeListMFADevicesRequest,
 		Output:    &shapeListMFADevicesResponse,
 		NewInput:  func() api.Struct { return new(ListMFADevicesInput) },
@@ -1578,6 +1640,7 @@ var (
 	}
 	opListPolicies = api.Operation{
 		Name:      "ListPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListPoliciesRequest,
 		Output:    &shapeListPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListPoliciesInput) },
@@ -1600,6 +1663,7 @@ var (
 	}
 	opListPolicyTags = api.Operation{
 		Name:      "ListPolicyTags",
+		Mode:      api.Read,
 		Input:     &shapeListPolicyTagsRequest,
 		Output:    &shapeListPolicyTagsResponse,
 		NewInput:  func() api.Struct { return new(ListPolicyTagsInput) },
@@ -1611,6 +1675,7 @@ var (
 	}
 	opListPolicyVersions = api.Operation{
 		Name:      "ListPolicyVersions",
+		Mode:      api.Read,
 		Input:     &shapeListPolicyVersionsRequest,
 		Output:    &shapeListPolicyVersionsResponse,
 		NewInput:  func() api.Struct { return new(ListPolicyVersionsInput) },
@@ -1622,6 +1687,7 @@ var (
 	}
 	opListRolePolicies = api.Operation{
 		Name:      "ListRolePolicies",
+		Mode:      api.Read,
 		Input:     &shapeListRolePoliciesRequest,
 		Output:    &shapeListRolePoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListRolePoliciesInput) },
@@ -1633,6 +1699,7 @@ var (
 	}
 	opListRoleTags = api.Operation{
 		Name:      "ListRoleTags",
+		Mode:      api.Read,
 		Input:     &shapeListRoleTagsRequest,
 		Output:    &shapeListRoleTagsResponse,
 		NewInput:  func() api.Struct { return new(ListRoleTagsInput) },
@@ -1644,6 +1711,7 @@ var (
 	}
 	opListRoles = api.Operation{
 		Name:      "ListRoles",
+		Mode:      api.Read,
 		Input:     &shapeListRolesRequest,
 		Output:    &shapeListRolesResponse,
 		NewInput:  func() api.Struct { return new(ListRolesInput) },
@@ -1734,6 +1802,7 @@ var (
 	}
 	opListUserPolicies = api.Operation{
 		Name:      "ListUserPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListUserPoliciesRequest,
 		Output:    &shapeListUserPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListUserPoliciesInput) },
@@ -1745,6 +1814,7 @@ var (
 	}
 	opListUserTags = api.Operation{
 		Name:      "ListUserTags",
+		Mode:      api.Read,
 		Input:     &shapeListUserTagsRequest,
 		Output:    &shapeListUserTagsResponse,
 		NewInput:  func() api.Struct { return new(ListUserTagsInput) },
@@ -1768,6 +1838,7 @@ var (
 	}
 	opListVirtualMFADevices = api.Operation{
 		Name:      "ListVirtualMFADevices",
+		Mode:      api.Read,
 		Input:     &shapeListVirtualMFADevicesRequest,
 		Output:    &shapeListVirtualMFADevicesResponse,
 		NewInput:  func() api.Struct { return new(ListVirtualMFADevicesInput) },
@@ -1778,6 +1849,7 @@ var (
 	}
 	opPutGroupPolicy = api.Operation{
 		Name:      "PutGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutGroupPolicyRequest,
 		Output:    &shapePutGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutGroupPolicyInput) },
@@ -1788,6 +1860,7 @@ var (
 	}
 	opPutRolePermissionsBoundary = api.Operation{
 		Name:      "PutRolePermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapePutRolePermissionsBoundaryRequest,
 		Output:    &shapePutRolePermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(PutRolePermissionsBoundaryInput) },
@@ -1798,6 +1871,7 @@ var (
 	}
 	opPutRolePolicy = api.Operation{
 		Name:      "PutRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapePutRolePolicyRequest,
 		Output:    &shapePutRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(PutRolePolicyInput) },
@@ -1808,6 +1882,7 @@ var (
 	}
 	opPutUserPermissionsBoundary = api.Operation{
 		Name:      "PutUserPermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapePutUserPermissionsBoundaryRequest,
 		Output:    &shapePutUserPermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(PutUserPermissionsBoundaryInput) },
@@ -1818,6 +1893,7 @@ var (
 	}
 	opPutUserPolicy = api.Operation{
 		Name:      "PutUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutUserPolicyRequest,
 		Output:    &shapePutUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutUserPolicyInput) },
@@ -1849,6 +1925,7 @@ var (
 	}
 	opRemoveRoleFromInstanceProfile = api.Operation{
 		Name:      "RemoveRoleFromInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeRemoveRoleFromInstanceProfileRequest,
 		Output:    &shapeRemoveRoleFromInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(RemoveRoleFromInstanceProfileInput) },
@@ -1859,6 +1936,7 @@ var (
 	}
 	opRemoveUserFromGroup = api.Operation{
 		Name:      "RemoveUserFromGroup",
+		Mode:      api.Write,
 		Input:     &shapeRemoveUserFromGroupRequest,
 		Output:    &shapeRemoveUserFromGroupOutput,
 		NewInput:  func() api.Struct { return new(RemoveUserFromGroupInput) },
@@ -1880,6 +1958,7 @@ var (
 	}
 	opResyncMFADevice = api.Operation{
 		Name:      "ResyncMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeResyncMFADeviceRequest,
 		Output:    &shapeResyncMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(ResyncMFADeviceInput) },
@@ -1900,6 +1979,7 @@ var (
 	}
 	opSetDefaultPolicyVersion = api.Operation{
 		Name:      "SetDefaultPolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeSetDefaultPolicyVersionRequest,
 		Output:    &shapeSetDefaultPolicyVersionOutput,
 		NewInput:  func() api.Struct { return new(SetDefaultPolicyVersionInput) },
@@ -1942,6 +2022,7 @@ var (
 	}
 	opTagInstanceProfile = api.Operation{
 		Name:      "TagInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeTagInstanceProfileRequest,
 		Output:    &shapeTagInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(TagInstanceProfileInput) },
@@ -1952,6 +2033,7 @@ var (
 	}
 	opTagMFADevice = api.Operation{
 		Name:      "TagMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeTagMFADeviceRequest,
 		Output:    &shapeTagMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(TagMFADeviceInput) },
@@ -1973,6 +2055,7 @@ var (
 	}
 	opTagPolicy = api.Operation{
 		Name:      "TagPolicy",
+		Mode:      api.Write,
 		Input:     &shapeTagPolicyRequest,
 		Output:    &shapeTagPolicyOutput,
 		NewInput:  func() api.Struct { return new(TagPolicyInput) },
@@ -1983,6 +2066,7 @@ var (
 	}
 	opTagRole = api.Operation{
 		Name:      "TagRole",
+		Mode:      api.Write,
 		Input:     &shapeTagRoleRequest,
 		Output:    &shapeTagRoleOutput,
 		NewInput:  func() api.Struct { return new(TagRoleInput) },
@@ -2014,6 +2098,7 @@ var (
 	}
 	opTagUser = api.Operation{
 		Name:      "TagUser",
+		Mode:      api.Write,
 		Input:     &shapeTagUserRequest,
 		Output:    &shapeTagUserOutput,
 		NewInput:  func() api.Struct { return new(TagUserInput) },
@@ -2024,6 +2109,7 @@ var (
 	}
 	opUntagInstanceProfile = api.Operation{
 		Name:      "UntagInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeUntagInstanceProfileRequest,
 		Output:    &shapeUntagInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(UntagInstanceProfileInput) },
@@ -2034,6 +2120,7 @@ var (
 	}
 	opUntagMFADevice = api.Operation{
 		Name:      "UntagMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeUntagMFADeviceRequest,
 		Output:    &shapeUntagMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(UntagMFADeviceInput) },
@@ -2055,6 +2142,7 @@ var (
 	}
 	opUntagPolicy = api.Operation{
 		Name:      "UntagPolicy",
+		Mode:      api.Write,
 		Input:     &shapeUntagPolicyRequest,
 		Output:    &shapeUntagPolicyOutput,
 		NewInput:  func() api.Struct { return new(UntagPolicyInput) },
@@ -2065,6 +2153,7 @@ var (
 	}
 	opUntagRole = api.Operation{
 		Name:      "UntagRole",
+		Mode:      api.Write,
 		Input:     &shapeUntagRoleRequest,
 		Output:    &shapeUntagRoleOutput,
 		NewInput:  func() api.Struct { return new(UntagRoleInput) },
@@ -2096,6 +2185,7 @@ var (
 	}
 	opUntagUser = api.Operation{
 		Name:      "UntagUser",
+		Mode:      api.Write,
 		Input:     &shapeUntagUserRequest,
 		Output:    &shapeUntagUserOutput,
 		NewInput:  func() api.Struct { return new(UntagUserInput) },
@@ -2106,6 +2196,7 @@ var (
 	}
 	opUpdateAccessKey = api.Operation{
 		Name:      "UpdateAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAccessKeyRequest,
 		Output:    &shapeUpdateAccessKeyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAccessKeyInput) },
@@ -2116,6 +2207,7 @@ var (
 	}
 	opUpdateAccountPasswordPolicy = api.Operation{
 		Name:      "UpdateAccountPasswordPolicy",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAccountPasswordPolicyRequest,
 		Output:    &shapeUpdateAccountPasswordPolicyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAccountPasswordPolicyInput) },
@@ -2126,6 +2218,7 @@ var (
 	}
 	opUpdateAssumeRolePolicy = api.Operation{
 		Name:      "UpdateAssumeRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAssumeRolePolicyRequest,
 		Output:    &shapeUpdateAssumeRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAssumeRolePolicyInput) },
@@ -2146,6 +2239,7 @@ var (
 	}
 	opUpdateGroup = api.Operation{
 		Name:      "UpdateGroup",
+		Mode:      api.Write,
 		Input:     &shapeUpdateGroupRequest,
 		Output:    &shapeUpdateGroupOutput,
 		NewInput:  func() api.Struct { return new(UpdateGroupInput) },
@@ -2177,6 +2271,7 @@ var (
 	}
 	opUpdateRole = api.Operation{
 		Name:      "UpdateRole",
+		Mode:      api.Write,
 		Input:     &shapeUpdateRoleRequest,
 		Output:    &shapeUpdateRoleResponse,
 		NewInput:  func() api.Struct { return new(UpdateRoleInput) },
@@ -2188,6 +2283,7 @@ var (
 	}
 	opUpdateRoleDescription = api.Operation{
 		Name:      "UpdateRoleDescription",
+		Mode:      api.Write,
 		Input:     &shapeUpdateRoleDescriptionRequest,
 		Output:    &shapeUpdateRoleDescriptionResponse,
 		NewInput:  func() api.Struct { return new(UpdateRoleDescriptionInput) },
@@ -2251,6 +2347,7 @@ var (
 	}
 	opUpdateUser = api.Operation{
 		Name:      "UpdateUser",
+		Mode:      api.Write,
 		Input:     &shapeUpdateUserRequest,
 		Output:    &shapeUpdateUserOutput,
 		NewInput:  func() api.Struct { return new(UpdateUserInput) },
