@@ -238,6 +238,9 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 		}
 		short := *fe
 		short.Message = shorten(fe.Message)
+		if c.in != nil && len(api.AppendRedacted(nil, c.in)) > strangerParameters {
+			c.in = nil
+		}
 		c.record(nil, &short)
 	} else {
 		c.record(nil, fe)

@@ -53,7 +53,7 @@ func verify(text string, keys *jwt.Keys) (*jwt.Claims, error) {
 func TestAlgorithms(t *testing.T) {
 	rsa := jwttest.NewRSA("k")
 	keys := map[*jwttest.Key]error{
-		jwttest.NewES256("k"): nil,
+		jwttest.NewES256("k"):                              nil,
 		jwttest.NewECDSA("k", elliptic.P384(), jose.ES384): nil,
 		jwttest.NewECDSA("k", elliptic.P521(), jose.ES512): nil,
 	}

@@ -88,7 +88,9 @@ func TestCertificates(t *testing.T) {
 func TestIssuersThatAnswerWrongly(t *testing.T) {
 	const discovery, keys = "/tenant/.well-known/openid-configuration", "/keys"
 	status := func(n int) http.HandlerFunc { return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(n) } }
-	text := func(s string) http.HandlerFunc { return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, s) } }
+	text := func(s string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, s) }
+	}
 	for _, c := range []struct {
 		name, path string
 		answer     http.HandlerFunc

@@ -42,6 +42,7 @@ import (
 	"coffer/internal/kv/memory"
 	"coffer/internal/kv/pebble"
 	"coffer/internal/material"
+	"coffer/internal/oidc"
 	"coffer/internal/scheduler"
 	"coffer/internal/secretsmanager"
 	"coffer/internal/session"
@@ -66,6 +67,13 @@ type Config struct {
 	RepairAudit bool // go on from an audit log whose end was cut or damaged; the gap is recorded
 
 	AuditSync time.Duration // the audit log is synced at least this often; 0: 1 s; negative: before every answer
+
+	// How holders of foreign tokens sign in: files with the keys of OpenID Connect issuers by
+	// issuer URL, whether issuers may be at link-local addresses, and the only
+	// Recipient of SAML assertions (empty: AWS's).
+	OIDCKeys      map[string]string
+	OIDCLinkLocal bool
+	SAMLRecipient string
 
 	Store kv.Store // rows go here instead of the embedded store in Dir; for tests
 
@@ -180,9 +188,10 @@ type services struct {
 	sm        *secretsmanager.Service
 	iam       *iam.Service
 	sts       *sts.Service
+	issuers   *oidc.Issuers
 }
 
-func newServices(root envelope.RootKey, ring *envelope.Keyring, dev bool) (services, error) {
+func newServices(root envelope.RootKey, ring *envelope.Keyring, cfg *Config) (services, error) {
 	m, err := material.New(material.Config{Root: root})
 	if err != nil {
 		return services{}, err
@@ -191,7 +200,11 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, dev bool) (servi
 	if err != nil {
 		return services{}, err
 	}
-	directory := iam.NewDirectory(iam.DirectoryConfig{AnyAccount: dev})
+	issuers, err := oidc.New(oidc.Config{Files: cfg.OIDCKeys, LinkLocal: cfg.OIDCLinkLocal, Logger: cfg.Logger})
+	if err != nil {
+		return services{}, err
+	}
+	directory := iam.NewDirectory(iam.DirectoryConfig{AnyAccount: cfg.Dev})
 	return services{
 		material:  m,
 		directory: directory,
@@ -199,7 +212,8 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, dev bool) (servi
 		kms:       kms.New(kms.Config{Material: m}),
 		sm:        secretsmanager.New(secretsmanager.Config{TokenKey: ring.Derive("page tokens").Bytes()}),
 		iam:       iam.New(iam.Config{Directory: directory}),
-		sts:       sts.New(sts.Config{Tokens: tokens}),
+		sts:       sts.New(sts.Config{Tokens: tokens, Directory: directory, Keys: issuers, SAMLRecipient: cfg.SAMLRecipient}),
+		issuers:   issuers,
 	}, nil
 }
 
@@ -249,9 +263,10 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	s.rootKeyText = root.Describe()
-	if s.services, err = newServices(root, s.keyring, cfg.Dev); err != nil {
+	if s.services, err = newServices(root, s.keyring, &s.cfg); err != nil {
 		return s, err
 	}
+	s.closers = append(s.closers, s.services.issuers.Close)
 	if err := s.firstAccount(ctx); err != nil {
 		return s, err
 	}

@@ -39,7 +39,9 @@ func NewECDSA(id string, curve elliptic.Curve, algorithm jose.SignatureAlgorithm
 }
 
 // As is the key under another algorithm or id.
-func (k *Key) As(algorithm jose.SignatureAlgorithm, id string) *Key { return &Key{id, algorithm, k.private} }
+func (k *Key) As(algorithm jose.SignatureAlgorithm, id string) *Key {
+	return &Key{id, algorithm, k.private}
+}
 
 // Public is the key as a set shows it.
 func (k *Key) Public() jose.JSONWebKey {
