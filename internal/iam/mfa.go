@@ -2,6 +2,7 @@ package iam
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -71,6 +72,10 @@ func (d *MFADevice) clone() *MFADevice {
 	return &c
 }
 
+// Format implements fmt.Formatter, for fmt shows some structures with the placeholders
+// of their secrets switched off; see api.Sensitive.
+func (d *MFADevice) Format(f fmt.State, _ rune) { fmt.Fprint(f, "MFA device "+d.Path+d.Name) }
+
 // ARN is the device's ARN in a partition, and its serial number.
 func (d *MFADevice) ARN(partition string) string {
 	return arnOf(partition, d.Account, "mfa", d.Path, d.Name)
@@ -100,7 +105,7 @@ type deviceTarget struct {
 func onDevice(r *api.Request, serial *string) (*deviceTarget, api.Access, error) {
 	t := &deviceTarget{r: r, serial: *serial}
 	var tags []policy.Tag
-	d, err := findDevice(r.Tx, r.Account, t.serial)
+	d, err := findDevice(r.Tx, r.Partition(), r.Account, t.serial)
 	switch {
 	case err == nil:
 		t.device, tags = d, d.Tags
@@ -126,20 +131,14 @@ func noSuchDevice(serial string) error {
 	return iamapi.NoSuchEntityException("VirtualMFADevice with serial number " + serial + " does not exist.")
 }
 
-func findDevice(tx *table.Tx, account, serial string) (*MFADevice, error) {
-	a, err := arn.Parse(serial)
-	if err != nil || a.Service != "iam" || a.Region != "" || a.Account != account {
-		return nil, table.ErrNotFound
-	}
-	name, ok := strings.CutPrefix(a.Resource, "mfa")
+// findDevice finds a device of the account. A serial number is written in one way only: what
+// policies say of it must not depend on how it is asked for.
+func findDevice(tx *table.Tx, partition, account, serial string) (*MFADevice, error) {
+	name, ok := strings.CutPrefix(serial, arnOf(partition, account, "mfa", "", ""))
 	if !ok {
 		return nil, table.ErrNotFound
 	}
-	d, err := MFADevices.Get(tx, table.K(account, name))
-	if err == nil && d.ARN(a.Partition) != serial {
-		return nil, table.ErrNotFound
-	}
-	return d, err
+	return MFADevices.Get(tx, table.K(account, name))
 }
 
 func resolveCreateVirtualMFADevice(r *api.Request, in *iamapi.CreateVirtualMFADeviceInput) (*entity, api.Access, error) {
@@ -214,7 +213,7 @@ func enableMFADevice(r *api.Request, in *iamapi.EnableMFADeviceInput, t *userTar
 // editDevice finds a device by serial number, for a caller who may know, and
 // returns a copy to be changed and put.
 func editDevice(r *api.Request, serial string) (*MFADevice, error) {
-	d, err := findDevice(r.Tx, r.Account, serial)
+	d, err := findDevice(r.Tx, r.Partition(), r.Account, serial)
 	if errors.Is(err, table.ErrNotFound) {
 		return nil, noSuchDevice(serial)
 	}
@@ -268,7 +267,7 @@ func (t *userTarget) device(serial string) (*MFADevice, *User, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := findDevice(t.r.Tx, t.r.Account, serial)
+	d, err := findDevice(t.r.Tx, t.r.Partition(), t.r.Account, serial)
 	if errors.Is(err, table.ErrNotFound) || err == nil && d.User != u.ID {
 		return nil, nil, invalid
 	}
@@ -412,7 +411,8 @@ func listVirtualMFADevices(r *api.Request, in *iamapi.ListVirtualMFADevicesInput
 // device takes none for a while, whatever is sent: six digits are soon
 // guessed by somebody who has the user's access key and may try as fast as we answer.
 func (d *Directory) VerifyMFA(tx *table.Tx, p *api.Principal, serial string, code api.Sensitive, now time.Time) error {
-	device, err := findDevice(tx, p.Account, serial)
+	partition, _, _ := strings.Cut(strings.TrimPrefix(p.ARN, "arn:"), ":")
+	device, err := findDevice(tx, partition, p.Account, serial)
 	if errors.Is(err, table.ErrNotFound) || err == nil && (p.Type != policy.IAMUser || device.User != p.ID) {
 		return api.AccessDeniedException("MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.")
 	}

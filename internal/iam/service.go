@@ -134,7 +134,9 @@ func named(r *api.Request, text string, a arn.ARN, tags []policy.Tag) api.Access
 	if account == "aws" {
 		account = r.Account
 	}
-	return api.Access{Resource: text, Account: account, Named: text, Tags: tags, Keys: &entity{r: r}}
+	// What policies say of it must not depend on the partition that it is asked for in.
+	a.Partition = r.Partition()
+	return api.Access{Resource: a.String(), Account: account, Named: text, Tags: tags, Keys: &entity{r: r}}
 }
 
 // everything is the access of operations that are about no resource.

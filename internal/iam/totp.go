@@ -30,7 +30,7 @@ const (
 )
 
 // Seed is what a device's codes are made from. It prints as a placeholder.
-type Seed struct{ bytes api.Sensitive }
+type Seed struct{ Bytes api.Sensitive }
 
 func newSeed() Seed {
 	b := make(api.Sensitive, seedSize)
@@ -39,24 +39,24 @@ func newSeed() Seed {
 }
 
 // MarshalCBOR stores the bytes; rows are sealed.
-func (s Seed) MarshalCBOR() ([]byte, error) { return table.MarshalBytes(s.bytes) }
+func (s Seed) MarshalCBOR() ([]byte, error) { return table.MarshalBytes(s.Bytes) }
 
 // UnmarshalCBOR is the inverse of MarshalCBOR.
 func (s *Seed) UnmarshalCBOR(b []byte) (err error) {
-	s.bytes, err = table.UnmarshalBytes(b)
+	s.Bytes, err = table.UnmarshalBytes(b)
 	return err
 }
 
 // base32 is the seed as people type it.
 func (s Seed) base32() api.Sensitive {
-	out := make(api.Sensitive, base32.StdEncoding.EncodedLen(len(s.bytes)))
-	base32.StdEncoding.Encode(out, s.bytes)
+	out := make(api.Sensitive, base32.StdEncoding.EncodedLen(len(s.Bytes)))
+	base32.StdEncoding.Encode(out, s.Bytes)
 	return out
 }
 
 // code is the code of a step (RFC 4226 section 5.3).
 func (s Seed) code(step int64) [6]byte {
-	m := hmac.New(sha1.New, s.bytes)
+	m := hmac.New(sha1.New, s.Bytes)
 	m.Write(binary.BigEndian.AppendUint64(nil, uint64(step)))
 	sum := m.Sum(nil)
 	n := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&15:]) & 0x7fffffff % 1_000_000
