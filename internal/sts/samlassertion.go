@@ -109,10 +109,10 @@ func (s *Service) verifySAML(r *api.Request, response *saml.Response, p *iam.SAM
 		assertion: a, nameQualifier: base64.StdEncoding.EncodeToString(sum[:]),
 		subjectType: strings.TrimPrefix(a.SubjectFormat, "urn:oasis:names:tc:SAML:2.0:nameid-format:"),
 	}
+	vouched(r, policy.SAMLIdentity, p.ARN(r.Partition()), p.Account, i.nameQualifier, a.Subject)
 	if len(a.Subject) > maxClaims || len(a.SubjectFormat) > maxClaims {
 		return i, stsapi.InvalidIdentityTokenException("The NameID is too long.")
 	}
-	vouched(r, policy.SAMLIdentity, p.ARN(r.Partition()), p.Account, i.nameQualifier, a.Subject)
 	return i, nil
 }
 
