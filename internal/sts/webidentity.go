@@ -30,7 +30,7 @@ const (
 	textThumbprint = "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint"
 	textAudience   = "Incorrect token audience"
 	textInvalid    = "The web identity token that was passed could not be validated by Amazon Web Services. Get a new identity token from the identity provider and then retry the request."
-	textNoAnswer   = "The request could not be fulfilled because the identity provider (IDP) that was asked to verify the incoming identity token could not be reached. This is often a transient error caused by network conditions. Retry the request a limited number of times so that you don't exceed the request rate. If the error persists, the identity provider might be down or not responding."
+	textNoAnswer   = "The request could not be fulfilled because the identity provider (IDP) that was asked to verify the incoming identity token could not be reached. This is often a transient error caused by network conditions."
 )
 
 // webIdentity is a role that the holder of a token is about to assume.
