@@ -147,7 +147,7 @@ func openOffline(ctx context.Context, key RootKeyConfig, store *pebble.Store) (o
 	if err != nil {
 		return nil, err
 	}
-	svcs, err := newServices(root, ring, &Config{Logger: slog.New(slog.DiscardHandler)})
+	svcs, err := newServices(root, ring, nil, &Config{})
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ import (
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
+	"coffer/internal/jwt"
 	"coffer/internal/kms"
 	"coffer/internal/kv"
 	"coffer/internal/kv/memory"
@@ -131,6 +133,9 @@ func (c *Config) defaults() error {
 			return fmt.Errorf("--dev accepts every access key, so it listens on loopback addresses only, not on %s", c.Listen)
 		}
 	}
+	if c.SAMLRecipient != "" && !strings.HasPrefix(c.SAMLRecipient, "https://") {
+		return fmt.Errorf("--saml-recipient %q is not an https URL", c.SAMLRecipient)
+	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
@@ -188,19 +193,14 @@ type services struct {
 	sm        *secretsmanager.Service
 	iam       *iam.Service
 	sts       *sts.Service
-	issuers   *oidc.Issuers
 }
 
-func newServices(root envelope.RootKey, ring *envelope.Keyring, cfg *Config) (services, error) {
+func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Source, cfg *Config) (services, error) {
 	m, err := material.New(material.Config{Root: root})
 	if err != nil {
 		return services{}, err
 	}
 	tokens, err := session.New(ring.Derive("session tokens"))
-	if err != nil {
-		return services{}, err
-	}
-	issuers, err := oidc.New(oidc.Config{Files: cfg.OIDCKeys, LinkLocal: cfg.OIDCLinkLocal, Logger: cfg.Logger})
 	if err != nil {
 		return services{}, err
 	}
@@ -213,7 +213,6 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, cfg *Config) (se
 		sm:        secretsmanager.New(secretsmanager.Config{TokenKey: ring.Derive("page tokens").Bytes()}),
 		iam:       iam.New(iam.Config{Directory: directory}),
 		sts:       sts.New(sts.Config{Tokens: tokens, Directory: directory, Keys: issuers, SAMLRecipient: cfg.SAMLRecipient}),
-		issuers:   issuers,
 	}, nil
 }
 
@@ -251,10 +250,15 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	// The addresses first: a taken port must not leave a new data directory behind.
+	// Addresses and files first: a taken port must not leave a new data directory behind.
 	if err := s.listen(ctx); err != nil {
 		return s, err
 	}
+	issuers, err := oidc.New(oidc.Config{Files: cfg.OIDCKeys, LinkLocal: cfg.OIDCLinkLocal, Logger: cfg.Logger})
+	if err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, issuers.Close)
 	root, err := s.openStore(ctx)
 	if err != nil {
 		return s, err
@@ -263,10 +267,9 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	s.rootKeyText = root.Describe()
-	if s.services, err = newServices(root, s.keyring, &s.cfg); err != nil {
+	if s.services, err = newServices(root, s.keyring, issuers, &s.cfg); err != nil {
 		return s, err
 	}
-	s.closers = append(s.closers, s.services.issuers.Close)
 	if err := s.firstAccount(ctx); err != nil {
 		return s, err
 	}
