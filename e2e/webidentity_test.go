@@ -5,11 +5,14 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,6 +119,8 @@ func TestSigningInFromKubernetes(t *testing.T) {
 	_, err = pod("bank:web", *role).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("shop/db")})
 	fails(t, "another service account", err, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 
+	cliSignsIn(t, h, *role, k8s.token("shop:web"))
+
 	// An account that registers the same issuer without its thumbprint does not believe the keys
 	// that are there already.
 	b := h.account(t, "b")
@@ -136,4 +141,30 @@ func TestSigningInFromKubernetes(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "IDPCommunicationError") {
 		t.Errorf("an issuer that is gone: %v", err)
 	}
+}
+
+// cliSignsIn reads a secret with the AWS CLI as a CI job does: by the two variables.
+func cliSignsIn(t *testing.T, h *host, role, token string) {
+	t.Helper()
+	// Older ones do not know AWS_ENDPOINT_URL, and would sign in at AWS.
+	version, err := exec.Command("aws", "--version").Output()
+	var major, minor int
+	if _, e := fmt.Sscanf(string(version), "aws-cli/%d.%d", &major, &minor); err != nil || e != nil || minor < map[int]int{1: 29, 2: 13}[major] {
+		t.Logf("not with the AWS CLI: %.40s (%v)", version, err)
+		return
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	h.secret(token, "a job's token")
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("aws", "secretsmanager", "get-secret-value", "--secret-id", "shop/db", "--query", "SecretString", "--output", "text")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "AWS_") }), "AWS_ENDPOINT_URL="+h.URL(), "AWS_DEFAULT_REGION=eu-west-1", "AWS_CA_BUNDLE="+h.Dir.CA(), "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
+		"AWS_ROLE_ARN="+role, "AWS_WEB_IDENTITY_TOKEN_FILE="+file, "AWS_EC2_METADATA_DISABLED=true")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("the AWS CLI: %v\n%s", err, out)
+		return
+	}
+	equal(t, "the secret by the AWS CLI", strings.TrimSpace(string(out)), *value("for the shop"))
 }
