@@ -50,7 +50,7 @@ type running struct {
 // startCoffer starts a server on a data directory and returns when it says
 // where it listens; it may not be ready yet.
 func startCoffer(ctx context.Context, exe, dir string, plain bool) (*coffer, error) {
-	args := []string{"server", "--data-dir", dir, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-level", "warn"}
+	args := []string{"server", "--data-dir", dir, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-level", "warn", "--throttle", "off"}
 	if plain {
 		args = append(args, "--plain-http")
 	}

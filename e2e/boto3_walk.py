@@ -128,11 +128,33 @@ def keys(kms):
     equal("alias", [a["TargetKeyId"] for a in kms.list_aliases()["Aliases"] if a["AliasName"] == "alias/b"], [other])
     kms.delete_alias(AliasName="alias/b")
     equal("keys", kid in [k["KeyId"] for p in kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 1}) for k in p["Keys"]], True)
+    grants(kms, key)
     kms.disable_key(KeyId=kid)
     refused("DisabledException", kms.encrypt, KeyId=kid, Plaintext=b"x")
     kms.enable_key(KeyId=kid)
     equal("deletion", kms.schedule_key_deletion(KeyId=kid, PendingWindowInDays=7)["KeyId"], key["Arn"])
     equal("no deletion", kms.cancel_key_deletion(KeyId=kid)["KeyId"], key["Arn"])
+
+
+def grants(kms, key):
+    root = "arn:aws:iam::%s:root" % key["AWSAccountId"]
+    made = [kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=root, RetiringPrincipal=root, Operations=["Decrypt", "DescribeKey"],
+                             Constraints={"EncryptionContextEquals": {"a": "1"}}, Name=f"g{i}") for i in range(3)]
+    again = kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=root, RetiringPrincipal=root, Operations=["Decrypt", "DescribeKey"],
+                             Constraints={"EncryptionContextEquals": {"a": "1"}}, Name="g0")
+    equal("the same grant, another token", (again["GrantId"] == made[0]["GrantId"], again["GrantToken"] == made[0]["GrantToken"]), (True, False))
+    pages = kms.get_paginator("list_grants").paginate(KeyId=key["KeyId"], PaginationConfig={"PageSize": 2})
+    listed = {g["GrantId"]: g for p in pages for g in p["Grants"]}
+    equal("grants", sorted(listed), sorted(g["GrantId"] for g in made))
+    equal("grant", {k: v for k, v in listed[made[1]["GrantId"]].items() if k not in ("CreationDate", "GrantId")},
+          {"KeyId": key["Arn"], "Name": "g1", "GranteePrincipal": root, "RetiringPrincipal": root, "IssuingAccount": root,
+           "Operations": ["Decrypt", "DescribeKey"], "Constraints": {"EncryptionContextEquals": {"a": "1"}}})
+    equal("retirable", len(kms.list_retirable_grants(RetiringPrincipal=root)["Grants"]), 3)
+    kms.retire_grant(GrantToken=made[0]["GrantToken"])
+    kms.retire_grant(KeyId=key["Arn"], GrantId=made[1]["GrantId"])
+    kms.revoke_grant(KeyId=key["KeyId"], GrantId=made[2]["GrantId"])
+    refused("NotFoundException", kms.revoke_grant, KeyId=key["KeyId"], GrantId=made[2]["GrantId"])
+    equal("no grants", kms.list_grants(KeyId=key["KeyId"])["Grants"], [])
 
 
 def other_keys(kms):

@@ -142,6 +142,18 @@ call kms get-key-policy --key-id "$key" --policy-name default --query Policy && 
 is default kms list-key-policies --key-id "$key" --query 'PolicyNames[0]'
 matches "*$key*" kms list-keys --query 'Keys[].KeyId'
 is mine $sm create-secret --name mine --secret-string s --kms-key-id alias/mine --query Name
+call kms describe-key --key-id "$key" --query KeyMetadata.AWSAccountId && root=arn:aws:iam::$out:root
+call kms create-grant --key-id "$key" --grantee-principal "$root" --retiring-principal "$root" --operations Encrypt Decrypt --constraints EncryptionContextSubset={a=1} --name walk --query GrantId || fail "kms create-grant"
+grant=$out
+is "walk	$root	1" kms list-grants --key-id "$key" --grant-id "$grant" --query 'Grants[0].[Name,GranteePrincipal,Constraints.EncryptionContextSubset.a]'
+is "$grant" kms list-retirable-grants --retiring-principal "$root" --query 'Grants[].GrantId'
+is '' kms revoke-grant --key-id "$key" --grant-id "$grant"
+call kms create-grant --key-id "$key" --grantee-principal "$root" --operations Decrypt --query GrantToken || fail "kms create-grant"
+token=$out
+is cGxhaW4= kms decrypt --ciphertext-blob "fileb://$tmp/blob" --encryption-context a=1 --grant-tokens "$token" --query Plaintext
+refused InvalidGrantTokenException kms decrypt --ciphertext-blob "fileb://$tmp/blob" --encryption-context a=1 --grant-tokens none
+is '' kms retire-grant --grant-token "$token"
+refused InvalidArnException kms create-grant --key-id "$key" --grantee-principal "${root%:root}:user/nobody" --operations Decrypt
 is '' kms disable-key --key-id "$key"
 refused DecryptionFailure $sm get-secret-value --secret-id mine
 is '' kms enable-key --key-id "$key"

@@ -51,7 +51,7 @@ func TestNoWritePermission(t *testing.T) {
 		// One that does start is stopped, and fails the test by its exit code.
 		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		cmd := exec.CommandContext(limited, exe, "server", "--data-dir", string(dir), "--listen", "127.0.0.1:0", "--admin-listen", "off")
+		cmd := exec.CommandContext(limited, exe, "server", "--data-dir", string(dir), "--listen", "127.0.0.1:0", "--admin-listen", "off", "--throttle", "off")
 		cmd.Env = append(os.Environ(), asCoffer+"=1")
 		cmd.Dir = "/"
 		if os.Geteuid() == 0 {

@@ -134,6 +134,7 @@ func TestKMS(t *testing.T) {
 		equal(t, "CancelKeyDeletion KeyId", *back.KeyId, arn)
 		equal(t, "back, but disabled", must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata.KeyState, types.KeyStateDisabled)
 
+		walkGrants(t, h)
 		walkKeyKinds(t, h)
 		h.allServed(t, kmsapi.Service)
 	})

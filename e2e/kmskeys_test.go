@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,48 @@ func walkKeyKinds(t *testing.T, h *host) {
 
 	walkImport(t, h)
 	walkRegions(t, h)
+}
+
+func walkGrants(t *testing.T, h *host) {
+	c := h.kms("eu-west-1")
+	root := "arn:aws:iam::" + h.Credentials.Account + ":root"
+	b := h.account(t, "grantee")
+	theirs, grantee := h.kmsAs("eu-west-1", b), "arn:aws:iam::"+b.Account+":root"
+	key := must(c.CreateKey(ctx, &kms.CreateKeyInput{}))(t).KeyMetadata
+	made := make([]*kms.CreateGrantOutput, 3)
+	for i := range made {
+		made[i] = must(c.CreateGrant(ctx, &kms.CreateGrantInput{KeyId: key.KeyId, GranteePrincipal: &grantee, RetiringPrincipal: &root, Name: new(fmt.Sprint("walk", i)),
+			Operations: []types.GrantOperation{types.GrantOperationEncrypt, types.GrantOperationDecrypt}, Constraints: &types.GrantConstraints{EncryptionContextSubset: map[string]string{"a": "1"}}}))(t)
+	}
+	enc := must(theirs.Encrypt(ctx, &kms.EncryptInput{KeyId: key.Arn, Plaintext: []byte(marker), EncryptionContext: map[string]string{"a": "1"}, GrantTokens: []string{*made[0].GrantToken}}))(t)
+	dec := must(theirs.Decrypt(ctx, &kms.DecryptInput{KeyId: key.Arn, CiphertextBlob: enc.CiphertextBlob, EncryptionContext: map[string]string{"a": "1"}}))(t)
+	equal(t, "decrypted by a grant", string(dec.Plaintext), marker)
+	_, err := theirs.Encrypt(ctx, &kms.EncryptInput{KeyId: key.Arn, Plaintext: []byte(marker)})
+	fails(t, "without the encryption context", err, "AccessDeniedException", "User: "+grantee+" is not authorized to perform: kms:Encrypt on resource: "+*key.Arn+" because no resource-based policy allows the kms:Encrypt action")
+
+	var listed []types.GrantListEntry
+	for in := (&kms.ListGrantsInput{KeyId: key.KeyId, Limit: new(int32(2))}); ; {
+		page := must(c.ListGrants(ctx, in))(t)
+		listed = append(listed, page.Grants...)
+		if in.Marker = page.NextMarker; !page.Truncated {
+			break
+		}
+	}
+	equal(t, "grants", len(listed), len(made))
+	g := listed[0]
+	equal(t, "a grant", fmt.Sprintln(*g.KeyId, *g.GranteePrincipal, *g.RetiringPrincipal, *g.IssuingAccount, g.Operations, g.Constraints.EncryptionContextSubset, strings.HasPrefix(*g.Name, "walk")),
+		fmt.Sprintln(*key.Arn, grantee, root, root, []string{"Encrypt", "Decrypt"}, map[string]string{"a": "1"}, true))
+	equal(t, "of the grantee", len(must(c.ListGrants(ctx, &kms.ListGrantsInput{KeyId: key.KeyId, GranteePrincipal: &grantee, GrantId: made[1].GrantId}))(t).Grants), 1)
+	equal(t, "retirable", len(must(c.ListRetirableGrants(ctx, &kms.ListRetirableGrantsInput{RetiringPrincipal: &root}))(t).Grants), len(made))
+	_, err = c.RetireGrant(ctx, &kms.RetireGrantInput{GrantToken: made[0].GrantToken, DryRun: new(true)})
+	fails(t, "dry run", err, "DryRunOperationException", "The request would have succeeded, but the DryRun option is set.")
+	must(c.RetireGrant(ctx, &kms.RetireGrantInput{GrantToken: made[0].GrantToken}))(t)
+	must(c.RetireGrant(ctx, &kms.RetireGrantInput{KeyId: key.Arn, GrantId: made[1].GrantId}))(t)
+	must(c.RevokeGrant(ctx, &kms.RevokeGrantInput{KeyId: key.KeyId, GrantId: made[2].GrantId}))(t)
+	_, err = theirs.Encrypt(ctx, &kms.EncryptInput{KeyId: key.Arn, Plaintext: []byte(marker), EncryptionContext: map[string]string{"a": "1"}})
+	fails(t, "without a grant", err, "AccessDeniedException", "User: "+grantee+" is not authorized to perform: kms:Encrypt on resource: "+*key.Arn+" because no resource-based policy allows the kms:Encrypt action")
+	_, err = c.RevokeGrant(ctx, &kms.RevokeGrantInput{KeyId: key.KeyId, GrantId: made[2].GrantId})
+	fails(t, "revoked twice", err, "NotFoundException", "*")
 }
 
 func walkImport(t *testing.T, h *host) {

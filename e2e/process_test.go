@@ -34,7 +34,7 @@ type process struct {
 func spawn(t testing.TB, dir server.Dir, flags ...string) *process {
 	t.Helper()
 	p := &process{dir: dir, output: &syncBuffer{}, done: make(chan struct{})}
-	p.cmd = coffer(t, append([]string{"server", "--data-dir", string(dir), "--listen", "127.0.0.1:0", "--admin-listen", "off", "--log-level", "debug"}, flags...)...)
+	p.cmd = coffer(t, append([]string{"server", "--data-dir", string(dir), "--listen", "127.0.0.1:0", "--admin-listen", "off", "--log-level", "debug", "--throttle", "off"}, flags...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

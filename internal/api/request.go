@@ -146,7 +146,8 @@ type Caller interface {
 // what the aliases of keys stand for. Reading it costs a look-up or two of the
 // transaction for each question.
 type Directory interface {
-	// PrincipalID returns the unique id of the user or role with this ARN, "" if there is none.
+	// PrincipalID returns the unique id of the user or role with this ARN, and of the role
+	// of an assumed-role session's ARN; "" if there is none.
 	PrincipalID(tx *table.Tx, arn string) (string, error)
 	// PrincipalARN returns the ARN of the user or role with this unique id, "" if there is none any more.
 	PrincipalARN(tx *table.Tx, id, partition string) (string, error)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -43,13 +44,31 @@ type command struct {
 
 // commands is the literal table, in the order of the help.
 func commands() []command {
-	return []command{
+	return slices.Concat([]command{
 		serverCommand, envCommand,
 		accountListCommand, accountCreateCommand, accountKeysCommand,
+	}, organizationCommands(), []command{
 		whoCanCommand, explainCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
 		versionCommand,
+	})
+}
+
+// topic is commands that the help tells of together.
+type topic struct{ name, summary, help string }
+
+var topics = []topic{
+	{"account org", "organisations: accounts in units under control policies", organizationHelp},
+}
+
+// topicOf finds the topic that a command belongs to.
+func topicOf(command string) (topic, bool) {
+	for _, t := range topics {
+		if strings.HasPrefix(command, t.name+" ") {
+			return t, true
+		}
 	}
+	return topic{}, false
 }
 
 var errFound = errors.New("problems were found") // exit code 3
@@ -95,8 +114,8 @@ func run(ctx context.Context, args []string, e Env) error {
 	}
 	cmd, rest, ok := find(args)
 	if !ok {
-		if hint := family(args[0]); hint != "" {
-			return usagef("%q is not a command by itself; there are: %s", args[0], hint)
+		if word, hint := family(args); hint != "" {
+			return usagef("%q is not a command by itself; there are: %s", word, hint)
 		}
 		return usagef("unknown command %q; `coffer help` lists them", args[0])
 	}
@@ -176,9 +195,12 @@ func split(fs *flag.FlagSet, args []string) (flags, positional []string) {
 	return flags, positional
 }
 
+// maxWords is how many words a command's name has at most.
+const maxWords = 4
+
 // find matches the longest command name: "audit verify" before "audit".
 func find(args []string) (command, []string, bool) {
-	for n := min(2, len(args)); n > 0; n-- {
+	for n := min(maxWords, len(args)); n > 0; n-- {
 		name := strings.Join(args[:n], " ")
 		for _, c := range commands() {
 			if c.name == name {
@@ -189,15 +211,29 @@ func find(args []string) (command, []string, bool) {
 	return command{}, nil, false
 }
 
-// family lists the commands that begin with a word.
-func family(word string) string {
-	var names []string
-	for _, c := range commands() {
-		if strings.HasPrefix(c.name, word+" ") {
-			names = append(names, "coffer "+c.name)
+// family lists the commands that begin with the first words of args, as many of
+// them as any command begins with.
+func family(args []string) (words, list string) {
+	for n := min(maxWords, len(args)); n > 0; n-- {
+		words = strings.Join(args[:n], " ")
+		var names []string
+		for _, c := range commands() {
+			if !strings.HasPrefix(c.name, words+" ") {
+				continue
+			}
+			name := "coffer " + c.name
+			if t, ok := topicOf(c.name); ok && len(words) <= len(t.name) {
+				name = "those of coffer help " + t.name
+			}
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 0 {
+			return words, strings.Join(names, ", ")
 		}
 	}
-	return strings.Join(names, ", ")
+	return "", ""
 }
 
 func help(e Env, args []string) error {
@@ -209,16 +245,42 @@ func help(e Env, args []string) error {
 		usage(e.Stdout, cmd)
 		return nil
 	}
-	if len(args) > 1 || family(args[0]) == "" {
-		return usagef("unknown command %q; `coffer help` lists them", strings.Join(args, " "))
+	asked := strings.Join(args, " ")
+	if words, _ := family(args); words != asked {
+		return usagef("unknown command %q; `coffer help` lists them", asked)
+	}
+	for _, t := range topics {
+		if t.name == asked {
+			t.print(e.Stdout)
+			return nil
+		}
 	}
 	for _, c := range commands() {
-		if strings.HasPrefix(c.name, args[0]+" ") {
+		// A topic has a page of its own.
+		if _, in := topicOf(c.name); strings.HasPrefix(c.name, asked+" ") && (!in || len(args) > 2) {
 			usage(e.Stdout, c)
 			fmt.Fprintln(e.Stdout)
 		}
 	}
+	for _, t := range topics {
+		if strings.HasPrefix(t.name, asked+" ") {
+			fmt.Fprintf(e.Stdout, "coffer help %s: %s\n", t.name, t.summary)
+		}
+	}
 	return nil
+}
+
+// print prints the topic's page.
+func (t topic) print(w io.Writer) {
+	fmt.Fprintf(w, "%s\n\nCommands:\n", strings.TrimSpace(t.help))
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands() {
+		if strings.HasPrefix(c.name, t.name+" ") {
+			fmt.Fprintf(tw, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		}
+	}
+	tw.Flush()
+	fmt.Fprint(w, "\n`coffer help COMMAND` tells more.\n")
 }
 
 func overview(w io.Writer) {
@@ -232,8 +294,16 @@ Start here:
 Commands:
 `)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	last := ""
 	for _, c := range commands() {
-		fmt.Fprintf(tw, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		t, ok := topicOf(c.name)
+		switch {
+		case !ok:
+			fmt.Fprintf(tw, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		case t.name != last:
+			last = t.name
+			fmt.Fprintf(tw, "  %s ...\t%s; see `coffer help %s`\n", t.name, t.summary, t.name)
+		}
 	}
 	tw.Flush()
 	fmt.Fprint(w, "\n`coffer help COMMAND` tells more. Every flag can also be set in the environment\n(--data-dir as COFFER_DATA_DIR) or in a file named with --config, one for all\ncommands.\n")

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,11 +15,12 @@ import (
 )
 
 type envOpts struct {
-	dir   func() (server.Dir, error)
-	dev   bool
-	url   string
-	shell string
-	json  bool
+	dir     func() (server.Dir, error)
+	dev     bool
+	url     string
+	through string
+	shell   string
+	json    bool
 }
 
 var envCommand = command{
@@ -29,11 +31,15 @@ the root of its first account:
 
   eval "$(coffer env)"                             sh, bash, zsh
   coffer env --shell fish | source                 fish
-  coffer env --shell powershell | Invoke-Expression`,
+  coffer env --shell powershell | Invoke-Expression
+
+With --through the calls go through one of the server's endpoints (--endpoint of
+coffer server), and what its policy does not allow is refused.`,
 	flags: func(f *flag.FlagSet) any {
 		o := &envOpts{dir: dirFlag(f)}
 		f.BoolVar(&o.dev, "dev", false, "for a server started with --dev")
 		f.StringVar(&o.url, "url", "http://127.0.0.1:4566", "with --dev: endpoint `URL`")
+		f.StringVar(&o.through, "through", "", "go through the endpoint with this `ID`, such as vpce-0123456789abcdef0")
 		f.StringVar(&o.shell, "shell", "sh", "`SHELL`: sh, fish or powershell")
 		f.BoolVar(&o.json, "json", false, "print a JSON object instead")
 		return o
@@ -43,6 +49,9 @@ the root of its first account:
 
 func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 	o := opts.(*envOpts)
+	if o.dev && o.through != "" {
+		return usagef("--dev does not go with --through; give the endpoint's address with --url")
+	}
 	vars := [][2]string{
 		{"AWS_ENDPOINT_URL", o.url},
 		{"AWS_REGION", "us-east-1"},
@@ -64,6 +73,11 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 		}
 		if err != nil {
 			return err
+		}
+		if o.through != "" {
+			if run.URL = run.Endpoints[o.through]; run.URL == "" {
+				return noEndpoint(o.through, run.Endpoints)
+			}
 		}
 		cred, err := server.ReadJSON[server.Credentials](dir.Credentials())
 		if err != nil {
@@ -119,4 +133,12 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 		return usagef("--shell is sh, fish or powershell, not %q", o.shell)
 	}
 	return nil
+}
+
+// noEndpoint says which endpoints there are.
+func noEndpoint(id string, have map[string]string) error {
+	if len(have) == 0 {
+		return fmt.Errorf("the server has no endpoints; start it with --endpoint id=%s,listen=HOST:PORT", id)
+	}
+	return fmt.Errorf("the server has no endpoint %s; it has %s", id, strings.Join(slices.Sorted(maps.Keys(have)), ", "))
 }

@@ -33,6 +33,8 @@ Serves Secrets Manager and KMS until it is told to stop (SIGINT, SIGTERM).
   coffer server --data-dir /var/lib/coffer --listen 0.0.0.0:8443
   coffer server --tls-cert server.pem --tls-key server.key
   coffer server --passphrase-file /run/secrets/passphrase
+  coffer server --plain-http --trusted-proxies 10.0.7.0/24
+  coffer server --endpoint id=vpce-0123456789abcdef0,listen=10.0.0.5:8443,policy=apps.json
 
 The first start makes, in the data directory, a root key, an account with root
 access keys, and a CA with a server certificate; it prints what to type next.
@@ -51,6 +53,8 @@ tests and CI jobs, and listens on loopback addresses only.`,
 		}
 		fs.BoolVar(&o.cfg.Dev, "dev", false, "in memory, plain HTTP, any access key: for tests")
 		fs.StringVar(&o.cfg.Listen, "listen", "", "`HOST:PORT` of the AWS API (default 127.0.0.1:8443; with --dev 127.0.0.1:4566)")
+		fs.Var(&o.cfg.Endpoints, "endpoint", "a further listener that stands for a VPC endpoint, `ENDPOINT`: id=vpce-...,listen=HOST:PORT[,vpc=vpc-...][,policy=FILE]; repeatable; the policy is taken up again when it changes")
+		fs.Var(&o.cfg.Proxies, "trusted-proxies", "believe what proxies at these addresses say of their clients (X-Forwarded-For, X-Forwarded-Proto): `CIDR,CIDR`")
 		fs.StringVar(&o.cfg.Admin, "admin-listen", "", "`HOST:PORT` of /healthz, /readyz and /metrics, or off (default 127.0.0.1:8444; with --dev off)")
 		fs.StringVar(&o.cfg.Region, "region", "us-east-1", "`REGION` that `coffer env` sets; every region is served")
 		fs.StringVar(&o.cfg.CertFile, "tls-cert", "", "own certificate chain, PEM `FILE`; taken up again when it changes")
@@ -71,6 +75,7 @@ tests and CI jobs, and listens on loopback addresses only.`,
 		})
 		fs.BoolVar(&o.cfg.OIDCLinkLocal, "oidc-link-local", false, "ask issuers at link-local addresses, too, where clouds have their metadata")
 		fs.StringVar(&o.cfg.SAMLRecipient, "saml-recipient", "", "the only `URL` that SAML assertions may be addressed to (default: AWS's sign-in endpoints)")
+		fs.Var(&o.cfg.Throttle, "throttle", "calls a second of an account in a region, `QUOTA`: secretsmanager:GetSecretValue=20000 and the like, or off; repeatable; AWS's quotas unless set (with --dev none)")
 		fs.IntVar(&o.cfg.MaxConns, "max-conns", 16384, "serve `N` connections at once; further ones wait")
 		fs.IntVar(&o.cfg.CacheMiB, "cache-mib", 48, "bound the cache of decoded records to `N` MiB")
 		fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "log at `LEVEL` and above: debug, info, warn or error")
@@ -137,6 +142,16 @@ func greet(w io.Writer, s *server.Server, cfg server.Config) {
 		everywhere = " (and on every address of this machine)"
 	}
 	fmt.Fprintf(tw, "  endpoint\t%s%s\n", s.URL(), everywhere)
+	for _, e := range cfg.Endpoints {
+		about := ""
+		if e.VPC != "" {
+			about += ", " + e.VPC
+		}
+		if e.Policy != "" {
+			about += ", policy " + e.Policy
+		}
+		fmt.Fprintf(tw, "  %s\t%s%s\n", e.ID, s.EndpointURL(e.ID), about)
+	}
 	if a := s.AdminAddr(); a != "" {
 		fmt.Fprintf(tw, "  health, metrics\thttp://%s/healthz, /readyz, /metrics\n", a)
 	}

@@ -100,6 +100,7 @@ func statement(s iam.StatementRef, asked string) string {
 	switch {
 	case s.Policy == "account root":
 		text = "account root"
+	case s.PolicyType == "grant": // it has no statements
 	case s.Sid != "":
 		text += ", statement " + s.Sid
 	default:

@@ -28,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"coffer/internal/gateway"
 	"coffer/internal/kv"
 	"coffer/internal/kv/memory"
 	"coffer/internal/server"
@@ -64,7 +65,8 @@ func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	cfg := server.Config{
 		Dir: server.Dir(t.TempDir()), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0",
-		Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Throttle: gateway.Throttle{Off: true}, // tests are faster than AWS's quotas
+		Logger:   slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, o := range opts {
 		o(&cfg)
@@ -84,6 +86,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
 	s.stop = sync.OnceValue(func() error {
+		s.HTTP.CloseIdleConnections() // an open HTTP/2 connection makes a graceful stop wait for a second
 		cancel()
 		err := <-done
 		if e := srv.Check(context.Background(), func(where, what string) { t.Errorf("fsck: %s: %s", where, what) }); err == nil {

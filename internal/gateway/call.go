@@ -27,11 +27,12 @@ type call struct {
 	route   *route       // nil when the operation is unknown
 	in      api.Struct   // nil until decoded
 
-	claim    sigv4.Claim
-	holder   holder        // of the claim's access key
-	unsigned error         // why a request without signature is refused, if its operation needs one
-	standing *iam.Standing // what applies to the caller, in the transaction under way
-	verdicts verdicts
+	claim     sigv4.Claim
+	holder    holder        // of the claim's access key
+	unsigned  error         // why a request without signature is refused, if its operation needs one
+	standing  *iam.Standing // what applies to the caller, in the transaction under way
+	verdicts  verdicts
+	overdrawn *caller // who has called too often; nil: nobody
 
 	records  [][]byte // audit records in the order their calls ended
 	refusals [][]byte // those of records that tell of a failure of an inner call
@@ -242,6 +243,9 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 			c.in = nil
 		}
 		c.record(nil, &short)
+	} else if c.overdrawn != nil && !c.overdrawn.noted(c.start) {
+		c.send(w, fe)
+		return
 	} else {
 		c.record(nil, fe)
 	}

@@ -10,35 +10,44 @@ import (
 // connection, or by what a trusted proxy says of the connection it forwards.
 func (g *Gateway) client(r *http.Request) (ip string, secure bool) {
 	ip, secure = sourceIP(r.RemoteAddr), r.TLS != nil
-	if len(g.cfg.Proxies) == 0 || !g.trusted(ip) {
+	if len(g.cfg.Proxies) == 0 {
+		return ip, secure
+	}
+	if a, ok := parseHop(ip); !ok || !g.trusted(a) {
 		return ip, secure
 	}
 	if proto := r.Header["X-Forwarded-Proto"]; len(proto) == 1 {
 		secure = strings.EqualFold(proto[0], "https")
+	} else if len(proto) > 1 {
+		secure = false // who wrote which cannot be told
 	}
 	// Each proxy appends whom it heard from. So the list is read from its end, as
 	// far as the addresses are proxies of ours; whatever stands before the first that
 	// is not, the client itself may have written.
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		a, ok := parseHop(strings.TrimSpace(hops[i]))
+		if !ok {
 			break
 		}
-		ip = a.Unmap().WithZone("").String()
-		if !g.trusted(ip) {
+		if ip = a.String(); !g.trusted(a) {
 			break
 		}
 	}
 	return ip, secure
 }
 
-func (g *Gateway) trusted(ip string) bool {
-	a, err := netip.ParseAddr(ip)
+// parseHop reads an address, with a port or without, as different proxies write it.
+func parseHop(s string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(s)
 	if err != nil {
-		return false
+		ap, e := netip.ParseAddrPort(s)
+		a, err = ap.Addr(), e
 	}
-	a = a.Unmap().WithZone("")
+	return a.Unmap().WithZone(""), err == nil
+}
+
+func (g *Gateway) trusted(a netip.Addr) bool {
 	for _, p := range g.cfg.Proxies {
 		if p.Contains(a) {
 			return true

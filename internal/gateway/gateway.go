@@ -3,6 +3,7 @@
 //
 //	route     credential scope and target name service, region, operation
 //	identify  the signature is verified, the access key names the principal
+//	throttle  a token of the caller's account, region and group of operations
 //	decode    the protocol's codec fills the input; the model's constraints hold
 //	resolve   the service says which resources the call is about
 //	authorize the one decision (package iam); nothing about a resource is
@@ -13,7 +14,8 @@
 //	encode    the codec writes the answer, or the error
 //
 // It promises: no handler runs without a decision; no answer leaves without a
-// record, and when the log cannot be written calls fail closed; an error that
+// record (refusals of strangers and of callers beyond their quotas share one from a
+// rate on), and when the log cannot be written calls fail closed; an error that
 // is not a fault.Error is logged whole and answered without detail; a panic
 // anywhere is such an error.
 package gateway
@@ -73,6 +75,9 @@ type Config struct {
 	// believed.
 	Proxies []netip.Prefix
 
+	// Throttle is how fast accounts may call.
+	Throttle Throttle
+
 	// TrustAccount, if set, makes the gate believe an access key id that it does not know
 	// without verifying a signature: a 12-digit id is the root of that account, any other
 	// the root of TrustAccount. Only for `coffer server --dev`.
@@ -87,6 +92,7 @@ type Gateway struct {
 	prefixes  map[string]*api.Service   // by target prefix
 	actions   map[action]*route         // of services that speak Query
 	bound     map[*api.Operation]*route // for calls between services
+	throttle  *throttle
 	strangers strangers
 	inFlight  atomic.Int64 // bytes of large bodies being held
 }
@@ -107,6 +113,7 @@ func (d directory) KeyARN(tx *table.Tx, account, region, alias string) (string, 
 type route struct {
 	op      *api.Operation
 	bound   *api.Bound // nil: not served
+	limit   *limit
 	metrics opMetrics
 }
 
@@ -124,13 +131,17 @@ func New(cfg Config) (*Gateway, error) {
 		prefixes: make(map[string]*api.Service),
 		bound:    make(map[*api.Operation]*route),
 	}
+	var err error
+	if g.throttle, err = newThrottle(&cfg.Throttle, cfg.Services); err != nil {
+		return nil, err
+	}
 	for _, s := range cfg.Services {
 		query := speaksQuery(s)
 		if !query {
 			g.prefixes[s.TargetPrefix] = s
 		}
 		for _, op := range s.Operations {
-			rt := &route{op: op, metrics: cfg.Metrics.operation(op)}
+			rt := &route{op: op, metrics: cfg.Metrics.operation(op), limit: g.throttle.limits[op]}
 			if query {
 				g.actions[action{s, op.Name}] = rt
 			} else {
@@ -167,9 +178,10 @@ var calls = sync.Pool{New: func() any { return newCall() }}
 // ServeHTTP takes one request through the gate.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(w, r, nil) }
 
-// Through returns the gate as it is seen through an endpoint.
-func (g *Gateway) Through(e *api.Endpoint) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, e) })
+// Through returns the gate as it is seen through an endpoint, which current
+// tells for each request anew: its policy can change.
+func (g *Gateway) Through(current func() *api.Endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, current()) })
 }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint) {
@@ -228,16 +240,39 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 			return nil, err
 		}
 	}
-	if err := g.route(c, r, *body); err != nil {
-		return nil, err
-	}
-	if err := c.decode(*body); err != nil {
+	if err := c.routed(r, *body); err != nil {
 		return nil, err
 	}
 	if err := api.Validate(c.in); err != nil {
 		return nil, err
 	}
 	return g.handle(c)
+}
+
+// routed finds the call's operation and decodes its input, if the caller has not
+// called too often: whatever is wrong with a call, it counts. That is known before
+// the input is decoded, except where the quota depends on it.
+func (c *call) routed(r *http.Request, body []byte) error {
+	err := c.g.route(c, r, body)
+	if err != nil && !c.identified() {
+		return err // strangers are refused anyway
+	}
+	l := c.limit()
+	if err != nil || l.member == "" {
+		if err := c.count(l.group); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	err = c.decode(body)
+	if l.member != "" {
+		if err := c.count(l.of(c.in)); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 func (g *Gateway) panicked(c *call, v any) error {

@@ -85,7 +85,7 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-func newGate(t *testing.T, read describe, write restore) *gate {
+func newGate(t *testing.T, read describe, write restore, options ...func(*gateway.Config)) *gate {
 	t.Helper()
 	ctx := context.Background()
 	ring, _, err := envelope.NewKeyring(ctx, envelope.NewMemoryKey())
@@ -113,7 +113,8 @@ func newGate(t *testing.T, read describe, write restore) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Gateway, err = gateway.New(gateway.Config{
+	cfg := gateway.Config{
+		Throttle:  gateway.Throttle{Off: true},
 		Directory: iam.NewDirectory(iam.DirectoryConfig{}), Tokens: tokens,
 		DB: g.db, Log: g.log, Outbox: g.outbox, Services: []*api.Service{service}, Logger: logger,
 		Metrics: gateway.NewMetrics(prometheus.NewRegistry()),
@@ -139,8 +140,11 @@ func newGate(t *testing.T, read describe, write restore) *gate {
 					return write(r, in)
 				}),
 		},
-	})
-	if err != nil {
+	}
+	for _, o := range options {
+		o(&cfg)
+	}
+	if g.Gateway, err = gateway.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -149,11 +153,17 @@ func newGate(t *testing.T, read describe, write restore) *gate {
 // call signs and sends one request.
 func (g *gate) call(t *testing.T, target, body string) *httptest.ResponseRecorder {
 	t.Helper()
+	return g.callIn(t, "eu-west-1", g.key, target, body)
+}
+
+// callIn is call in a region, with the keys of an account.
+func (g *gate) callIn(t *testing.T, region string, key *iam.AccessKey, target, body string) *httptest.ResponseRecorder {
+	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", target)
-	by := sigv4.Signer{AccessKeyID: g.key.ID, SecretAccessKey: sigv4.Secret(g.key.Secret.Reveal())}
-	if err := sigv4.Sign(r, []byte(body), by, "eu-west-1", "secretsmanager", time.Now()); err != nil {
+	by := sigv4.Signer{AccessKeyID: key.ID, SecretAccessKey: sigv4.Secret(key.Secret.Reveal())}
+	if err := sigv4.Sign(r, []byte(body), by, region, "secretsmanager", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()

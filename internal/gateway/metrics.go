@@ -11,9 +11,10 @@ import (
 
 // Metrics counts calls. Make one per registry.
 type Metrics struct {
-	calls   *prometheus.CounterVec
-	seconds *prometheus.HistogramVec
-	unknown prometheus.Counter
+	calls     *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	unknown   prometheus.Counter
+	throttled *prometheus.CounterVec
 }
 
 // NewMetrics registers the call metrics.
@@ -29,8 +30,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		unknown: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "coffer_calls_unknown_total", Help: "Calls that named no known operation.",
 		}),
+		throttled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coffer_calls_throttled_total", Help: "Calls refused because an account called too often, by service and group of operations that share a quota.",
+		}, []string{"service", "group"}),
 	}
-	reg.MustRegister(m.calls, m.seconds, m.unknown)
+	reg.MustRegister(m.calls, m.seconds, m.unknown, m.throttled)
 	return m
 }
 

@@ -29,26 +29,10 @@ const (
 	bodiesInFlight                     = 64 << 20 // bytes
 )
 
-// bucket is a token bucket.
-type bucket struct {
-	tokens float64
-	at     time.Time
-}
-
-// take fills the bucket for the time gone by, and takes a token if there is one.
-func (b *bucket) take(burst, perSecond float64, now time.Time) bool {
-	if b.at.IsZero() {
-		b.tokens = burst
-	} else if d := now.Sub(b.at).Seconds(); d > 0 {
-		b.tokens = min(burst, b.tokens+d*perSecond)
-	}
-	b.at = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
-}
+var (
+	strangersRate = newRate(strangersPerSecond, strangersBurst)
+	sourceRate    = newRate(sourcePerSecond, sourceBurst)
+)
 
 type strangers struct {
 	mu      sync.Mutex
@@ -71,7 +55,7 @@ func (s *strangers) take(source string, now time.Time) bool {
 		b = new(bucket)
 		s.sources[source] = b
 	}
-	if b.take(sourceBurst, sourcePerSecond, now) && s.all.take(strangersBurst, strangersPerSecond, now) {
+	if n := now.UnixNano(); b.take(sourceRate, n) && s.all.take(strangersRate, n) {
 		return true
 	}
 	s.dropped++
@@ -93,8 +77,8 @@ func (s *strangers) summary() (requests, sources int) {
 	return requests, sources
 }
 
-// Run records once a second how many refused strangers have no record of their
-// own, until ctx ends.
+// Run records once a second how many refused strangers and throttled calls have no
+// record of their own, until ctx ends.
 func (g *Gateway) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -102,9 +86,11 @@ func (g *Gateway) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			g.recordStrangers()
+			g.recordThrottled()
 			return
 		case <-tick.C:
 			g.recordStrangers()
+			g.recordThrottled()
 		}
 	}
 }

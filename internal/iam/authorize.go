@@ -6,6 +6,7 @@ import (
 
 	"coffer/internal/api"
 	"coffer/internal/policy"
+	"coffer/internal/table"
 )
 
 // Authorize decides one access of a request, without those in Also. standing is
@@ -51,11 +52,12 @@ func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, ou
 		p.ServiceControl = own.service
 	}
 	// Resource control policies are about who uses what the organisation's accounts own;
-	// of the management account's resources and by service-linked roles they are not.
+	// of the management account's resources and by service-linked roles they are not, nor of
+	// the right to retire a grant, nor of actions without a resource.
 	if f.owner, err = d.owner(r, standing, account); err != nil {
 		return err
 	}
-	if f.owner.organization != "" && !f.owner.management && !standing.linked {
+	if f.owner.organization != "" && !f.owner.management && !standing.linked && resource != "*" && action != "kms:RetireGrant" {
 		p.ResourceControl = f.owner.resource
 	}
 	if a.Grants != nil {
@@ -81,7 +83,26 @@ func (d *Directory) owner(r *api.Request, standing *Standing, account string) (*
 	if r.Tx == nil {
 		return nil, errors.New("iam: a decision about another account without a transaction")
 	}
-	p, err := d.place(r.Tx, account, standing.organization)
+	if p := d.places.get(account); p != nil && p.epoch == standing.organization {
+		return p.place, nil
+	}
+	if r.Tx.ReadOnly() || r.Read == nil {
+		return d.place(r.Tx, account, standing.organization)
+	}
+	// Up to a hundred records: a transaction that writes has no room for them. It has
+	// read the epoch, and does not commit if that has changed meanwhile.
+	var p *place
+	err := r.Read(func(tx *table.Tx) error {
+		now, err := epoch(tx, organizationsKey)
+		if err != nil {
+			return err
+		}
+		if now != standing.organization {
+			return ErrChanged
+		}
+		p, err = d.place(tx, account, now)
+		return err
+	})
 	return p, err
 }
 

@@ -71,12 +71,17 @@ type placeAt struct {
 // noPolicies is what a principal has that nothing is attached to.
 var noPolicies = policy.NewSet()
 
+// rootSet stands for the permissions of an account's root.
+var rootSet = policy.NewSet(policy.Attachment{Document: fullAccessSet.Attachments()[0].Document, Source: "account root"})
+
 // Load returns what applies to the principal, from the cache if nothing has changed. In
 // a transaction that can write it returns ErrChanged rather than load.
 func (d *Directory) Load(tx *table.Tx, p *api.Principal) (*Standing, error) {
 	key, ok := standingKey(p)
 	if !ok {
-		return &Standing{policies: noPolicies, place: &place{}}, nil
+		// Where it stands there is none, but what it wants to use may be in an organisation.
+		organizations, err := epoch(tx, organizationsKey)
+		return &Standing{organization: organizations, policies: noPolicies, place: &place{}}, err
 	}
 	known := d.standings.get(key)
 	var at table.Key
@@ -109,7 +114,7 @@ func (d *Directory) Load(tx *table.Tx, p *api.Principal) (*Standing, error) {
 	case p.Type == policy.IAMUser, p.Type == policy.FederatedSession && p.Session.EntityID != "":
 		err = s.loadUser(tx, p.ID)
 	case p.Type == policy.FederatedSession: // of the root, whose permissions no policy gives
-		s.policies = fullAccessSet
+		s.policies = rootSet
 	}
 	if err == nil && p.Session != nil && p.Session.Restricted {
 		s.session, err = loadSession(tx, p.Session)
@@ -287,12 +292,21 @@ func managedSet(tx *table.Tx, arn string) (*policy.Set, error) {
 // PrincipalID implements api.Directory.
 func (d *Directory) PrincipalID(tx *table.Tx, text string) (string, error) {
 	a, err := arn.Parse(text)
-	if err != nil || a.Service != "iam" || a.Region != "" {
+	if err != nil || a.Region != "" {
 		return "", nil
 	}
 	kind, path, name := splitResource(a.Resource)
-	switch kind {
-	case "user":
+	switch a.Service + ":" + kind {
+	case "sts:assumed-role": // assumed-role/ROLE/SESSION, whatever the role's path
+		r, err := findRole(tx, a.Account, strings.Trim(path, "/"))
+		if errors.Is(err, table.ErrNotFound) || err == nil && path != "/"+r.Name+"/" {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		return r.ID, nil
+	case "iam:user":
 		u, err := findUser(tx, a.Account, name)
 		if errors.Is(err, table.ErrNotFound) || err == nil && (u.Path != path || u.Name != name) {
 			return "", nil
@@ -301,7 +315,7 @@ func (d *Directory) PrincipalID(tx *table.Tx, text string) (string, error) {
 			return "", err
 		}
 		return u.ID, nil
-	case "role":
+	case "iam:role":
 		r, err := findRole(tx, a.Account, name)
 		if errors.Is(err, table.ErrNotFound) || err == nil && (r.Path != path || r.Name != name) {
 			return "", nil

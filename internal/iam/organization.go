@@ -90,7 +90,7 @@ const controlByName = "iam.controlpolicy.name"
 const fullAccess = "p-FullAWSAccess"
 
 var fullAccessSet = func() *policy.Set {
-	d, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`), policy.Identity)
+	d, err := policy.Parse([]byte(fullAccessText), policy.Identity)
 	if err != nil {
 		panic(err) // a wrong literal
 	}

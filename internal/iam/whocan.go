@@ -177,6 +177,9 @@ func (d *Directory) can(r *api.Request, needs []Need) (f Finding, ok bool, err e
 // refer names a statement and what it asks of a request.
 func refer(d *policy.Decided, m policy.Matched, unknown func(string) bool) StatementRef {
 	ref := StatementRef{Action: d.Action, PolicyType: m.Type.String(), Policy: m.Source, Statement: m.Index}
+	if m.Grant != nil {
+		ref.Conditions = m.Grant.Constraints()
+	}
 	if m.Statement == nil {
 		return ref
 	}
@@ -206,7 +209,7 @@ func unknownKey(key string) bool {
 		}
 	case "kms":
 		switch name {
-		case "viaservice", "calleraccount", "keyspec", "keyusage", "keyorigin", "multiregion", "multiregionkeytype", "resourcealiases":
+		case "viaservice", "calleraccount", "grantisforawsresource", "keyspec", "keyusage", "keyorigin", "multiregion", "multiregionkeytype", "resourcealiases":
 			return false
 		}
 	case "secretsmanager":

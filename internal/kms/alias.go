@@ -128,11 +128,6 @@ func (n *naming) newTarget(r *api.Request) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An alias and its key are in the same account and region, whatever the
-	// policy of a foreign key allows.
-	if k.Account != r.Account {
-		return nil, keyNotFound(k.ARN)
-	}
 	if err := k.notPending(); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,10 @@ var benchContext = map[string]string{
 func benchmark(b *testing.B, op *api.Operation, in func(c client, keyID string) api.Struct) {
 	c := newWorld(b).in(ours, eu)
 	key := *c.createKey().KeyId
-	input := in(c, key)
+	benchmarkAs(b, c, op, in(c, key))
+}
+
+func benchmarkAs(b *testing.B, c client, op *api.Operation, input api.Struct) {
 	r := c.request()
 	r.Op = op
 	bound := c.bound[op]
@@ -46,6 +49,22 @@ func BenchmarkDecrypt(b *testing.B) {
 	benchmark(b, kmsapi.Decrypt.Operation, func(c client, key string) api.Struct {
 		return &kmsapi.DecryptInput{CiphertextBlob: dataKeyOf(c, key), EncryptionContext: benchContext}
 	})
+}
+
+// BenchmarkDecryptByGrant is Decrypt by a grantee whom no policy allows it.
+func BenchmarkDecryptByGrant(b *testing.B) {
+	c := newWorld(b).in(ours, eu)
+	key := *c.createKey().KeyId
+	c.grant(key, c.arnOf("alice"), "Decrypt")
+	benchmarkAs(b, c.as("alice"), kmsapi.Decrypt.Operation, &kmsapi.DecryptInput{CiphertextBlob: dataKeyOf(c, key), EncryptionContext: benchContext})
+}
+
+// BenchmarkDecryptBesideGrants is Decrypt by the root, under a key with grants to others.
+func BenchmarkDecryptBesideGrants(b *testing.B) {
+	c := newWorld(b).in(ours, eu)
+	key := *c.createKey().KeyId
+	c.grant(key, c.arnOf("alice"), "Decrypt")
+	benchmarkAs(b, c, kmsapi.Decrypt.Operation, &kmsapi.DecryptInput{CiphertextBlob: dataKeyOf(c, key), EncryptionContext: benchContext})
 }
 
 func BenchmarkDecryptByARN(b *testing.B) {

@@ -17,6 +17,7 @@ import (
 // and opens every material. report gets one sentence per finding, naming the
 // row. The error is of the store, and ends the check. tx must be a View's.
 func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format string, args ...any)) error {
+	grants := make(map[string]int) // that keys say they have, and then do not
 	for e, err := range Keys.Scan(tx, table.Range{}) {
 		if errors.Is(err, table.ErrDamaged) {
 			report("kms.key: %v; the keys behind it are not checked", err)
@@ -24,6 +25,9 @@ func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format st
 		}
 		if err != nil {
 			return err
+		}
+		if e.Value.Grants != 0 {
+			grants[e.Value.ARN] = e.Value.Grants
 		}
 		if err := s.checkKey(ctx, tx, e.Value, func(format string, args ...any) {
 			report("kms.key %v: "+format, append([]any{e.Value.ARN}, args...)...)
@@ -63,7 +67,61 @@ func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format st
 			report("kms.policy of key %s of %s in %s: %v", p.KeyID, p.Account, p.Region, err)
 		}
 	}
+	return checkGrants(ctx, tx, grants, report)
+}
+
+// checkGrants compares the grants with their keys, which claim to have so many, by ARN.
+func checkGrants(ctx context.Context, tx *table.Tx, claimed map[string]int, report func(format string, args ...any)) error {
+	for e, err := range Grants.Scan(tx, table.Range{}) {
+		if errors.Is(err, table.ErrDamaged) {
+			report("kms.grant: %v; the grants behind it are not checked, nor their number", err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		g := e.Value
+		k, err := Keys.Get(tx, table.K(g.Account, g.Region, g.KeyID))
+		if err != nil {
+			report("kms.grant %s on key %s of %s in %s: the key: %v", g.ID, g.KeyID, g.Account, g.Region, err)
+			continue
+		}
+		claimed[k.ARN]--
+		if fault := g.check(k); fault != "" {
+			report("kms.grant %s on %s: %s", g.ID, k.ARN, fault)
+		}
+	}
+	for arn, n := range claimed {
+		if n != 0 {
+			report("kms.key %s: has %d grants fewer than it counts", arn, n)
+		}
+	}
 	return nil
+}
+
+// check says what is wrong with a grant on k.
+func (g *Grant) check(k *Key) string {
+	if len(g.ID) != 64 || !isHex(g.ID) {
+		return "its id is none"
+	}
+	for _, p := range []*Party{&g.Grantee, g.Retiring} {
+		if p == nil {
+			continue
+		}
+		if _, ok := policy.ParsePrincipal(p.Name); p.ID == "" || !ok && p.ID != p.Name {
+			return fmt.Sprintf("%q cannot be one of its principals", p.Name)
+		}
+	}
+	if _, err := k.grantOperations(g.Operations); err != nil {
+		return fmt.Sprintf("its operations %v are not for the key", g.Operations)
+	}
+	if g.Constraint != "" && (g.Constraint != contextEquals && g.Constraint != contextSubset || k.Spec != symmetricSpec) || g.Constraint == "" && g.Pairs != nil {
+		return fmt.Sprintf("its constraint %q is not for the key", g.Constraint)
+	}
+	return ""
 }
 
 func exists[T any](_ *T, err error) error { return err }

@@ -16,6 +16,10 @@ const (
 	// four operations of the 128 there are, a key and its policy about ten, and
 	// each other key of its set three.
 	purgeAliases = 12
+
+	// purgeGrantsAtOnce does so for grants, which take up to five operations each, and the
+	// key with its count of them about six.
+	purgeGrantsAtOnce = 20
 )
 
 func scheduleKeyDeletion(r *api.Request, in *kmsapi.ScheduleKeyDeletionInput, t target) (*kmsapi.ScheduleKeyDeletionOutput, error) {
@@ -73,8 +77,8 @@ func cancelKeyDeletion(r *api.Request, _ *kmsapi.CancelKeyDeletionInput, t targe
 	return &kmsapi.CancelKeyDeletionOutput{KeyId: new(k.ARN)}, nil
 }
 
-// PurgeDue removes one key whose waiting period is over, with its aliases and
-// its policy. A key with many aliases takes several calls; it goes last, so
+// PurgeDue removes one key whose waiting period is over, with its grants, its aliases
+// and its policy. A key with many of them takes several calls; it goes last, so
 // that nothing ever refers to what is not there.
 func (s *Service) PurgeDue(r *api.Request) (more bool, err error) {
 	due, more, err := findDue(r, deleteIndex, maxDamaged)
@@ -99,6 +103,9 @@ func (s *Service) PurgeDue(r *api.Request) (more bool, err error) {
 const maxDamaged = 16
 
 func (s *Service) purge(r *api.Request, k *Key) (done bool, err error) {
+	if some, err := k.purgeGrants(r); some || err != nil {
+		return false, err
+	}
 	var names []table.Key
 	done = true
 	for e, err := range Aliases.ScanIndex(r.Tx, aliasIndex, table.Range{Prefix: table.K(k.Account, k.Region, k.ID)}) {

@@ -140,3 +140,27 @@ func FuzzEncrypt(f *testing.F) {
 		}
 	})
 }
+
+// FuzzGrantToken: a token is refused, or names a grant that the answer is about.
+func FuzzGrantToken(f *testing.F) {
+	c := newWorld(f).in(ours, eu)
+	m := c.createKey()
+	made := must(c, kmsapi.CreateGrant, &kmsapi.CreateGrantInput{KeyId: m.KeyId, GranteePrincipal: new(c.arnOf("alice")), Operations: []string{"Decrypt"}})
+	for _, s := range []string{*made.GrantToken, (*made.GrantToken)[1:], "", "AQ", "AQAAAAAAAAAAAAAAAAAAAAAAAA", "AgAAAAAAAAAAAAAAAAAAAAAAAA==", "\xff", strings.Repeat("A", 8193)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c := c.with(t)
+		_, err := call(c, kmsapi.RetireGrant, &kmsapi.RetireGrantInput{GrantToken: &s, DryRun: new(true)})
+		fe, ok := fault.As(err)
+		switch {
+		case !ok:
+			t.Fatalf("%q: %v", s, err)
+		case fe.Code == "InvalidGrantTokenException", fe.Code == "ValidationException" && (s == "" || len(s) > 8192):
+		case fe.Code == "DryRunOperationException" && s == *made.GrantToken:
+		case fe.Code == "NotFoundException", fe.Code == "InvalidGrantIdException", fe.Code == "AccessDeniedException": // a forged one
+		default:
+			t.Errorf("%q: %v", s, err)
+		}
+	})
+}

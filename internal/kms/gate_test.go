@@ -155,17 +155,27 @@ func (g gate) run(r *api.Request, op *api.Operation, in api.Struct) (api.Struct,
 	})
 }
 
-// directory knows nobody but roots; the world's one user is a row of its own.
+// directory knows nobody but roots, and the users and roles of the world.
 var directory = func() iamtest.Directory {
 	d := iamtest.NewDirectory()
 	d.Keys = kms.KeyARN
 	return d
 }()
 
+func (c client) userID() string {
+	return "AIDA" + c.account + strings.ToUpper(c.user)
+}
+
+// as is c as a user of the account.
+func (c client) as(user string) client {
+	c.user = user
+	return c
+}
+
 // userPrincipal makes the user if need be: one without policies.
 func (c client) userPrincipal() api.Principal {
 	c.Helper()
-	u := &iam.User{ID: "AIDA" + c.account + "EXAMPLE", Account: c.account, Name: c.user, Path: "/"}
+	u := &iam.User{ID: c.userID(), Account: c.account, Name: c.user, Path: "/"}
 	err := c.db.Update(context.Background(), func(tx *table.Tx) error {
 		if _, err := iam.Users.Get(tx, table.K(u.ID)); err == nil {
 			return nil

@@ -195,24 +195,44 @@ func aliasNotFound(arn string) error {
 // governs: IAM policies count as far as it lets them. What does not exist has no policy; its
 // owner's IAM policies decide whether the caller is told so.
 func (t *target) access(action string) api.Access {
+	if t.r == nil {
+		return api.Access{} // nothing was located, for which the resolver fails
+	}
 	t.action = action
 	a := api.Access{Action: action, Resource: t.arn, Account: t.account, Named: t.named, Denied: t.hidden, Keys: t}
 	switch {
+	case t.account != t.r.Account && !crossAccount[t.r.Op]:
+		// Nothing can allow it. The key's policy is left out, and so are grants.
 	case t.key != nil:
 		a.Policy, a.Governs, a.Tags = t.policy, true, t.key.Tags
-		a.EncryptionContext = t.encryptionContext()
+		if t.key.Grants > 0 {
+			a.Grants, a.EncryptionContext = t.grants, t.encryptionContext()
+		}
 	case t.managed != nil:
 		a.Policy, a.Governs = t.policy, true
 	}
 	return a
 }
 
+// crossAccount are the operations that can be allowed on keys of other accounts: "if you
+// give a user in a different account permission for other operations, those permissions have
+// no effect" ("Allowing users in other accounts to use a KMS key").
+var crossAccount = map[*api.Operation]bool{
+	kmsapi.CreateGrant.Operation: true, kmsapi.Decrypt.Operation: true, kmsapi.DeriveSharedSecret.Operation: true,
+	kmsapi.DescribeKey.Operation: true, kmsapi.Encrypt.Operation: true, kmsapi.GenerateDataKey.Operation: true,
+	kmsapi.GenerateDataKeyPair.Operation: true, kmsapi.GenerateDataKeyPairWithoutPlaintext.Operation: true,
+	kmsapi.GenerateDataKeyWithoutPlaintext.Operation: true, kmsapi.GenerateMac.Operation: true,
+	kmsapi.GetKeyRotationStatus.Operation: true, kmsapi.GetPublicKey.Operation: true, kmsapi.ListGrants.Operation: true,
+	kmsapi.ReEncrypt.Operation: true, kmsapi.RetireGrant.Operation: true, kmsapi.RevokeGrant.Operation: true,
+	kmsapi.Sign.Operation: true, kmsapi.Verify.Operation: true, kmsapi.VerifyMac.Operation: true,
+}
+
 // found returns the key to a caller whose action was authorized.
-func (t *target) found(*api.Request, string) (*Key, error) {
+func (t *target) found(r *api.Request, _ string) (*Key, error) {
 	if t.key == nil {
 		return nil, t.absent
 	}
-	return t.key, nil
+	return t.key, checkGrantTokens(r.Input)
 }
 
 // change is found for operations that write: a private copy.

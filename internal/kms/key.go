@@ -43,6 +43,10 @@ type Key struct {
 	// Window is the waiting period, in days, of a primary key that is to be
 	// deleted once its replicas are.
 	Window int `cbor:"19,keyasint,omitempty"`
+
+	// Grants is how many grants there are on the key, so that nobody looks for them
+	// where there are none.
+	Grants int `cbor:"20,keyasint,omitempty"`
 }
 
 // Material is one generation of key material.

@@ -19,7 +19,7 @@ func (t *target) Values(dst []string, key string) ([]string, bool) {
 	}
 	if pair, ok := strings.CutPrefix(name, "encryptioncontext:"); ok {
 		// "The encryption context key in the condition key isn't case-sensitive."
-		for k, v := range t.encryptionContext() {
+		for k, v := range t.contextNamed() {
 			if strings.EqualFold(k, pair) {
 				dst, ok = append(dst, v), true
 			}
@@ -37,7 +37,7 @@ func (t *target) Values(dst []string, key string) ([]string, bool) {
 	case "calleraccount":
 		return append(dst, r.Principal.Account), r.Principal.Account != ""
 	case "encryptioncontextkeys":
-		for k := range t.encryptionContext() {
+		for k := range t.contextNamed() {
 			dst = append(dst, k)
 		}
 		return dst, len(dst) > 0
@@ -50,6 +50,9 @@ func (t *target) Values(dst []string, key string) ([]string, bool) {
 			return dst, false
 		}
 		return append(dst, strconv.FormatBool(t.peer == t.arn)), true
+	}
+	if vs, known := ofGrant(dst, r, name); known {
+		return vs, len(vs) > len(dst)
 	}
 	if v, ok := t.ofKey(name); ok {
 		return append(dst, v), true
@@ -104,6 +107,39 @@ func (t *target) ofKey(name string) (value string, ok bool) {
 	return "", false
 }
 
+// ofGrant answers for keys about a grant that is to be made, or managed.
+func ofGrant(dst []string, r *api.Request, name string) (values []string, known bool) {
+	in, creating := r.Input.(*kmsapi.CreateGrantInput)
+	switch name {
+	case "grantisforawsresource": // "when an AWS service calls the operation on the user's behalf"
+		switch r.Op {
+		case kmsapi.CreateGrant.Operation, kmsapi.ListGrants.Operation, kmsapi.RevokeGrant.Operation:
+			dst = append(dst, strconv.FormatBool(len(r.Via) > 0))
+		}
+	case "grantoperations":
+		if creating {
+			dst = append(dst, in.Operations...)
+		}
+	case "grantconstrainttype":
+		if creating {
+			if constraint, _ := requestedConstraint(in.Constraints); constraint != "" {
+				dst = append(dst, constraint)
+			}
+		}
+	case "granteeprincipal":
+		if creating {
+			dst = append(dst, *in.GranteePrincipal)
+		}
+	case "retiringprincipal":
+		if creating && in.RetiringPrincipal != nil {
+			dst = append(dst, *in.RetiringPrincipal)
+		}
+	default:
+		return dst, false
+	}
+	return dst, true
+}
+
 func ofNewKey(in *kmsapi.CreateKeyInput, name string) (value string, ok bool) {
 	or := func(p *string, fallback string) (string, bool) {
 		if p != nil {
@@ -127,6 +163,16 @@ func ofNewKey(in *kmsapi.CreateKeyInput, name string) (value string, ok bool) {
 		return kmsapi.MultiRegionKeyTypePrimary, in.MultiRegion != nil && *in.MultiRegion
 	}
 	return "", false
+}
+
+// contextNamed is the encryption context that condition keys are about: the request's, or
+// that of a grant to be made, in its constraint.
+func (t *target) contextNamed() map[string]string {
+	if in, ok := t.r.Input.(*kmsapi.CreateGrantInput); ok {
+		_, pairs := requestedConstraint(in.Constraints)
+		return pairs
+	}
+	return t.encryptionContext()
 }
 
 // encryptionContext is the request's, nil for operations that take none. Of a

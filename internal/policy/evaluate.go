@@ -95,7 +95,8 @@ type Matched struct {
 	Index     int // of the statement
 	Effect    Effect
 	Statement *Statement
-	Assumed   bool // matches if its conditions on unknown keys hold
+	Grant     *Grant // behind a KeyGrant
+	Assumed   bool   // matches if its conditions on unknown keys hold
 }
 
 // Allowed is the proof that Evaluate allowed an action on a resource. What is
@@ -158,7 +159,7 @@ func (d *Decision) AppendDeciding(out []Matched) []Matched {
 		case by.set != nil:
 			out = append(out, by.set.matched(by.kind, by.at))
 		case by.kind == KeyGrant:
-			out = append(out, Matched{Type: KeyGrant, Source: d.grant.ID, Effect: Allow})
+			out = append(out, Matched{Type: KeyGrant, Source: d.grant.ID, Grant: d.grant, Effect: Allow})
 		default:
 			out = append(out, Matched{Type: by.kind, Source: "account root", Effect: Allow})
 		}
@@ -304,7 +305,7 @@ func (e *evaluation) decide() {
 		lacking = e.granted(&identity, &resource, &boundary, &session)
 		if lacking != NoPolicy && p.Grants != nil {
 			e.d.n = controls
-			lacking = e.grantedByKey(lacking, &boundary, &session)
+			lacking = e.grantedByKey(lacking, &identity, &boundary, &session)
 		}
 	}
 	if lacking != NoPolicy {
@@ -369,17 +370,24 @@ func (e *evaluation) granted(identity, resource, boundary, session *answer) (lac
 	if alone && resource.rank == direct {
 		return NoPolicy
 	}
-	if !alone {
-		switch {
-		case identity.rank != unnamed:
-			e.d.add(IdentityPolicy, p.Identity, identity.allow)
-		case c.Type == Root:
-			e.d.add(IdentityPolicy, nil, ref{}) // the root's own permissions; no policy gives them
-		default:
-			return IdentityPolicy
-		}
+	if !alone && !e.ownRight(identity) {
+		return IdentityPolicy
 	}
 	return e.limited(boundary, session)
+}
+
+// ownRight reports whether the caller may by what it has itself: by its identity policies,
+// or as the root, whose permissions no policy gives.
+func (e *evaluation) ownRight(identity *answer) bool {
+	switch {
+	case identity.rank != unnamed:
+		e.d.add(IdentityPolicy, e.p.Identity, identity.allow)
+	case e.r.Caller.Type == Root:
+		e.d.add(IdentityPolicy, nil, ref{})
+	default:
+		return false
+	}
+	return true
 }
 
 // limited applies what only ever limits.
@@ -400,17 +408,20 @@ func (e *evaluation) limited(boundary, session *answer) (lacking Type) {
 }
 
 // grantedByKey looks for a grant where the policies lack something. Like the key policy, it
-// may name the role or the session; unlike it, it is enough by itself across accounts, too:
-// so service-linked roles there use a key ("Grants in AWS KMS").
-func (e *evaluation) grantedByKey(lacking Type, boundary, session *answer) Type {
+// may name the role, the session or the account; unlike it, it is enough by itself across
+// accounts, too: so service-linked roles there use a key ("Grants in AWS KMS").
+func (e *evaluation) grantedByKey(lacking Type, identity, boundary, session *answer) Type {
 	g, as := e.grant()
 	if as == unnamed {
 		return lacking
 	}
 	e.d.grant = g
 	e.d.add(KeyGrant, nil, ref{})
-	if as == direct {
+	switch {
+	case as == direct:
 		return NoPolicy
+	case as == delegated && !e.ownRight(identity):
+		return lacking
 	}
 	return e.limited(boundary, session)
 }

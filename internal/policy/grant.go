@@ -1,9 +1,15 @@
 package policy
 
+import (
+	"maps"
+	"slices"
+)
+
 // Grant is a KMS grant as far as it decides. It only ever allows.
 type Grant struct {
 	ID      string
 	Grantee Principal // with its unique id, if it has one
+	Service string    // the service that is the grantee in place of a Grantee
 	Actions []string  // "kms:Decrypt"
 
 	// At most one of them is set; both are about requests that carry an
@@ -11,16 +17,27 @@ type Grant struct {
 	ContextEquals, ContextSubset map[string]string
 }
 
-// grant finds the grant that names the caller most closely. One for the account as
-// a whole names nobody: KMS takes no account as grantee.
+// grant finds the grant that names the caller most closely.
 func (e *evaluation) grant() (found *Grant, as rank) {
 	for _, g := range e.p.Grants() {
-		named := g.Grantee.rank(&e.r.Caller)
-		if named > max(as, delegated) && g.covers(e.r.Action) && g.holds(e.p.EncryptionContext) {
+		named := g.names(&e.r.Caller)
+		if named > as && g.covers(e.r.Action) && g.holds(e.p.EncryptionContext) {
 			found, as = g, named
 		}
 	}
 	return found, as
+}
+
+// names tells how closely the grant names the caller. One to an account leaves it to
+// the account's identity policies, as a key policy that names the account does.
+func (g *Grant) names(c *Caller) rank {
+	switch {
+	case g.Service == "":
+		return g.Grantee.rank(c)
+	case c.Type == AWSService && c.Service == g.Service:
+		return direct
+	}
+	return unnamed
 }
 
 func (g *Grant) covers(action string) bool {
@@ -52,4 +69,20 @@ func (g *Grant) holds(context map[string]string) bool {
 		}
 	}
 	return true
+}
+
+// Constraints shows what the grant asks of an encryption context, as people read it:
+// "EncryptionContextSubset Department=IT".
+func (g *Grant) Constraints() (shown []string) {
+	name, pairs := "EncryptionContextEquals", g.ContextEquals
+	if pairs == nil {
+		name, pairs = "EncryptionContextSubset", g.ContextSubset
+	}
+	if pairs == nil {
+		return nil
+	}
+	for _, k := range slices.Sorted(maps.Keys(pairs)) {
+		name += " " + k + "=" + pairs[k]
+	}
+	return []string{name}
 }

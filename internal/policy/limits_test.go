@@ -193,6 +193,14 @@ func TestDeciding(t *testing.T) {
 	grants := []*policy.Grant{grantOf(t, u, "g-1", "to alice of kms:Decrypt")}
 	keys := rootRequest()
 	keys.Caller, keys.Action, keys.Resource = callers["alice"], "kms:Decrypt", key
+	service := keys
+	service.Caller = policy.Caller{Type: policy.AWSService, Service: "ec2.amazonaws.com"}
+	given := func(g *policy.Grant) func() []*policy.Grant {
+		return func() []*policy.Grant { return []*policy.Grant{g} }
+	}
+	toService := func(name string) func() []*policy.Grant {
+		return given(&policy.Grant{ID: "g-2", Service: name, Actions: []string{"kms:Decrypt"}})
+	}
 	for _, tc := range []struct {
 		rule string
 		r    policy.Request
@@ -204,6 +212,11 @@ func TestDeciding(t *testing.T) {
 		{"the root", roots, policy.Policies{}, "identity-based policy account root/0, "},
 		{"a grant", keys, policy.Policies{Resource: set("Allow to account", policy.Key), Governs: true, ServiceControl: []*policy.Set{set("Allow", policy.Identity)},
 			Grants: func() []*policy.Grant { return grants }}, "service control policy Allow/0, grant g-1/0, "},
+		{"a grant to the account", keys, policy.Policies{Resource: set("silent", policy.Key), Governs: true, Identity: set("Allow", policy.Identity),
+			Grants: given(grantOf(t, u, "g-3", "to account of kms:Decrypt"))}, "grant g-3/0, identity-based policy Allow/0, "},
+		{"a grant to a service", service, policy.Policies{Resource: set("Allow to account", policy.Key), Governs: true, Grants: toService("ec2.amazonaws.com")}, "grant g-2/0, "},
+		{"a grant to another service", service, policy.Policies{Resource: set("Allow to account", policy.Key), Governs: true, Grants: toService("sns.amazonaws.com")}, ""},
+		{"a grant to a service, and a user", keys, policy.Policies{Resource: set("silent", policy.Key), Governs: true, Grants: toService("ec2.amazonaws.com")}, ""},
 		{"the resource policy alone", keys, policy.Policies{Resource: set("Allow to account + Allow to alice", policy.Key), Governs: true, Identity: set("Allow", policy.Identity)},
 			"resource-based policy Allow to account + Allow to alice/1, "},
 		{"nobody", bobs, policy.Policies{}, ""},

@@ -291,7 +291,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 					ps.Any = true
 					return nil
 				}
-				pr, ok := parsePrincipal(s)
+				pr, ok := ParsePrincipal(s)
 				if !ok {
 					return p.cannotBe(FaultPrincipal, at, s, "cannot be a principal")
 				}
@@ -300,7 +300,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 			}
 		case "Service":
 			each = func(s string) error {
-				if !validService(s) {
+				if !IsService(s) {
 					return p.cannotBe(FaultService, at, s, "cannot be a service")
 				}
 				ps.Service = append(ps.Service, s)
@@ -332,10 +332,10 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 	return ps, nil
 }
 
-// parsePrincipal takes an AWS principal apart. Wildcards are refused: a
-// principal is one identity, and patterns belong into a condition on
-// aws:PrincipalArn ("AWS JSON policy elements: Principal").
-func parsePrincipal(s string) (Principal, bool) {
+// ParsePrincipal takes an AWS principal apart; ok is false for what cannot be one.
+// Wildcards are refused: a principal is one identity, and patterns belong into a
+// condition on aws:PrincipalArn ("AWS JSON policy elements: Principal").
+func ParsePrincipal(s string) (p Principal, ok bool) {
 	pr := Principal{Text: s}
 	if isAccount(s) {
 		pr.Account = s
@@ -426,9 +426,9 @@ func validName(s string, path bool) bool {
 	return true
 }
 
-// validService checks the form of a service principal. Which services exist
+// IsService reports whether s has the form of a service principal. Which services exist
 // is not known here.
-func validService(s string) bool {
+func IsService(s string) bool {
 	name, ok := strings.CutSuffix(strings.TrimSuffix(s, ".cn"), ".amazonaws.com")
 	if !ok || name == "" {
 		return false

@@ -29,7 +29,8 @@
 //     boundary or session policy limits what they allow within the account.
 //   - NotPrincipal leaves out a session when its role, user or account is listed.
 //   - A grant to a role is limited by boundary and session policy as the key policy's
-//     Allow for the role is; across accounts it needs no identity policy.
+//     Allow for the role is; across accounts it needs no identity policy. One to an
+//     account needs one, like the key policy's Allow for the account.
 //   - Of several policies that lack an Allow the denial names the first in the order
 //     of [Type]; of several that deny alike, but identity policies before the resource's.
 //   - Denials do not tell the ARN of the policy, and the same is said across accounts.

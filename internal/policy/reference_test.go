@@ -460,7 +460,7 @@ func refDecide(r *policy.Request, p *refPolicies) string {
 	granted := notNamed
 	for _, g := range p.grants {
 		named := refNames(g.grantee, &r.Caller)
-		if named >= behind && slices.ContainsFunc(g.actions, func(a string) bool { return strings.EqualFold(a, r.Action) }) && g.holds(p.encryption) {
+		if slices.ContainsFunc(g.actions, func(a string) bool { return strings.EqualFold(a, r.Action) }) && g.holds(p.encryption) {
 			granted = max(granted, named)
 		}
 	}
@@ -469,6 +469,10 @@ func refDecide(r *policy.Request, p *refPolicies) string {
 		return "allow"
 	case behind:
 		return limits()
+	case byAccount:
+		if by(p.identity) != notNamed || r.Caller.Type == policy.Root {
+			return limits()
+		}
 	}
 	return outcome
 }

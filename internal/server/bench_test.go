@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"coffer/internal/gateway"
 	"coffer/internal/iam"
 	"coffer/internal/policy"
 	"coffer/internal/session"
@@ -44,7 +45,7 @@ func newGate(b *testing.B) *gate {
 	if err := os.Chmod(string(dir), 0o700); err != nil {
 		b.Fatal(err)
 	}
-	s, err := New(context.Background(), Config{Dir: dir, Listen: "127.0.0.1:0", Admin: "off", PlainHTTP: true})
+	s, err := New(context.Background(), Config{Dir: dir, Listen: "127.0.0.1:0", Admin: "off", PlainHTTP: true, Throttle: gateway.Throttle{Off: true}})
 	if err != nil {
 		b.Fatal(err)
 	}

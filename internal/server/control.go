@@ -26,6 +26,9 @@ import (
 //	GET  /accounts                    the accounts
 //	POST /accounts        {"name"}    make one; answers its root access keys
 //	POST /accounts/keys   {"account"} rotate root access keys; answers the new ones
+//	GET  /organizations               the organisations as trees
+//	GET  /organizations/policies      their control policies
+//	POST /organizations/...           changes; see organizationChanges
 //	POST /who-can         {"action", "resource", "account", "region"}   gateway.Answer
 //	POST /explain         {"requestId"}   the decisions of a call
 //	GET  /audit/verify                verify the audit log; streams findings
@@ -80,6 +83,12 @@ func (s *Server) listenControl() error {
 		return fmt.Errorf("control socket %s: %w", path, err)
 	}
 	run := Running{PID: os.Getpid(), URL: s.URL(), Admin: s.AdminAddr(), Control: path, Region: s.cfg.Region}
+	for _, e := range s.endpoints {
+		if run.Endpoints == nil {
+			run.Endpoints = make(map[string]string)
+		}
+		run.Endpoints[e.ID] = s.url(e.listener)
+	}
 	if s.cert != nil && s.cfg.CertFile == "" {
 		if run.CA, err = filepath.Abs(s.cfg.Dir.CA()); err != nil {
 			return err
@@ -147,6 +156,7 @@ func (s *Server) controlHandler() http.Handler {
 		}
 		return out, err
 	}))
+	s.organizationRoutes(mux)
 	mux.HandleFunc("POST /who-can", control(s.whoCan))
 	mux.HandleFunc("POST /explain", control(func(ctx context.Context, in struct{ RequestID string }) (Explanation, error) {
 		return s.explain(ctx, in.RequestID)
@@ -171,8 +181,10 @@ func (s *Server) controlHandler() http.Handler {
 }
 
 func accountInfo(a *iam.Account) AccountInfo {
-	return AccountInfo{ID: a.ID, Name: a.Name, Created: a.Created.Time().Format("2006-01-02T15:04:05Z")}
+	return AccountInfo{ID: a.ID, Name: a.Name, Created: shownTime(a.Created)}
 }
+
+func shownTime(t table.Millis) string { return t.Time().Format("2006-01-02T15:04:05Z") }
 
 func accountKeys(a *iam.Account, k *iam.AccessKey, gone []string) AccountKeys {
 	return AccountKeys{AccountInfo: accountInfo(a), AccessKeyID: k.ID, SecretAccessKey: k.Secret.Reveal(), Deleted: gone}

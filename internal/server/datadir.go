@@ -96,6 +96,8 @@ type Running struct {
 	Control string `json:"control"`         // path of the control socket
 	CA      string `json:"caBundle,omitempty"`
 	Region  string `json:"region"`
+
+	Endpoints map[string]string `json:"endpoints,omitempty"` // their URLs by id
 }
 
 // ReadJSON reads one of the directory's small files.

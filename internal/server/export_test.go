@@ -7,6 +7,7 @@ import (
 
 	"coffer/internal/api"
 	"coffer/internal/iam"
+	"coffer/internal/session"
 	"coffer/internal/table"
 	"time"
 )
@@ -33,4 +34,22 @@ func LookAgain(s *Server) {
 	s.cert.mu.Lock()
 	defer s.cert.mu.Unlock()
 	s.cert.checked = time.Time{}
+}
+
+// Change changes rows of the running server as nothing but a test may.
+func (s *Server) Change(t testing.TB, f func(*table.Tx) error) {
+	t.Helper()
+	if err := s.db.Update(context.Background(), f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Seal makes the session token of temporary credentials.
+func (s *Server) Seal(t testing.TB, of *session.Session) string {
+	t.Helper()
+	token, err := s.services.tokens.Seal(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }

@@ -25,7 +25,7 @@ func collections() []table.Checker {
 		&iam.InstanceProfiles, &iam.MFADevices, &iam.RoleDeletions, &iam.Counts, &iam.LastUses, &iam.Aliases, &iam.PasswordPolicies,
 		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
-		&kms.Keys, &kms.Aliases, &kms.Policies,
+		&kms.Keys, &kms.Aliases, &kms.Policies, &kms.Grants,
 		&gateway.Pending, &Anchors,
 	}
 }
@@ -51,6 +51,9 @@ func CheckStore(ctx context.Context, db *table.DB, svcs services, report func(wh
 		}
 		of := func(service string) func(string, ...any) {
 			return func(format string, args ...any) { report(service, fmt.Sprintf(format, args...)) }
+		}
+		if err := iam.CheckOrganizations(ctx, tx, of("iam")); err != nil {
+			return err
 		}
 		if err := svcs.sm.Check(ctx, tx, of("secretsmanager")); err != nil {
 			return err

@@ -60,6 +60,10 @@ type Config struct {
 	Admin  string // host:port of health and metrics; 127.0.0.1:8444, with Dev none; "off" for none
 	Region string // the region `coffer env` names; us-east-1
 
+	Proxies Proxies // whose X-Forwarded-For and X-Forwarded-Proto are believed
+
+	Endpoints Endpoints // further listeners of the AWS API that policies can tell apart
+
 	CertFile, KeyFile string // own certificate; empty: a CA and certificate made on first start
 	PlainHTTP         bool   // no TLS; for a loopback address or behind a proxy
 
@@ -77,9 +81,11 @@ type Config struct {
 	OIDCLinkLocal bool
 	SAMLRecipient string
 
+	Throttle gateway.Throttle // how fast accounts may call; with Dev nothing is limited but what Rates names
+
 	Store kv.Store // rows go here instead of the embedded store in Dir; for tests
 
-	MaxConns int // connections served at once; 0: 16384
+	MaxConns int // connections served at once on each listener; 0: 16384
 	CacheMiB int // bound of the record cache; 0: 48
 
 	Logger *slog.Logger
@@ -127,6 +133,20 @@ func (c *Config) defaults() error {
 			return fmt.Errorf("%s %q is not an address; write HOST:PORT, such as 127.0.0.1:8443", flag, addr)
 		}
 	}
+	seen := make(map[string]bool)
+	for i := range c.Endpoints {
+		e := &c.Endpoints[i]
+		if err := e.check(); err != nil {
+			return fmt.Errorf("--endpoint: %w", err)
+		}
+		if seen[e.ID] {
+			return fmt.Errorf("--endpoint: %s is given twice; every endpoint has an id of its own", e.ID)
+		}
+		seen[e.ID] = true
+		if c.Dev && !loopback(e.Listen) {
+			return fmt.Errorf("--dev accepts every access key, so it listens on loopback addresses only, not on %s", e.Listen)
+		}
+	}
 	if c.Dev {
 		c.PlainHTTP = true
 		if !loopback(c.Listen) || (c.Admin != "off" && !loopback(c.Admin)) {
@@ -142,10 +162,25 @@ func (c *Config) defaults() error {
 	if c.Passphrase != nil && c.RootKeyFile != "" {
 		return errors.New("the root key comes from a file or from a passphrase, not from both: give --root-key-file or a passphrase")
 	}
-	if c.PlainHTTP && !loopback(c.Listen) {
-		c.Logger.Warn("serving without TLS on an address that others can reach: secrets cross the network in clear unless something in front encrypts them", "listen", c.Listen)
+	c.Throttle.Off = c.Throttle.Off || c.Dev
+	if err := c.Throttle.Validate(served); err != nil {
+		return fmt.Errorf("--throttle: %w", err)
+	}
+	for _, addr := range c.addresses() {
+		if c.PlainHTTP && !loopback(addr) {
+			c.Logger.Warn("serving without TLS on an address that others can reach: secrets cross the network in clear unless something in front encrypts them", "listen", addr)
+		}
 	}
 	return nil
+}
+
+// addresses are those of the AWS API.
+func (c *Config) addresses() []string {
+	addrs := []string{c.Listen}
+	for i := range c.Endpoints {
+		addrs = append(addrs, c.Endpoints[i].Listen)
+	}
+	return addrs
 }
 
 // loopback reports whether a listen address cannot be reached from elsewhere.
@@ -174,6 +209,7 @@ type Server struct {
 	cert     *certificate
 
 	listener, adminListener, controlListener net.Listener
+	endpoints                                []*endpoint
 	fresh                                    bool // this start made the first account
 	account                                  string
 	rootKeyText                              string
@@ -283,6 +319,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs},
 		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
+		Throttle: cfg.Throttle, Proxies: cfg.Proxies,
 		Crowded: func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
 	}
 	if cfg.Dev {
@@ -433,10 +470,32 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		}
 		s.closers = append(s.closers, closeListener(s.adminListener))
 	}
-	if ip := s.listener.Addr().(*net.TCPAddr).IP; s.cfg.Dev && !ip.IsLoopback() {
-		return fmt.Errorf("--dev listens on loopback addresses only, and %s means %s here", s.cfg.Listen, ip)
+	for _, cfg := range s.cfg.Endpoints {
+		e := &endpoint{Endpoint: cfg}
+		if err := e.load(); err != nil {
+			return fmt.Errorf("policy of endpoint %s: %w", e.ID, err)
+		}
+		if e.listener, err = lc.Listen(ctx, "tcp", e.Listen); err != nil {
+			return fmt.Errorf("endpoint %s cannot listen on %s: %w", e.ID, e.Listen, err)
+		}
+		s.endpoints = append(s.endpoints, e)
+		s.closers = append(s.closers, closeListener(e.listener))
+	}
+	for i, l := range s.listeners() {
+		if ip := l.Addr().(*net.TCPAddr).IP; s.cfg.Dev && !ip.IsLoopback() {
+			return fmt.Errorf("--dev listens on loopback addresses only, and %s means %s here", s.cfg.addresses()[i], ip)
+		}
 	}
 	return nil
+}
+
+// listeners are those of the AWS API, in the order of Config.addresses.
+func (s *Server) listeners() []net.Listener {
+	ls := []net.Listener{s.listener}
+	for _, e := range s.endpoints {
+		ls = append(ls, e.listener)
+	}
+	return ls
 }
 
 // openCertificate loads the certificate that was given, or our own.
@@ -451,7 +510,7 @@ func (s *Server) openCertificate() (err error) {
 			s.cfg.Logger.Warn("the key of the TLS certificate can be read by others", "file", s.cfg.KeyFile, "mode", info.Mode().Perm())
 		}
 	default:
-		s.cert, err = ownCertificate(s.cfg.Dir, serverHosts(s.cfg.Listen))
+		s.cert, err = ownCertificate(s.cfg.Dir, serverHosts(s.cfg.addresses()...))
 	}
 	if err == nil {
 		s.cert.warn = s.cfg.Logger.Warn
@@ -480,9 +539,22 @@ func (s *Server) AdminAddr() string {
 }
 
 // URL is what clients on this machine set as their endpoint.
-func (s *Server) URL() string {
-	addr := s.Addr()
-	if tcp := s.listener.Addr().(*net.TCPAddr); tcp.IP.IsUnspecified() {
+func (s *Server) URL() string { return s.url(s.listener) }
+
+// EndpointURL is URL for one of Config.Endpoints, "" if there is none with this id.
+func (s *Server) EndpointURL(id string) string {
+	for _, e := range s.endpoints {
+		if e.ID == id {
+			return s.url(e.listener)
+		}
+	}
+	return ""
+}
+
+func (s *Server) url(l net.Listener) string {
+	tcp := l.Addr().(*net.TCPAddr)
+	addr := tcp.String()
+	if tcp.IP.IsUnspecified() {
 		addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
 	}
 	if s.cfg.PlainHTTP {
@@ -518,39 +590,27 @@ func (s *Server) Run(ctx context.Context) error {
 		wg.Wait()
 	}()
 
-	main := s.httpServer(s.gate)
-	main.ConnState = func(_ net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			s.conns.Add(1)
-		case http.StateClosed, http.StateHijacked:
-			s.conns.Add(-1)
-		}
-	}
-	l := netutil.LimitListener(s.listener, s.cfg.MaxConns)
-	if s.cert != nil {
-		main.TLSConfig = tlsConfig(s.cert.get)
-		l = tls.NewListener(l, main.TLSConfig)
-	}
-	servers := []*http.Server{main}
-	failed := make(chan error, 3)
+	var servers []*http.Server
+	failed := make(chan error, 3+len(s.endpoints))
 	serve := func(srv *http.Server, l net.Listener) {
+		servers = append(servers, srv)
 		wg.Go(func() {
 			if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
 			}
 		})
 	}
-	serve(main, l)
+	serve(s.apiServer(s.gate, s.listener))
+	for _, e := range s.endpoints {
+		serve(s.apiServer(s.gate.Through(e.current.Load), e.listener))
+	}
+	wg.Go(func() { s.watchEndpoints(workers) })
 	if s.adminListener != nil {
-		admin := s.httpServer(s.adminHandler())
-		servers = append(servers, admin)
-		serve(admin, s.adminListener)
+		serve(s.httpServer(s.adminHandler()), s.adminListener)
 	}
 	if s.controlListener != nil {
 		control := s.httpServer(s.controlHandler())
 		control.ReadTimeout, control.WriteTimeout = 0, 0 // backups and verifications take their time
-		servers = append(servers, control)
 		serve(control, s.controlListener)
 		defer os.Remove(s.cfg.Dir.Running())
 	}
@@ -569,13 +629,37 @@ func (s *Server) Run(ctx context.Context) error {
 	s.ready.Store(false)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
+	var stopping sync.WaitGroup
 	for _, srv := range servers {
-		if e := srv.Shutdown(end); e != nil {
-			s.cfg.Logger.Warn("requests were cut off at shutdown", "error", e)
-			srv.Close()
+		stopping.Go(func() {
+			if e := srv.Shutdown(end); e != nil {
+				s.cfg.Logger.Warn("requests were cut off at shutdown", "error", e)
+				srv.Close()
+			}
+		})
+	}
+	stopping.Wait()
+	return err
+}
+
+// apiServer serves the AWS API on a listener.
+func (s *Server) apiServer(h http.Handler, l net.Listener) (*http.Server, net.Listener) {
+	srv := s.httpServer(h)
+	srv.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.conns.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			s.conns.Add(-1)
 		}
 	}
-	return err
+	// Each listener has its own share: who fills one does not keep others out of the next.
+	l = netutil.LimitListener(l, s.cfg.MaxConns)
+	if s.cert != nil {
+		srv.TLSConfig = tlsConfig(s.cert.get)
+		l = tls.NewListener(l, srv.TLSConfig)
+	}
+	return srv, l
 }
 
 // stopped is closed when the embedded store cannot write any more.

@@ -35,6 +35,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		"no port":               {func(c *server.Config) { c.Listen = "localhost" }, "write HOST:PORT"},
 		"half a certificate":    {func(c *server.Config) { c.CertFile = "x" }, "go together"},
 		"two root keys":         {func(c *server.Config) { c.RootKeyFile, c.Passphrase = "x", func() ([]byte, error) { return nil, nil } }, "not from both"},
+		"an unknown quota":      {func(c *server.Config) { c.Throttle.Rates = map[string]float64{"kms:Frobnicate": 1} }, "--throttle: there is no operation"},
 		"an address of nobody":  {func(c *server.Config) { c.Listen = "203.0.113.1:1" }, "choose another address"},
 		"a missing certificate": {func(c *server.Config) { c.CertFile, c.KeyFile = "/nope.pem", "/nope.key" }, "/nope.pem"},
 	} {

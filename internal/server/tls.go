@@ -208,15 +208,25 @@ func serial() *big.Int {
 }
 
 // serverHosts are the names our own certificate is for.
-func serverHosts(listen string) []string {
+func serverHosts(listen ...string) []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
-	if h, err := os.Hostname(); err == nil && h != "" && !slices.Contains(hosts, h) {
-		hosts = append(hosts, h)
-	}
-	if h, _, err := net.SplitHostPort(listen); err == nil && h != "" && !slices.Contains(hosts, h) {
-		if ip := net.ParseIP(h); ip == nil || !ip.IsUnspecified() {
+	add := func(h string) {
+		if h != "" && !slices.Contains(hosts, h) {
 			hosts = append(hosts, h)
 		}
 	}
+	if h, err := os.Hostname(); err == nil {
+		add(h)
+	}
+	for _, addr := range listen {
+		if h, _, err := net.SplitHostPort(addr); err == nil && !unspecified(h) {
+			add(h)
+		}
+	}
 	return hosts
+}
+
+func unspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsUnspecified()
 }

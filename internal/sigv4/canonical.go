@@ -83,41 +83,53 @@ func (s *scratch) canonical(r *http.Request, path, query string, presigned bool,
 	return true
 }
 
-// appendPath appends the canonical path: dot segments and empty segments
-// removed (RFC 3986 5.2.4, and slashes as the AWS test suite has them), then
-// every byte encoded that is not unreserved, '%' too: what is encoded on the
-// wire is thereby encoded twice, as all services but S3 want it.
+// appendPath appends the canonical path: the clean one, with every byte encoded
+// that is not unreserved, '%' too: what is encoded on the wire is thereby
+// encoded twice, as all services but S3 want it.
 func appendPath(b []byte, path string) []byte {
-	start := len(b)
-	b = append(b, '/')
-	rest := strings.TrimPrefix(path, "/")
-	for rest != "" {
+	path = clean(path)
+	for i := 0; i < len(path); i++ {
+		if path[i] == '/' {
+			b = append(b, '/')
+		} else {
+			b = appendByte(b, path[i])
+		}
+	}
+	return b
+}
+
+// clean returns the path without dot segments and empty segments (RFC 3986
+// 5.2.4, and slashes as the AWS test suite has them). A slash at the end stays.
+// Segments that are encoded dots are no dot segments.
+func clean(path string) string {
+	if strings.HasPrefix(path, "/") && !strings.Contains(path, "//") && !strings.Contains(path, "/.") {
+		return path
+	}
+	b := make([]byte, 1, len(path)+1)
+	b[0] = '/'
+	for rest := strings.TrimPrefix(path, "/"); rest != ""; {
 		seg, tail, slash := strings.Cut(rest, "/")
 		switch seg {
 		case "", ".":
 		case "..":
 			// b ends in '/': drop that and the segment before it.
-			if len(b) > start+1 {
-				b = b[:start+1+bytes.LastIndexByte(b[start:len(b)-1], '/')]
+			if len(b) > 1 {
+				b = b[:1+bytes.LastIndexByte(b[:len(b)-1], '/')]
 			}
 		default:
-			b = appendEncoded(b, seg)
+			b = append(b, seg...)
 			if slash {
 				b = append(b, '/')
 			}
 		}
 		rest = tail
 	}
-	return dropDotSlash(b, start, path)
-}
-
-// dropDotSlash settles the trailing slash: "/a/.." is "/", "/a/b/.." is "/a"
-// and "/a/b/../" is "/a/", as SDKs (botocore, JavaScript) normalize.
-func dropDotSlash(b []byte, start int, path string) []byte {
-	if len(b) > start+1 && b[len(b)-1] == '/' && !strings.HasSuffix(path, "/") {
+	// "/a/.." is "/", "/a/b/.." is "/a" and "/a/b/../" is "/a/", as SDKs
+	// (botocore, JavaScript) normalize.
+	if len(b) > 1 && b[len(b)-1] == '/' && !strings.HasSuffix(path, "/") {
 		b = b[:len(b)-1]
 	}
-	return b
+	return string(b)
 }
 
 const upperHex = "0123456789ABCDEF"
@@ -133,13 +145,6 @@ func appendByte(b []byte, c byte) []byte {
 		return append(b, c)
 	}
 	return append(b, '%', upperHex[c>>4], upperHex[c&15])
-}
-
-func appendEncoded(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		b = appendByte(b, s[i])
-	}
-	return b
 }
 
 // appendQuery appends the canonical query: parameters decoded and encoded

@@ -42,6 +42,15 @@ func Parse(r *http.Request) (Claim, error) {
 	return c, nil
 }
 
+// Target returns the path and the query that a signature is about, both still
+// encoded, the path without dot segments and doubled slashes. What decides by
+// the path of a request, a router, must decide by this one: the wire's has other
+// spellings under the same signature.
+func Target(r *http.Request) (path, query string) {
+	path, query = target(r)
+	return clean(path), query
+}
+
 // target returns path and query as they came over the wire: canonicalization
 // encodes the path once more, and net/url's forms have lost what was encoded
 // and how. A request that was not received (a client's, a test's) has only URL.

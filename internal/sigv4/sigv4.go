@@ -37,7 +37,7 @@
 // It does not detect replays within the window: AWS does not either. Headers
 // that are neither signed nor x-amz-* are anyone's. '+' in a query is a blank,
 // as net/url reads it; SDKs write %20. The canonical path has its dot segments
-// and doubled slashes removed, so a router must route the cleaned path. SigV4a
+// and doubled slashes removed, so a router must route the path of [Target]. SigV4a
 // (AWS4-ECDSA-P256-SHA256) is answered as an incomplete signature. The package
 // has no clock: now is the caller's.
 package sigv4

@@ -688,6 +688,29 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// Requests with the same signature have the same target.
+func TestTarget(t *testing.T) {
+	for _, tt := range []struct{ uri, path, query string }{
+		{"/", "/", ""},
+		{"/functions/arn%3Aaws/x?a=%20&b", "/functions/arn%3Aaws/x", "a=%20&b"},
+		{"/a/?", "/a/", ""},
+		{"//a///b//", "/a/b/", ""},
+		{"/a/./b/../c", "/a/c", ""},
+		{"/a/b/..", "/a", ""},
+		{"/a/b/../", "/a/", ""},
+		{"/../..//.", "/", ""},
+		{"/a/%2e%2e/.b/..c/d..", "/a/%2e%2e/.b/..c/d..", ""},
+	} {
+		path, query := sigv4.Target(&http.Request{RequestURI: tt.uri})
+		if path != tt.path || query != tt.query {
+			t.Errorf("%s: %s, %s", tt.uri, path, query)
+		}
+	}
+	if path, query := sigv4.Target(&http.Request{URL: &url.URL{Path: "/a//b c", RawQuery: "q"}}); path != "/a/b%20c" || query != "q" {
+		t.Errorf("of a URL: %s, %s", path, query)
+	}
+}
+
 func TestSecret(t *testing.T) {
 	k := sigv4.Key{SecretAccessKey: "hunter2", SessionToken: "hunter2"}
 	by := sigv4.Signer{SecretAccessKey: "hunter2", SessionToken: "hunter2"}

@@ -230,6 +230,7 @@ var (
 	}
 	opCreateGrant = api.Operation{
 		Name:      "CreateGrant",
+		Mode:      api.Write,
 		Input:     &shapeCreateGrantRequest,
 		Output:    &shapeCreateGrantResponse,
 		NewInput:  func() api.Struct { return new(CreateGrantInput) },
@@ -533,6 +534,7 @@ var (
 	}
 	opListGrants = api.Operation{
 		Name:      "ListGrants",
+		Mode:      api.Read,
 		Input:     &shapeListGrantsRequest,
 		Output:    &shapeListGrantsResponse,
 		NewInput:  func() api.Struct { return new(ListGrantsInput) },
@@ -587,6 +589,7 @@ var (
 	}
 	opListRetirableGrants = api.Operation{
 		Name:      "ListRetirableGrants",
+		Mode:      api.Read,
 		Input:     &shapeListRetirableGrantsRequest,
 		Output:    &shapeListGrantsResponse,
 		NewInput:  func() api.Struct { return new(ListRetirableGrantsInput) },
@@ -630,6 +633,7 @@ var (
 	}
 	opRetireGrant = api.Operation{
 		Name:      "RetireGrant",
+		Mode:      api.Write,
 		Input:     &shapeRetireGrantRequest,
 		Output:    &shapeRetireGrantOutput,
 		NewInput:  func() api.Struct { return new(RetireGrantInput) },
@@ -640,6 +644,7 @@ var (
 	}
 	opRevokeGrant = api.Operation{
 		Name:      "RevokeGrant",
+		Mode:      api.Write,
 		Input:     &shapeRevokeGrantRequest,
 		Output:    &shapeRevokeGrantOutput,
 		NewInput:  func() api.Struct { return new(RevokeGrantInput) },

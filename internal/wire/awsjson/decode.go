@@ -140,7 +140,7 @@ func (d *decoder) structure(v api.Struct) error {
 	members := v.Shape().Members
 	return d.object(func(key []byte) error {
 		for i := range members {
-			if string(key) == members[i].Name {
+			if string(key) == members[i].Name && members[i].Location == "" {
 				f := v.Field(i)
 				if d.peek() == 'n' {
 					unset(f)

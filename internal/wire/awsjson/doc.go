@@ -1,6 +1,8 @@
 // Package awsjson is the codec of the protocols AWS JSON 1.0 and 1.1: bodies
 // of requests and answers, and errors. It walks the generated structures by
 // their shapes, without reflection. Headers and routing are the gateway's.
+// REST's bodies are the same: package restjson uses this one for them, and
+// members that REST has elsewhere (api.Member.Location) are in no body.
 //
 // # What it accepts
 //

@@ -10,14 +10,15 @@ import (
 )
 
 // Append appends v as a JSON object: present members in the order of the
-// model, map entries by key, times as seconds with up to three decimals.
+// model, map entries by key, times as seconds with up to three decimals. Members
+// that REST has outside the body are left out.
 func Append(dst []byte, v api.Struct) []byte {
 	dst = append(dst, '{')
 	open := len(dst)
 	members := v.Shape().Members
 	for i := range members {
 		f := v.Field(i)
-		if api.Absent(f) {
+		if members[i].Location != "" || api.Absent(f) {
 			continue
 		}
 		if len(dst) > open {

@@ -1,13 +1,10 @@
 package awsquery
 
 import (
-	"encoding/base64"
-	"math"
 	"strconv"
-	"strings"
-	"time"
 
 	"coffer/internal/api"
+	"coffer/internal/wire/text"
 )
 
 // Decode fills v, whose members must be absent, from the parameters of f. Others, such as
@@ -101,7 +98,7 @@ func value(sh *api.Shape, f any, ps []parameter, end int) error {
 	if len(ps) > 1 || len(ps[0].name) > end {
 		return api.SerializationException("Start of list found where not expected")
 	}
-	return plain(sh, f, ps[0].value)
+	return text.Set(sh, f, ps[0].value)
 }
 
 func complexValue(v api.Struct, ps []parameter, end int) error {
@@ -197,135 +194,4 @@ func entry(sh *api.Shape, m api.MapField, ps []parameter, end int) error {
 		return api.SerializationException("A key of a map is given more than once")
 	}
 	return nil
-}
-
-// plain reads a value that is no list, map or structure.
-func plain(sh *api.Shape, f any, s []byte) error {
-	var err error
-	switch p := f.(type) {
-	case **string:
-		*p = new(string(s))
-	case *string:
-		*p = string(s)
-	case *api.Sensitive:
-		if sh.Kind == api.Blob {
-			*p, err = blob(s)
-		} else {
-			*p = append(make([]byte, 0, len(s)), s...)
-		}
-	case *[]byte:
-		*p, err = blob(s)
-	case **bool:
-		*p = new(bool)
-		**p, err = boolean(s)
-	case *bool:
-		*p, err = boolean(s)
-	case **int64:
-		*p = new(int64)
-		**p, err = integer(sh.Kind, s)
-	case *int64:
-		*p, err = integer(sh.Kind, s)
-	case **float64:
-		*p = new(float64)
-		**p, err = float(sh.Kind, s)
-	case *float64:
-		*p, err = float(sh.Kind, s)
-	case **time.Time:
-		*p = new(time.Time)
-		**p, err = timestamp(s)
-	case *time.Time:
-		*p, err = timestamp(s)
-	default:
-		panic("awsquery: unknown form of " + sh.Name)
-	}
-	return err
-}
-
-// mismatch is the error for a text that is not of the type wanted. AWS parses
-// all its protocols into the same values, hence the words of JSON.
-func mismatch(want string) error {
-	return api.SerializationException("STRING_VALUE can not be converted to " + want)
-}
-
-func boolean(s []byte) (bool, error) {
-	switch string(s) {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	}
-	return false, mismatch("a Boolean")
-}
-
-func integer(kind api.Kind, s []byte) (int64, error) {
-	bits, want := 64, "a Long"
-	if kind == api.Integer {
-		bits, want = 32, "an Integer"
-	}
-	n, err := strconv.ParseInt(string(s), 10, bits)
-	if err != nil {
-		return 0, mismatch(want)
-	}
-	return n, nil
-}
-
-func float(kind api.Kind, s []byte) (float64, error) {
-	bits, want := 64, "a Double"
-	if kind == api.Float {
-		bits, want = 32, "a Float"
-	}
-	switch string(s) {
-	case "NaN":
-		return math.NaN(), nil
-	case "Infinity":
-		return math.Inf(1), nil
-	case "-Infinity":
-		return math.Inf(-1), nil
-	}
-	// ParseFloat knows hexadecimal, underscores and more names of infinity.
-	if strings.Trim(string(s), "+-.0123456789eE") != "" {
-		return 0, mismatch(want)
-	}
-	x, err := strconv.ParseFloat(string(s), bits)
-	if err != nil {
-		return 0, mismatch(want)
-	}
-	return x, nil
-}
-
-// timeLayouts are the forms of ISO 8601 that AWS's documentation shows. Parse
-// takes a fraction after any second. Without a zone it is UTC.
-var timeLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "20060102T150405Z", "2006-01-02"}
-
-// The years 0 to 9999, beyond which dates cannot be written, in seconds since
-// the epoch.
-const minSeconds, maxSeconds = -62167219200, 253402300799
-
-// timestamp reads a time in ISO 8601, or in seconds since the epoch, to the
-// millisecond. Which of the two does not depend on the model: no text is both.
-func timestamp(s []byte) (time.Time, error) {
-	for _, layout := range timeLayouts {
-		t, err := time.Parse(layout, string(s))
-		if err == nil && minSeconds <= t.Unix() && t.Unix() <= maxSeconds { // a zone may lead out of them
-			return t.UTC().Truncate(time.Millisecond), nil
-		}
-	}
-	x, err := float(api.Double, s)
-	if err != nil || !(minSeconds <= x && x <= maxSeconds) {
-		return time.Time{}, mismatch("a Timestamp")
-	}
-	return time.UnixMilli(int64(math.Round(x * 1000))).UTC(), nil
-}
-
-// strict refuses stray bits in the last digit.
-var strict = base64.StdEncoding.Strict()
-
-func blob(s []byte) ([]byte, error) {
-	b := make([]byte, strict.DecodedLen(len(s)))
-	n, err := strict.Decode(b, s)
-	if err != nil || len(s) != strict.EncodedLen(n) { // it would ignore line breaks
-		// The decoder's error would name a byte of the value.
-		return nil, api.SerializationException("A blob is not valid base64.")
-	}
-	return b[:n], nil
 }

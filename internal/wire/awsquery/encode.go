@@ -1,13 +1,10 @@
 package awsquery
 
 import (
-	"encoding/base64"
-	"math"
-	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"coffer/internal/api"
+	"coffer/internal/wire/text"
 )
 
 // ContentType is what Query answers carry.
@@ -129,53 +126,11 @@ func appendPlain(dst []byte, sh *api.Shape, f any) []byte {
 	case *string:
 		return appendText(dst, *p)
 	case *api.Sensitive:
-		if sh.Kind == api.Blob {
-			return base64.StdEncoding.AppendEncode(dst, *p)
+		if sh.Kind != api.Blob {
+			return appendText(dst, []byte(*p))
 		}
-		return appendText(dst, []byte(*p))
-	case *[]byte:
-		return base64.StdEncoding.AppendEncode(dst, *p)
-	case **bool:
-		return strconv.AppendBool(dst, **p)
-	case *bool:
-		return strconv.AppendBool(dst, *p)
-	case **int64:
-		return strconv.AppendInt(dst, **p, 10)
-	case *int64:
-		return strconv.AppendInt(dst, *p, 10)
-	case **float64:
-		return appendFloat(dst, **p)
-	case *float64:
-		return appendFloat(dst, *p)
-	case **time.Time:
-		return appendTime(dst, sh, **p)
-	case *time.Time:
-		return appendTime(dst, sh, *p)
 	}
-	panic("awsquery: unknown form of " + sh.Name)
-}
-
-func appendFloat(dst []byte, x float64) []byte {
-	switch {
-	case math.IsNaN(x):
-		return append(dst, "NaN"...)
-	case math.IsInf(x, 1):
-		return append(dst, "Infinity"...)
-	case math.IsInf(x, -1):
-		return append(dst, "-Infinity"...)
-	}
-	return api.AppendJSONFloat(dst, x)
-}
-
-func appendTime(dst []byte, sh *api.Shape, t time.Time) []byte {
-	t = t.UTC()
-	switch sh.TimeFormat {
-	case "unixTimestamp":
-		return strconv.AppendInt(dst, t.Unix(), 10)
-	case "rfc822":
-		return t.AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 GMT")
-	}
-	return t.AppendFormat(dst, "2006-01-02T15:04:05Z")
+	return text.Append(dst, sh, f, "iso8601")
 }
 
 // appendText appends s as the text of an element. A reader would make a line

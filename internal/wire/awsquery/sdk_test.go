@@ -1,13 +1,8 @@
 package awsquery_test
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"io"
 	"net/http"
-	"reflect"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
 
 	"coffer/internal/api"
 	"coffer/internal/api/apitest"
@@ -26,56 +20,27 @@ import (
 	stsapi "coffer/internal/api/sts"
 	"coffer/internal/fault"
 	"coffer/internal/wire/awsquery"
+	"coffer/internal/wire/wiretest"
 )
 
 const requestID = "c6104cbe-af31-11e0-8154-cbc7ccf896c7"
 
-// server answers each request of an SDK client.
-type server func(form awsquery.Form) (status int, body []byte)
-
-func (s server) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	form, err := awsquery.ParseForm(body)
-	if err != nil {
-		return nil, err
-	}
-	status, answer := s(form)
-	return &http.Response{
-		StatusCode: status, Request: r, ContentLength: int64(len(answer)), Body: io.NopCloser(bytes.NewReader(answer)),
-		Header: http.Header{"Content-Type": {awsquery.ContentType}, "X-Amzn-Requestid": {requestID}},
-	}, nil
-}
-
-// client returns the SDK's client of svc, which sends inputs unchecked and unsigned.
-func client(svc *api.Service, s server) any {
-	cfg := aws.Config{
-		Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, HTTPClient: &http.Client{Transport: s},
-		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
-		BaseEndpoint: aws.String("http://query.invalid"),
-		APIOptions: []func(*middleware.Stack) error{func(s *middleware.Stack) error {
-			const validation = "OperationInputValidation"
-			if _, ok := s.Initialize.Get(validation); !ok {
-				return nil // nothing is required
-			}
-			_, err := s.Initialize.Remove(validation)
-			return err
-		}},
-	}
+// client returns the SDK's client of svc, whose requests answer answers.
+func client(svc *api.Service, answer func(form awsquery.Form) (status int, body []byte)) any {
+	cfg := wiretest.Config(func(_ *http.Request, body []byte, h http.Header) (int, []byte, error) {
+		form, err := awsquery.ParseForm(body)
+		if err != nil {
+			return 0, nil, err
+		}
+		h.Set("Content-Type", awsquery.ContentType)
+		h.Set("X-Amzn-Requestid", requestID)
+		status, b := answer(form)
+		return status, b, nil
+	})
 	if svc == iamapi.Service {
 		return iam.NewFromConfig(cfg)
 	}
 	return sts.NewFromConfig(cfg)
-}
-
-// call calls an operation of an SDK client by its name, with an empty input.
-func call(c any, op *api.Operation) (reflect.Value, error) {
-	m := reflect.ValueOf(c).MethodByName(op.Name)
-	out := m.Call([]reflect.Value{reflect.ValueOf(context.Background()), reflect.New(m.Type().In(1).Elem())})
-	err, _ := out[1].Interface().(error)
-	return out[0], err
 }
 
 // Every output of every operation, full, with empty lists, and bare, arrives at
@@ -100,126 +65,15 @@ func TestSDKReadsOutputs(t *testing.T) {
 						}
 						return 200, awsquery.Append(nil, op, want, requestID)
 					})
-					got, err := call(c, op)
+					_, got, err := wiretest.Call(c, op, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
-					compareMembers(t, op.Name, got.Elem(), want)
+					wiretest.CompareMembers(t, op.Name, got, want)
 				})
 			}
 		}
 	}
-}
-
-// compareMembers compares a structure of the SDK with one of ours.
-func compareMembers(t *testing.T, path string, got reflect.Value, want api.Struct) {
-	for i, m := range want.Shape().Members {
-		path := path + "." + m.Name
-		member := got.FieldByName(strings.ToUpper(m.Name[:1]) + m.Name[1:])
-		switch f := want.Field(i); {
-		case !member.IsValid():
-			t.Errorf("%s: the SDK has no such member", path)
-		case !api.Absent(f):
-			compareValue(t, path, member, f)
-		case !member.IsZero():
-			t.Errorf("%s: %v arrives where nothing was sent", path, member)
-		}
-	}
-}
-
-// compareValue compares a present value, given as Field and At give them.
-func compareValue(t *testing.T, path string, got reflect.Value, f any) {
-	switch p := f.(type) {
-	case *[]string:
-		f = (*api.ListOf[string])(p)
-	case *map[string]string:
-		f = (*api.MapOf[string])(p)
-	case api.StructField:
-		f = p.Get()
-	}
-	if got.Kind() == reflect.Pointer {
-		if got.IsNil() {
-			t.Errorf("%s: nothing arrives", path)
-			return
-		}
-		got = got.Elem()
-	}
-	switch p := f.(type) {
-	case api.Struct:
-		compareMembers(t, path, got, p)
-	case api.ListField:
-		if got.Len() != p.Len() || got.IsNil() {
-			t.Errorf("%s: %d elements arrive as %d", path, p.Len(), got.Len())
-			return
-		}
-		for i := range p.Len() {
-			compareValue(t, path+"[]", got.Index(i), p.At(i))
-		}
-	case api.MapField:
-		if got.Len() != p.Len() || got.IsNil() {
-			t.Errorf("%s: %d entries arrive as %d", path, p.Len(), got.Len())
-			return
-		}
-		for _, k := range p.Keys() {
-			entry := got.MapIndex(reflect.ValueOf(k).Convert(got.Type().Key()))
-			if !entry.IsValid() {
-				t.Errorf("%s: %q does not arrive", path, k)
-				continue
-			}
-			compareValue(t, path+"[]", entry, p.At(k))
-		}
-	default:
-		if is, want := sdkValue(got), ourValue(f); is != want {
-			t.Errorf("%s: %v arrives as %v", path, want, is)
-		}
-	}
-}
-
-func sdkValue(v reflect.Value) any {
-	switch v.Kind() {
-	case reflect.String: // also enumerations
-		return v.String()
-	case reflect.Slice:
-		return string(v.Bytes())
-	case reflect.Int32, reflect.Int64:
-		return v.Int()
-	case reflect.Float32, reflect.Float64:
-		return v.Float()
-	}
-	if at, ok := v.Interface().(time.Time); ok {
-		return at.Unix()
-	}
-	return v.Interface()
-}
-
-func ourValue(f any) any {
-	switch p := f.(type) {
-	case **string:
-		return **p
-	case *string:
-		return *p
-	case *api.Sensitive:
-		return string(*p)
-	case *[]byte:
-		return string(*p)
-	case **bool:
-		return **p
-	case *bool:
-		return *p
-	case **int64:
-		return **p
-	case *int64:
-		return *p
-	case **float64:
-		return **p
-	case *float64:
-		return *p
-	case **time.Time:
-		return (**p).Unix()
-	case *time.Time:
-		return p.Unix()
-	}
-	panic("unknown form")
 }
 
 // Errors arrive with code, text, party and request id, whatever the operation.
@@ -235,7 +89,7 @@ func TestSDKReadsErrors(t *testing.T) {
 				c := client(svc, func(awsquery.Form) (int, []byte) {
 					return awsquery.Status(svc, e), awsquery.AppendError(nil, svc, e, requestID)
 				})
-				_, err := call(c, svc.Operations[0])
+				_, _, err := wiretest.Call(c, svc.Operations[0], nil)
 				var got smithy.APIError
 				if !errors.As(err, &got) {
 					t.Fatal(err)
@@ -259,7 +113,7 @@ func TestSDKReadsErrors(t *testing.T) {
 		e := iamapi.NoSuchEntityException("gone")
 		return awsquery.Status(iamapi.Service, e), awsquery.AppendError(nil, iamapi.Service, e, requestID)
 	})
-	_, err := call(c, iamapi.GetUser.Operation)
+	_, _, err := wiretest.Call(c, iamapi.GetUser.Operation, nil)
 	var none *iamtypes.NoSuchEntityException
 	if !errors.As(err, &none) || none.ErrorMessage() != "gone" {
 		t.Errorf("%v", err)

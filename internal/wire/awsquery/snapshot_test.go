@@ -3,67 +3,16 @@ package awsquery_test
 import (
 	"fmt"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"coffer/internal/api"
 	"coffer/internal/fault"
 	"coffer/internal/wire/awsquery"
+	"coffer/internal/wire/wiretest"
 )
-
-// snapshot is a golden request or response of the AWS SDK for Go.
-type snapshot struct {
-	name, kind string // "CreateUser", "request"
-	first      string // "POST /" or the status
-	body       string
-}
-
-// mustSnapshots reads the golden files that the SDK's module ships.
-func mustSnapshots(t *testing.T, svc *api.Service, pattern string) []snapshot {
-	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/aws/aws-sdk-go-v2/service/"+svc.Name).Output()
-	if err != nil {
-		t.Fatalf("the SDK module of %s: %v", svc.Name, err)
-	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), pattern))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) == 0 {
-		t.Fatalf("no golden files %s for %s", pattern, svc.Name)
-	}
-	var all []snapshot
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// First line, headers if any, an empty line, a body of one line.
-		text := strings.ReplaceAll(string(b), "\r\n", "\n")
-		s := snapshot{}
-		s.first, _, _ = strings.Cut(text, "\n")
-		s.body = text[strings.LastIndex(text, "\n\n")+2:]
-		parts := strings.Split(filepath.Base(f), ".")
-		s.name, s.kind = parts[0], parts[1]
-		all = append(all, s)
-	}
-	return all
-}
-
-func operation(svc *api.Service, name string) *api.Operation {
-	for _, o := range svc.Operations {
-		if o.Name == name {
-			return o
-		}
-	}
-	return nil
-}
 
 // newer are members of the SDK's model that ours, which is older, does not
 // have; a newer model in models/ empties this list.
@@ -97,15 +46,15 @@ func sameForm(t *testing.T, got, want url.Values) {
 func TestSDKRequests(t *testing.T) {
 	for _, svc := range services {
 		seen := map[string]bool{}
-		for _, s := range mustSnapshots(t, svc, "request_snapshot/*.snap") {
-			op := operation(svc, s.name)
+		for _, s := range wiretest.Snapshots(t, svc, "request_snapshot/*.snap") {
+			op := wiretest.Operation(svc, s.Name)
 			if op == nil {
-				t.Logf("%s: not in our model: %s", svc.Name, s.name)
+				t.Logf("%s: not in our model: %s", svc.Name, s.Name)
 				continue
 			}
 			seen[op.Name] = true
 			t.Run(svc.Name+"/"+op.Name, func(t *testing.T) {
-				f, err := awsquery.ParseForm([]byte(s.body))
+				f, err := awsquery.ParseForm(s.Body)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -119,7 +68,7 @@ func TestSDKRequests(t *testing.T) {
 				got := formOf(in)
 				got.Set("Action", op.Name)
 				got.Set("Version", svc.APIVersion)
-				want, err := url.ParseQuery(s.body)
+				want, err := url.ParseQuery(string(s.Body))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -159,20 +108,20 @@ func flat(e *element, path string) []string {
 func TestSDKResponses(t *testing.T) {
 	for _, svc := range services {
 		seen := map[string]bool{}
-		for _, s := range mustSnapshots(t, svc, "response_snapshot/*.response.snap") {
-			op := operation(svc, s.name)
+		for _, s := range wiretest.Snapshots(t, svc, "response_snapshot/*.response.snap") {
+			op := wiretest.Operation(svc, s.Name)
 			if op == nil {
 				continue
 			}
 			seen[op.Name] = true
 			t.Run(svc.Name+"/"+op.Name, func(t *testing.T) {
-				want, err := parseXML([]byte(s.body))
+				want, err := parseXML(s.Body)
 				if err != nil {
 					t.Fatal(err)
 				}
 				result := want.child(op.Name + "Result")
 				if want.name != op.Name+"Response" || result == nil {
-					t.Fatalf("unexpected golden file %s", s.body)
+					t.Fatalf("unexpected golden file %s", string(s.Body))
 				}
 				out := op.NewOutput()
 				if err := result.read(out, func(name string) bool { return newer[name] }); err != nil {
@@ -206,15 +155,15 @@ func TestSDKResponses(t *testing.T) {
 func TestSDKErrors(t *testing.T) {
 	for _, svc := range services {
 		seen := map[string]bool{}
-		for _, s := range mustSnapshots(t, svc, "response_snapshot/*.error.snap") {
-			want, err := parseXML([]byte(s.body))
+		for _, s := range wiretest.Snapshots(t, svc, "response_snapshot/*.error.snap") {
+			want, err := parseXML(s.Body)
 			if err != nil {
 				t.Fatal(err)
 			}
 			code := want.child("Error").child("Code").text
 			shape := svc.Error(code)
 			if shape == nil {
-				t.Logf("%s: not in our model: %s", svc.Name, s.name)
+				t.Logf("%s: not in our model: %s", svc.Name, s.Name)
 				continue
 			}
 			seen[code] = true
@@ -225,7 +174,7 @@ func TestSDKErrors(t *testing.T) {
 					t.Fatal(err)
 				}
 				party := "Sender"
-				if s.first >= "500" {
+				if s.First >= "500" {
 					party = "Receiver"
 				}
 				// The golden files spell Message as the model does; AWS has one spelling.
@@ -233,8 +182,8 @@ func TestSDKErrors(t *testing.T) {
 					got.child("Error").child("Message").text != "__Message__" || got.child("Error").child("Type").text != party {
 					t.Errorf("%+v", got)
 				}
-				if status := strconv.Itoa(awsquery.Status(svc, e)); status != s.first {
-					t.Errorf("status %s, want %s", status, s.first)
+				if status := strconv.Itoa(awsquery.Status(svc, e)); status != s.First {
+					t.Errorf("status %s, want %s", status, s.First)
 				}
 			})
 		}
