@@ -1,4 +1,4 @@
-"""Walks boto3 through every served operation of Secrets Manager and STS and the
+"""Walks boto3 through every served operation of Secrets Manager, IAM and STS and the
 main ones of KMS.
 
 Takes the endpoint, keys and CA from the environment that `coffer env` sets. The
@@ -7,8 +7,13 @@ not know AWS_ENDPOINT_URL. Operations that the installed version does not know
 are skipped with a message. Values are never printed.
 """
 
+import base64
+import hmac
+import json
 import os
+import struct
 import sys
+import time
 import uuid
 
 import boto3
@@ -215,8 +220,6 @@ def other_keys(kms):
 
 def sessions(iam, sts):
     """Users, roles and what STS gives them."""
-    import json
-
     def document(*statements):
         return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
@@ -252,11 +255,121 @@ def sessions(iam, sts):
     refused("InvalidClientTokenId", by(session).get_caller_identity)
 
 
+def totp(seed, off):
+    """The code some steps from now (RFC 6238)."""
+    h = hmac.new(base64.b32decode(seed), struct.pack(">q", int(time.time()) // 30 + off), "sha1").digest()
+    return "%06d" % ((struct.unpack_from(">I", h, h[19] & 15)[0] & 0x7FFFFFFF) % 1000000)
+
+
+def identities(iam):
+    me = iam.get_user()["User"]["Arn"].removesuffix(":root")
+    account = me.split(":")[4]
+    admin = "arn:aws:iam::aws:policy/AdministratorAccess"
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": f"{me}:root"}, "Action": "sts:AssumeRole"}]}
+    for i in range(5):
+        iam.create_user(UserName=f"u{i}", Path="/b/", Tags=[{"Key": "team", "Value": "ä"}])
+    pages = iam.get_paginator("list_users").paginate(PathPrefix="/b/", PaginationConfig={"PageSize": 2})
+    equal("users", [u["UserName"] for p in pages for u in p["Users"]], [f"u{i}" for i in range(5)])
+    user = iam.get_user(UserName="u0")["User"]
+    equal("user", (user["Arn"], user["Tags"], "PermissionsBoundary" in user), (f"{me}:user/b/u0", [{"Key": "team", "Value": "ä"}], False))
+    iam.put_user_permissions_boundary(UserName="u0", PermissionsBoundary=admin)
+    equal("boundary", iam.get_user(UserName="u0")["User"]["PermissionsBoundary"],
+          {"PermissionsBoundaryType": "PermissionsBoundaryPolicy", "PermissionsBoundaryArn": admin})
+    iam.delete_user_permissions_boundary(UserName="u0")
+    iam.tag_user(UserName="u0", Tags=[{"Key": "a", "Value": ""}])
+    iam.untag_user(UserName="u0", TagKeys=["TEAM"])
+    equal("user tags", iam.list_user_tags(UserName="u0")["Tags"], [{"Key": "a", "Value": ""}])
+    iam.update_user(UserName="u0", NewUserName="v0")
+    refused("EntityAlreadyExists", iam.create_user, UserName="V0")
+    try:
+        iam.get_user(UserName="u0")
+    except iam.exceptions.NoSuchEntityException as e:
+        equal("message", e.response["Error"]["Message"], "The user with name u0 cannot be found.")
+
+    key = iam.create_access_key(UserName="v0")["AccessKey"]
+    sts = client("sts", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+    equal("the key's user", sts.get_caller_identity()["Arn"], f"{me}:user/b/v0")
+    equal("last use", iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"]["ServiceName"], "sts")
+    iam.update_access_key(UserName="v0", AccessKeyId=key["AccessKeyId"], Status="Inactive")
+    refused("InvalidClientTokenId", sts.get_caller_identity)
+    equal("keys", [k["Status"] for k in iam.list_access_keys(UserName="v0")["AccessKeyMetadata"]], ["Inactive"])
+    iam.delete_access_key(UserName="v0", AccessKeyId=key["AccessKeyId"])
+
+    iam.create_group(GroupName="g")
+    iam.add_user_to_group(GroupName="g", UserName="v0")
+    equal("members", [u["UserName"] for u in iam.get_group(GroupName="g")["Users"]], ["v0"])
+    equal("groups of the user", [g["GroupName"] for g in iam.list_groups_for_user(UserName="v0")["Groups"]], ["g"])
+    iam.update_group(GroupName="g", NewPath="/b/")
+    equal("groups", [g["Arn"] for g in iam.list_groups(PathPrefix="/b/")["Groups"]], [f"{me}:group/b/g"])
+    refused("DeleteConflict", iam.delete_group, GroupName="g")
+    iam.remove_user_from_group(GroupName="g", UserName="v0")
+    iam.delete_group(GroupName="g")
+
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(trust), PermissionsBoundary=admin, Description="d")
+    role = iam.get_role(RoleName="r")["Role"]
+    equal("role", (role["AssumeRolePolicyDocument"], role["MaxSessionDuration"], role["RoleLastUsed"]), (trust, 3600, {}))
+    equal("roles", [r["RoleName"] for r in iam.list_roles()["Roles"]], ["r"])
+    iam.update_role(RoleName="r", MaxSessionDuration=7200)
+    equal("description", iam.update_role_description(RoleName="r", Description="e")["Role"]["Description"], "e")
+    iam.update_assume_role_policy(RoleName="r", PolicyDocument=json.dumps(trust).replace(f"{me}:root", account))
+    equal("trust", iam.get_role(RoleName="r")["Role"]["AssumeRolePolicyDocument"], trust)
+    iam.delete_role_permissions_boundary(RoleName="r")
+    iam.put_role_permissions_boundary(RoleName="r", PermissionsBoundary=admin)
+    iam.tag_role(RoleName="r", Tags=[{"Key": "a", "Value": "1"}])
+    equal("role tags", iam.list_role_tags(RoleName="r")["Tags"], [{"Key": "a", "Value": "1"}])
+    iam.untag_role(RoleName="r", TagKeys=["a"])
+    iam.create_instance_profile(InstanceProfileName="p")
+    iam.add_role_to_instance_profile(InstanceProfileName="p", RoleName="r")
+    equal("profile", iam.get_instance_profile(InstanceProfileName="p")["InstanceProfile"]["Roles"][0]["Arn"], f"{me}:role/r")
+    equal("profiles", [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]], ["p"])
+    equal("profiles of the role", [p["InstanceProfileName"] for p in iam.list_instance_profiles_for_role(RoleName="r")["InstanceProfiles"]], ["p"])
+    iam.tag_instance_profile(InstanceProfileName="p", Tags=[{"Key": "a", "Value": "1"}])
+    equal("profile tags", iam.list_instance_profile_tags(InstanceProfileName="p")["Tags"], [{"Key": "a", "Value": "1"}])
+    iam.untag_instance_profile(InstanceProfileName="p", TagKeys=["a"])
+    refused("DeleteConflict", iam.delete_role, RoleName="r")
+    iam.remove_role_from_instance_profile(InstanceProfileName="p", RoleName="r")
+    iam.delete_instance_profile(InstanceProfileName="p")
+    iam.delete_role(RoleName="r")
+    linked = iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com", CustomSuffix="b")["Role"]["RoleName"]
+    refused("UnmodifiableEntity", iam.delete_role, RoleName=linked)
+    task = iam.delete_service_linked_role(RoleName=linked)["DeletionTaskId"]
+    equal("deletion", iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"], "SUCCEEDED")
+
+    device = iam.create_virtual_mfa_device(VirtualMFADeviceName="phone")["VirtualMFADevice"]
+    serial, seed = device["SerialNumber"], device["Base32StringSeed"]
+    equal("picture", device["QRCodePNG"][:4], b"\x89PNG")
+    iam.enable_mfa_device(UserName="v0", SerialNumber=serial, AuthenticationCode1=totp(seed, -1), AuthenticationCode2=totp(seed, 0))
+    refused("InvalidAuthenticationCode", iam.resync_mfa_device, UserName="v0", SerialNumber=serial, AuthenticationCode1=totp(seed, -1), AuthenticationCode2=totp(seed, 0))
+    iam.resync_mfa_device(UserName="v0", SerialNumber=serial, AuthenticationCode1=totp(seed, 5), AuthenticationCode2=totp(seed, 6))
+    equal("devices", [d["SerialNumber"] for d in iam.list_mfa_devices(UserName="v0")["MFADevices"]], [serial])
+    equal("virtual devices", [d["User"]["UserName"] for d in iam.list_virtual_mfa_devices()["VirtualMFADevices"]], ["v0"])
+    if known(iam, "get_mfa_device"):
+        equal("device", iam.get_mfa_device(UserName="v0", SerialNumber=serial)["UserName"], "v0")
+    iam.tag_mfa_device(SerialNumber=serial, Tags=[{"Key": "a", "Value": "1"}])
+    equal("device tags", iam.list_mfa_device_tags(SerialNumber=serial)["Tags"], [{"Key": "a", "Value": "1"}])
+    iam.untag_mfa_device(SerialNumber=serial, TagKeys=["a"])
+    iam.deactivate_mfa_device(UserName="v0", SerialNumber=serial)
+    iam.delete_virtual_mfa_device(SerialNumber=serial)
+
+    iam.create_account_alias(AccountAlias="b-example")
+    equal("aliases", iam.list_account_aliases()["AccountAliases"], ["b-example"])
+    iam.delete_account_alias(AccountAlias="b-example")
+    iam.update_account_password_policy(MinimumPasswordLength=14, RequireSymbols=True)
+    equal("password policy", iam.get_account_password_policy()["PasswordPolicy"]["MinimumPasswordLength"], 14)
+    iam.delete_account_password_policy()
+    equal("summary", iam.get_account_summary()["SummaryMap"]["Users"], 5)
+    for name in ["v0", "u1", "u2", "u3", "u4"]:
+        iam.delete_user(UserName=name)
+    equal("summary again", iam.get_account_summary()["SummaryMap"]["Users"], 0)
+
+
 secrets(client("secretsmanager"))
 secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
 keys(client("kms"))
+identities(client("iam"))
 other_keys(client("kms"))
 sessions(client("iam"), client("sts"))
+identities(client("iam"))
 if failures:
     sys.exit(f"{failures} failures")
 print("ok, boto3", boto3.__version__)

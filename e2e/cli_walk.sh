@@ -1,6 +1,6 @@
 #!/bin/sh
-# Walks the AWS CLI through every served operation of Secrets Manager and the
-# main ones of KMS, and checks what it prints.
+# Walks the AWS CLI through every served operation of Secrets Manager and IAM and
+# the main ones of KMS, and checks what it prints.
 #
 #   COFFER=coffer DATA_DIR=/path e2e/cli_walk.sh
 #
@@ -214,6 +214,98 @@ call kms encrypt --key-id "$mrk" --plaintext "fileb://$tmp/plain" --query Cipher
 is cGxhaW4= kms decrypt --region eu-central-1 --ciphertext-blob "fileb://$tmp/blob" --query Plaintext
 is '' kms update-primary-region --key-id "$mrk" --primary-region eu-central-1
 is REPLICA kms describe-key --key-id "$mrk" --query KeyMetadata.MultiRegionConfiguration.MultiRegionKeyType
+
+# IAM: users, access keys, groups, roles, boundaries, instance profiles, tags,
+# service-linked roles, MFA devices and settings of the account.
+me=arn:aws:iam::$account
+trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"'$me':root"},"Action":"sts:AssumeRole"}]}'
+admin=arn:aws:iam::aws:policy/AdministratorAccess
+is "$me:user/dev/ana" iam create-user --user-name ana --path /dev/ --tags Key=team,Value=blue --query User.Arn
+refused EntityAlreadyExists iam create-user --user-name ANA
+is blue iam get-user --user-name ana --query 'User.Tags[0].Value'
+is "$me:root" iam get-user --query User.Arn
+is ana iam list-users --path-prefix /dev/ --query 'Users[].UserName'
+is '' iam put-user-permissions-boundary --user-name ana --permissions-boundary $admin
+is $admin iam get-user --user-name ana --query User.PermissionsBoundary.PermissionsBoundaryArn
+is '' iam delete-user-permissions-boundary --user-name ana
+is '' iam tag-user --user-name ana --tags Key=a,Value=1
+is '' iam untag-user --user-name ana --tag-keys team
+is a iam list-user-tags --user-name ana --query 'Tags[].Key'
+call iam create-access-key --user-name ana --query 'AccessKey.[AccessKeyId,SecretAccessKey]' || fail "iam create-access-key"
+id=$(printf '%s' "$out" | cut -f1) secret=$(printf '%s' "$out" | cut -f2)
+[ "$(AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret aws --endpoint-url "$endpoint" sts get-caller-identity --query Arn --output text 2>"$tmp/err")" = "$me:user/dev/ana" ] || fail "the user's key"
+is "ana	sts" iam get-access-key-last-used --access-key-id "$id" --query '[UserName,AccessKeyLastUsed.ServiceName]'
+is '' iam update-access-key --user-name ana --access-key-id "$id" --status Inactive
+is Inactive iam list-access-keys --user-name ana --query 'AccessKeyMetadata[].Status'
+is '' iam update-user --user-name ana --new-user-name berta --new-path /lead/
+is "$me:group/devs" iam create-group --group-name devs --query Group.Arn
+is '' iam add-user-to-group --group-name devs --user-name berta
+is berta iam get-group --group-name devs --query 'Users[].UserName'
+is devs iam list-groups-for-user --user-name berta --query 'Groups[].GroupName'
+is '' iam update-group --group-name devs --new-group-name leads
+is leads iam list-groups --query 'Groups[].GroupName'
+refused DeleteConflict iam delete-user --user-name berta
+is '' iam remove-user-from-group --group-name leads --user-name berta
+is '' iam delete-group --group-name leads
+is '' iam delete-access-key --user-name berta --access-key-id "$id"
+
+is "$me:role/deploy" iam create-role --role-name deploy --assume-role-policy-document "$trust" --max-session-duration 7200 --permissions-boundary $admin --query Role.Arn
+refused MalformedPolicyDocument iam create-role --role-name other --assume-role-policy-document '{}'
+is "7200	$me:root" iam get-role --role-name deploy --query 'Role.[MaxSessionDuration,AssumeRolePolicyDocument.Statement[0].Principal.AWS]'
+is deploy iam list-roles --query 'Roles[].RoleName'
+is '' iam update-role --role-name deploy --description first
+is second iam update-role-description --role-name deploy --description second --query Role.Description
+is '' iam update-assume-role-policy --role-name deploy --policy-document "$trust"
+is '' iam delete-role-permissions-boundary --role-name deploy
+is '' iam put-role-permissions-boundary --role-name deploy --permissions-boundary $admin
+is '' iam tag-role --role-name deploy --tags Key=a,Value=1
+is a iam list-role-tags --role-name deploy --query 'Tags[].Key'
+is '' iam untag-role --role-name deploy --tag-keys a
+is "$me:instance-profile/web" iam create-instance-profile --instance-profile-name web --query InstanceProfile.Arn
+is '' iam add-role-to-instance-profile --instance-profile-name web --role-name deploy
+refused LimitExceeded iam add-role-to-instance-profile --instance-profile-name web --role-name deploy
+is deploy iam get-instance-profile --instance-profile-name web --query 'InstanceProfile.Roles[].RoleName'
+is web iam list-instance-profiles --query 'InstanceProfiles[].InstanceProfileName'
+is web iam list-instance-profiles-for-role --role-name deploy --query 'InstanceProfiles[].InstanceProfileName'
+is '' iam tag-instance-profile --instance-profile-name web --tags Key=a,Value=1
+is a iam list-instance-profile-tags --instance-profile-name web --query 'Tags[].Key'
+is '' iam untag-instance-profile --instance-profile-name web --tag-keys a
+is '' iam remove-role-from-instance-profile --instance-profile-name web --role-name deploy
+is '' iam delete-instance-profile --instance-profile-name web
+is '' iam delete-role --role-name deploy
+is AWSServiceRoleForECS iam create-service-linked-role --aws-service-name ecs.amazonaws.com --query Role.RoleName
+refused UnmodifiableEntity iam delete-role --role-name AWSServiceRoleForECS
+call iam delete-service-linked-role --role-name AWSServiceRoleForECS --query DeletionTaskId &&
+	is SUCCEEDED iam get-service-linked-role-deletion-status --deletion-task-id "$out" --query Status
+
+phone=$me:mfa/phone
+is "$phone" iam create-virtual-mfa-device --virtual-mfa-device-name phone --outfile "$tmp/seed" --bootstrap-method Base32StringSeed --query VirtualMFADevice.SerialNumber
+totp() { # the code some steps from now (RFC 6238)
+	python3 -c 'import base64,hmac,struct,sys,time
+h=hmac.new(base64.b32decode(open(sys.argv[1]).read()),struct.pack(">q",int(time.time())//30+int(sys.argv[2])),"sha1").digest()
+print("%06d"%((struct.unpack(">I",h[h[19]&15:(h[19]&15)+4])[0]&0x7fffffff)%1000000))' "$tmp/seed" "$1"
+}
+refused InvalidAuthenticationCode iam enable-mfa-device --user-name berta --serial-number "$phone" --authentication-code1 "$(totp 0)" --authentication-code2 "$(totp -1)"
+is '' iam enable-mfa-device --user-name berta --serial-number "$phone" --authentication-code1 "$(totp -1)" --authentication-code2 "$(totp 0)"
+is "$phone" iam list-mfa-devices --user-name berta --query 'MFADevices[].SerialNumber'
+is berta iam list-virtual-mfa-devices --assignment-status Assigned --query 'VirtualMFADevices[].User.UserName'
+is berta iam get-mfa-device --user-name berta --serial-number "$phone" --query UserName
+is '' iam resync-mfa-device --user-name berta --serial-number "$phone" --authentication-code1 "$(totp 5)" --authentication-code2 "$(totp 6)"
+is '' iam tag-mfa-device --serial-number "$phone" --tags Key=a,Value=1
+is a iam list-mfa-device-tags --serial-number "$phone" --query 'Tags[].Key'
+is '' iam untag-mfa-device --serial-number "$phone" --tag-keys a
+refused DeleteConflict iam delete-virtual-mfa-device --serial-number "$phone"
+is '' iam deactivate-mfa-device --user-name berta --serial-number "$phone"
+is '' iam delete-virtual-mfa-device --serial-number "$phone"
+is '' iam delete-user --user-name berta
+is '' iam create-account-alias --account-alias example
+is example iam list-account-aliases --query 'AccountAliases[0]'
+is '' iam delete-account-alias --account-alias example
+refused NoSuchEntity iam get-account-password-policy
+is '' iam update-account-password-policy --minimum-password-length 14
+is 14 iam get-account-password-policy --query PasswordPolicy.MinimumPasswordLength
+is '' iam delete-account-password-policy
+is "0	2" iam get-account-summary --query 'SummaryMap.[Users,AccessKeysPerUserQuota]'
 
 [ "$failures" -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo "ok"

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"coffer/internal/server"
 )
@@ -91,4 +92,33 @@ func TestOwnAccessKeysOfUser(t *testing.T) {
 		{"use of an unknown key: nor whether there is one", try(ana.GetAccessKeyLastUsed, &iam.GetAccessKeyLastUsedInput{AccessKeyId: new("AKIAAAAAAAAAAAAAAAAA")}), no("GetAccessKeyLastUsed", "access key AKIAAAAAAAAAAAAAAAAA")},
 		{"unknown to the root", try(w.GetAccessKeyLastUsed, &iam.GetAccessKeyLastUsedInput{AccessKeyId: new("AKIAAAAAAAAAAAAAAAAA")}), "AccessDenied: User: " + w.arn("root") + " is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key AKIAAAAAAAAAAAAAAAAA"},
 	})
+}
+
+func TestAccessKeyLastUsed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	own := w.keys(t, "ana")
+	last := func(id string) string {
+		out := must(t, w.GetAccessKeyLastUsed, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
+		text, user := "never", "root"
+		if out.AccessKeyLastUsed.LastUsedDate != nil {
+			text = "used"
+		}
+		if out.UserName != nil {
+			user = *out.UserName
+		}
+		return user + " " + text + " " + *out.AccessKeyLastUsed.ServiceName + " " + *out.AccessKeyLastUsed.Region
+	}
+	equal(t, "fresh", last(own.AccessKeyID), "ana never N/A N/A")
+	w.who(t, own)
+	equal(t, "used", last(own.AccessKeyID), "ana used sts us-east-1")
+	// A call that is denied is a use as well, and IAM is in one region for everybody.
+	try(iam.NewFromConfig(w.ConfigFor("eu-west-1", own)).ListUsers, &iam.ListUsersInput{})()
+	equal(t, "denied", last(own.AccessKeyID), "ana used iam us-east-1")
+	wrong := own
+	wrong.SecretAccessKey = strings.Repeat("x", 40)
+	try(sts.NewFromConfig(w.ConfigFor("us-east-1", wrong)).GetCallerIdentity, &sts.GetCallerIdentityInput{})()
+	equal(t, "a wrong signature is none", last(own.AccessKeyID), "ana used iam us-east-1")
+	equal(t, "the root's own", last(w.Credentials.AccessKeyID), "root used iam us-east-1")
 }

@@ -32,6 +32,8 @@
 //	iam.mfa             account, name       MFADevice
 //	iam.lastuse         key id or unique id LastUse
 //	iam.count           account, kind       Count: of users, groups and the like
+//	iam.report          account             CredentialReport
+//	iam.reportpart      account, number     ReportPart
 //	iam.epoch           account             Epoch
 //	iam.org, iam.ou, iam.member, iam.controlpolicy, iam.target   organisations
 //

@@ -38,10 +38,18 @@ func malformed(err error, kind policy.Kind) string {
 		return "Has prohibited field " + element
 	case kind == policy.Trust && e.Reason == "missing":
 		return "Missing required field " + element
-	case element == "Resource" && e.Reason == "missing":
+	case element == "Version":
+		return "The policy must contain a valid version string."
+	case strings.HasSuffix(element, "Resource") && (e.Reason == "missing" || e.Reason == "empty"):
 		return "Policy statement must contain resources."
-	case element == "Action" && e.Reason == "missing":
+	case strings.HasSuffix(element, "Action") && (e.Reason == "missing" || e.Reason == "empty"):
 		return "Policy statement must contain actions."
+	case strings.HasSuffix(e.Reason, "is not an action"):
+		return noAction(e.Value)
+	case strings.HasSuffix(e.Reason, "is not a condition key"):
+		return textVendor
+	case strings.HasSuffix(e.Reason, "is not a whole ARN"):
+		return "The policy failed legacy parsing"
 	case element == "Sid" && strings.HasSuffix(e.Reason, "names two statements"):
 		return "Statement IDs (SID) in a single policy must be unique."
 	case element == "Sid" && e.Reason == "a character that is not allowed":
@@ -52,7 +60,24 @@ func malformed(err error, kind policy.Kind) string {
 	return textSyntax
 }
 
-const textSyntax = "Syntax errors in policy."
+const (
+	textSyntax = "Syntax errors in policy."
+	textVendor = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+)
+
+// noAction is the text about an action that cannot be one.
+func noAction(action string) string {
+	vendor, name, ok := strings.Cut(action, ":")
+	switch {
+	case !ok || vendor == "" || name == "":
+		return textVendor
+	case strings.Contains(name, ":"):
+		return "Actions/Condition can contain only one colon."
+	case strings.Trim(fold(vendor), "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+		return "Vendor " + vendor + " is not valid"
+	}
+	return textSyntax
+}
 
 // invalidPrincipal is the text about a principal that does not or cannot exist.
 // kind is "AWS", "Service" and the like.

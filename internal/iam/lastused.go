@@ -176,6 +176,7 @@ func (s *Service) Tasks() []api.Task {
 	return []api.Task{
 		{Name: "iam.lastused", Service: iamapi.Service, Every: 30 * time.Second, Pause: 10 * time.Millisecond, Run: s.flushUses},
 		{Name: "iam.roledeletion", Service: iamapi.Service, Every: time.Hour, Run: s.forgetDeletions},
+		{Name: "iam.credentialreport", Service: iamapi.Service, Every: time.Second, Pause: 10 * time.Millisecond, Run: s.writeReport},
 	}
 }
 

@@ -58,6 +58,9 @@ const (
 	// maxDevices is how many devices a user can have ("IAM and AWS STS quotas").
 	maxDevices = 8
 
+	// maxSerial is how many characters a serial number has at most, as its model says.
+	maxSerial = 256
+
 	// Codes are good in their step, the one before and the one after. When a device is
 	// enabled and when it is synchronised anew, two in a row may be further
 	// off: people type slowly, and clocks go wrong.
@@ -83,7 +86,7 @@ func (d *MFADevice) ARN(partition string) string {
 
 func (s *Service) mfaOperations() []api.Bound {
 	return []api.Bound{
-		api.Bind(iamapi.CreateVirtualMFADevice, resolveCreateVirtualMFADevice, createVirtualMFADevice),
+		api.Preparing(api.Bind(iamapi.CreateVirtualMFADevice, resolveCreateVirtualMFADevice, createVirtualMFADevice), prepareVirtualMFADevice),
 		api.Bind(iamapi.EnableMFADevice, resolveEnableMFADevice, enableMFADevice),
 		api.Bind(iamapi.ResyncMFADevice, resolveResyncMFADevice, resyncMFADevice),
 		api.Bind(iamapi.DeactivateMFADevice, resolveDeactivateMFADevice, deactivateMFADevice),
@@ -141,6 +144,29 @@ func findDevice(tx *table.Tx, partition, account, serial string) (*MFADevice, er
 	return MFADevices.Get(tx, table.K(account, name))
 }
 
+// madeSeed is a seed and its QR code, which takes milliseconds to draw: too long for a
+// transaction that may run again.
+type madeSeed struct {
+	Seed    Seed
+	Picture api.Sensitive
+}
+
+func prepareVirtualMFADevice(r *api.Request, in *iamapi.CreateVirtualMFADeviceInput) error {
+	made, err := makeSeed(r, in)
+	r.Prepared = made
+	return err
+}
+
+func makeSeed(r *api.Request, in *iamapi.CreateVirtualMFADeviceInput) (*madeSeed, error) {
+	serial := arnOf(r.Partition(), r.Account, "mfa", pathOf(in.Path), *in.VirtualMFADeviceName)
+	if len(serial) > maxSerial {
+		return nil, iamapi.InvalidInputException("The serial number, which is the ARN of the device, can have 256 characters at most.")
+	}
+	seed := newSeed()
+	picture, err := seed.qrCode(*in.VirtualMFADeviceName, r.Account)
+	return &madeSeed{seed, picture}, err
+}
+
 func resolveCreateVirtualMFADevice(r *api.Request, in *iamapi.CreateVirtualMFADeviceInput) (*entity, api.Access, error) {
 	e := &entity{r: r, kind: "mfa", path: pathOf(in.Path), name: *in.VirtualMFADeviceName}
 	a := e.access()
@@ -148,14 +174,14 @@ func resolveCreateVirtualMFADevice(r *api.Request, in *iamapi.CreateVirtualMFADe
 	return e, alsoTagging(a, "iam:TagMFADevice"), nil
 }
 
-// maxSerial is how many characters a serial number has at most, as its model says.
-const maxSerial = 256
-
 func createVirtualMFADevice(r *api.Request, in *iamapi.CreateVirtualMFADeviceInput, e *entity) (_ *iamapi.CreateVirtualMFADeviceOutput, err error) {
-	d := &MFADevice{Account: r.Account, Path: e.path, Name: e.name, Created: table.At(r.Time), Seed: newSeed()}
-	if len(d.ARN(r.Partition())) > maxSerial {
-		return nil, iamapi.InvalidInputException("The serial number, which is the ARN of the device, can have 256 characters at most.")
+	made, ok := r.Prepared.(*madeSeed)
+	if !ok { // a call between services skips that step
+		if made, err = makeSeed(r, in); err != nil {
+			return nil, err
+		}
 	}
+	d := &MFADevice{Account: r.Account, Path: e.path, Name: e.name, Created: table.At(r.Time), Seed: made.Seed}
 	if d.Tags, err = mergeTags(nil, in.Tags); err != nil {
 		return nil, err
 	}
@@ -171,12 +197,8 @@ func createVirtualMFADevice(r *api.Request, in *iamapi.CreateVirtualMFADeviceInp
 	if err := MFADevices.Insert(r.Tx, d); err != nil {
 		return nil, err
 	}
-	picture, err := d.Seed.qrCode(d.Name, d.Account)
-	if err != nil {
-		return nil, err
-	}
 	return &iamapi.CreateVirtualMFADeviceOutput{VirtualMFADevice: &iamapi.VirtualMFADevice{
-		SerialNumber: new(d.ARN(r.Partition())), Base32StringSeed: d.Seed.base32(), QRCodePNG: picture, Tags: shownTags(d.Tags),
+		SerialNumber: new(d.ARN(r.Partition())), Base32StringSeed: d.Seed.base32(), QRCodePNG: made.Picture, Tags: shownTags(d.Tags),
 	}}, nil
 }
 

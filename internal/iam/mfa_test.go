@@ -24,11 +24,16 @@ func codeOf(t *testing.T, seed []byte, off int64) *string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return new(totp(key, time.Now().Unix()/30+off))
+}
+
+// totp is the code of a step, of our own making: RFC 6238.
+func totp(key []byte, step int64) string {
 	m := hmac.New(sha1.New, key)
-	binary.Write(m, binary.BigEndian, time.Now().Unix()/30+off)
+	binary.Write(m, binary.BigEndian, step)
 	h := m.Sum(nil)
 	n := binary.BigEndian.Uint32(h[h[19]&15:]) << 1 >> 1
-	return new(fmt.Sprintf("%06d", n%1e6))
+	return fmt.Sprintf("%06d", n%1e6)
 }
 
 func TestMFADevices(t *testing.T) {
@@ -77,7 +82,8 @@ func TestMFADevices(t *testing.T) {
 	run(t, []rule{
 		{"the same again", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("phone"), Path: new("/ana/")}), "EntityAlreadyExists: MFADevice entity at the same path and name already exists."},
 		{"the same name elsewhere", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("tablet")}), "ok"},
-		{"too long", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new(strings.Repeat("x", 230))}), "InvalidInput: The serial number, which is the ARN of the device, can have 256 characters at most."},
+		{"too long for a serial number", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new(strings.Repeat("x", 230))}), "InvalidInput: The serial number, which is the ARN of the device, can have 256 characters at most."},
+		{"too long for a picture", try(w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new(strings.Repeat("x", 10_000))}), "InvalidInput: The serial number, which is the ARN of the device, can have 256 characters at most."},
 		{"the codes in the wrong order", enable(ana, serial, 0, -1), badCode},
 		{"one code twice", enable(ana, serial, 0, 0), badCode},
 		{"codes of an hour ago", enable(ana, serial, -120, -119), badCode},

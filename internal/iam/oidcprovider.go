@@ -151,7 +151,7 @@ func parseProviderURL(text string) (string, error) {
 	// The URL becomes part of an ARN and of condition keys: what could be read
 	// differently there than by a client has no place in it.
 	for i := range len(rest) {
-		if c := rest[i]; c <= ' ' || c >= 0x7F || strings.IndexByte(`"<>\^{|}*?#@%`+"`", c) >= 0 {
+		if c := rest[i]; c <= ' ' || c >= 0x7F || strings.IndexByte(`"'<>\^{|}*?#@%$,`+"`", c) >= 0 {
 			return "", invalid
 		}
 	}

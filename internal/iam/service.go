@@ -41,6 +41,10 @@ func (s *Service) Operations() []api.Bound {
 		s.policyOperations(),
 		s.attachmentOperations(),
 		s.inlineOperations(),
+		s.simulationOperations(),
+		s.contextKeyOperations(),
+		s.authorizationDetailsOperations(),
+		s.credentialReportOperations(),
 		s.oidcProviderOperations(),
 		s.samlProviderOperations(),
 	)
@@ -141,7 +145,7 @@ func named(r *api.Request, text string, a arn.ARN, tags []policy.Tag) api.Access
 
 // everything is the access of operations that are about no resource.
 func everything(r *api.Request) api.Access {
-	return api.Access{Account: r.Account, Keys: &entity{r: r}}
+	return api.Access{Account: r.Account, Named: "*", Keys: &entity{r: r}}
 }
 
 // listing is the access of a listing of the account's entities of a kind: AWS
@@ -187,12 +191,3 @@ func pathOf(p *string) string {
 // newID draws a unique id: the prefix of its kind and 17 characters ("IAM
 // identifiers").
 func newID(prefix string) string { return prefix + randomID(17) }
-
-// accountOf is the account in an ARN, "" if it is none.
-func accountOf(text string) string {
-	a, err := arn.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return a.Account
-}

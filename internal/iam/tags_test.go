@@ -44,15 +44,23 @@ func TestTags(t *testing.T) {
 	serial := must(t, w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: n}).VirtualMFADevice.SerialNumber
 	for _, e := range []tagged{
 		{"user",
-			func(tags []types.Tag) func() string { return try(w.TagUser, &iam.TagUserInput{UserName: n, Tags: tags}) },
-			func(keys ...string) func() string { return try(w.UntagUser, &iam.UntagUserInput{UserName: n, TagKeys: keys}) },
+			func(tags []types.Tag) func() string {
+				return try(w.TagUser, &iam.TagUserInput{UserName: n, Tags: tags})
+			},
+			func(keys ...string) func() string {
+				return try(w.UntagUser, &iam.UntagUserInput{UserName: n, TagKeys: keys})
+			},
 			func(t *testing.T, from *string, items *int32) ([]types.Tag, *string) {
 				out := must(t, w.ListUserTags, &iam.ListUserTagsInput{UserName: n, Marker: from, MaxItems: items})
 				return out.Tags, out.Marker
 			}},
 		{"role",
-			func(tags []types.Tag) func() string { return try(w.TagRole, &iam.TagRoleInput{RoleName: n, Tags: tags}) },
-			func(keys ...string) func() string { return try(w.UntagRole, &iam.UntagRoleInput{RoleName: n, TagKeys: keys}) },
+			func(tags []types.Tag) func() string {
+				return try(w.TagRole, &iam.TagRoleInput{RoleName: n, Tags: tags})
+			},
+			func(keys ...string) func() string {
+				return try(w.UntagRole, &iam.UntagRoleInput{RoleName: n, TagKeys: keys})
+			},
 			func(t *testing.T, from *string, items *int32) ([]types.Tag, *string) {
 				out := must(t, w.ListRoleTags, &iam.ListRoleTagsInput{RoleName: n, Marker: from, MaxItems: items})
 				return out.Tags, out.Marker

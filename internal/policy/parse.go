@@ -44,7 +44,7 @@ type SyntaxError struct {
 	Path   string // "Statement[0].Condition.StringEquals", or "byte 17" for bad JSON
 	Reason string
 	Fault  Fault
-	Value  string // the principal or service that cannot exist
+	Value  string // the principal, service or action that cannot exist
 }
 
 // Error implements error.
@@ -74,11 +74,12 @@ func Parse(text []byte, kind Kind) (*Document, error) {
 	if len(text) > maxText {
 		return nil, &SyntaxError{Path: "document", Reason: fmt.Sprintf("longer than %d bytes", maxText)}
 	}
-	root, err := readJSON(string(text))
+	src := string(text)
+	root, err := readJSON(src)
 	if err != nil {
 		return nil, err
 	}
-	p := parser{kind: kind, doc: &Document{Kind: kind, Version: Version2008}, sids: map[string]struct{}{}}
+	p := parser{kind: kind, doc: &Document{Kind: kind, Version: Version2008, Text: src}, sids: map[string]struct{}{}}
 	if err := p.document(&root); err != nil {
 		return nil, err
 	}
@@ -455,7 +456,7 @@ func validFederated(s string) bool {
 func (p *parser) actions(element string, n *node) (out []string, err error) {
 	err = p.list(element, n, func(s string) error {
 		if !validAction(s) {
-			return p.fail(element, "%.128q is not an action", s)
+			return p.cannotBe(FaultSyntax, element, s, "is not an action")
 		}
 		out = append(out, s)
 		return nil
@@ -491,7 +492,10 @@ func (p *parser) resources(element string, n *node) (out []Pattern, err error) {
 		if reason != "" {
 			return p.fail(element, "%s", reason)
 		}
-		if s != "*" && !validResource(s) {
+		if s != "*" && arn.Is(s) && !validResource(s) {
+			return p.fail(element, "%.128q is not a whole ARN", s)
+		}
+		if s != "*" && !arn.Is(s) {
 			return p.fail(element, "Resource %.128s must be in ARN format or \"*\".", s)
 		}
 		out = append(out, pat)
@@ -503,9 +507,6 @@ func (p *parser) resources(element string, n *node) (out []Pattern, err error) {
 // validResource asks for six parts, of which partition, service and resource
 // are not empty. Colons inside "${...}" separate nothing.
 func validResource(s string) bool {
-	if !arn.Is(s) {
-		return false
-	}
 	colons, depth, last := 0, 0, -1
 	for i := 0; i < len(s) && colons < 5; i++ {
 		switch s[i] {

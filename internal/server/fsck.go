@@ -21,7 +21,7 @@ func collections() []table.Checker {
 	return []table.Checker{
 		&iam.Accounts, &iam.AccessKeys, &iam.Users, &iam.Groups, &iam.Roles,
 		&iam.ManagedPolicies, &iam.PolicyDocuments, &iam.PolicyUses, &iam.Inlines, &iam.Epochs,
-		&iam.OIDCProviders, &iam.SAMLProviders, &iam.SAMLMetadatas,
+		&iam.OIDCProviders, &iam.SAMLProviders, &iam.SAMLMetadatas, &iam.CredentialReports, &iam.ReportParts,
 		&iam.InstanceProfiles, &iam.MFADevices, &iam.RoleDeletions, &iam.Counts, &iam.LastUses, &iam.Aliases, &iam.PasswordPolicies,
 		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,

@@ -1059,6 +1059,7 @@ var (
 	}
 	opGenerateCredentialReport = api.Operation{
 		Name:      "GenerateCredentialReport",
+		Mode:      api.Write,
 		Input:     &shapeGenerateCredentialReportInput,
 		Output:    &shapeGenerateCredentialReportResponse,
 		NewInput:  func() api.Struct { return new(GenerateCredentialReportInput) },
@@ -1103,6 +1104,7 @@ var (
 	}
 	opGetAccountAuthorizationDetails = api.Operation{
 		Name:      "GetAccountAuthorizationDetails",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountAuthorizationDetailsRequest,
 		Output:    &shapeGetAccountAuthorizationDetailsResponse,
 		NewInput:  func() api.Struct { return new(GetAccountAuthorizationDetailsInput) },
@@ -1138,6 +1140,7 @@ var (
 	}
 	opGetContextKeysForCustomPolicy = api.Operation{
 		Name:      "GetContextKeysForCustomPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetContextKeysForCustomPolicyRequest,
 		Output:    &shapeGetContextKeysForPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetContextKeysForCustomPolicyInput) },
@@ -1149,6 +1152,7 @@ var (
 	}
 	opGetContextKeysForPrincipalPolicy = api.Operation{
 		Name:      "GetContextKeysForPrincipalPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetContextKeysForPrincipalPolicyRequest,
 		Output:    &shapeGetContextKeysForPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetContextKeysForPrincipalPolicyInput) },
@@ -1160,6 +1164,7 @@ var (
 	}
 	opGetCredentialReport = api.Operation{
 		Name:      "GetCredentialReport",
+		Mode:      api.Read,
 		Input:     &shapeGetCredentialReportInput,
 		Output:    &shapeGetCredentialReportResponse,
 		NewInput:  func() api.Struct { return new(GetCredentialReportInput) },
@@ -2000,6 +2005,7 @@ var (
 	}
 	opSimulateCustomPolicy = api.Operation{
 		Name:      "SimulateCustomPolicy",
+		Mode:      api.Read,
 		Input:     &shapeSimulateCustomPolicyRequest,
 		Output:    &shapeSimulatePolicyResponse,
 		NewInput:  func() api.Struct { return new(SimulateCustomPolicyInput) },
@@ -2011,6 +2017,7 @@ var (
 	}
 	opSimulatePrincipalPolicy = api.Operation{
 		Name:      "SimulatePrincipalPolicy",
+		Mode:      api.Read,
 		Input:     &shapeSimulatePrincipalPolicyRequest,
 		Output:    &shapeSimulatePolicyResponse,
 		NewInput:  func() api.Struct { return new(SimulatePrincipalPolicyInput) },
