@@ -366,7 +366,6 @@ def identities(iam):
 secrets(client("secretsmanager"))
 secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
 keys(client("kms"))
-identities(client("iam"))
 other_keys(client("kms"))
 sessions(client("iam"), client("sts"))
 identities(client("iam"))
