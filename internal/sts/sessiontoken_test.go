@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 the model has PackedPolicySize and not its successor, SessionTokenUtilization
+
 package sts_test
 
 import (
