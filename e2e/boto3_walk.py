@@ -367,8 +367,8 @@ secrets(client("secretsmanager"))
 secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
 keys(client("kms"))
 other_keys(client("kms"))
-sessions(client("iam"), client("sts"))
 identities(client("iam"))
+sessions(client("iam"), client("sts"))
 if failures:
     sys.exit(f"{failures} failures")
 print("ok, boto3", boto3.__version__)
