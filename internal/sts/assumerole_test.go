@@ -138,6 +138,15 @@ func TestWhoMayAssume(t *testing.T) {
 		{"nobody", as(login{}, everybody), "MissingAuthenticationToken: Request is missing Authentication Token"},
 	})
 
+	// The records give the reasons that the denials withhold.
+	_, log := w.records(t, "AssumeRole")
+	for _, reason := range []string{
+		`"allowed":false,"explicit":false,"policyType":"role trust policy"`, `"allowed":false,"explicit":true,"policyType":"role trust policy"`,
+		`"allowed":false,"explicit":false,"policyType":"identity-based policy"`, `"allowed":false,"explicit":true,"policyType":"identity-based policy"`,
+	} {
+		equal(t, "recorded: "+reason, strings.Contains(log, reason), true)
+	}
+
 	// The user of that name is an individual: one made anew is not let in.
 	for _, k := range must(t, w.main.ListAccessKeys, &iam.ListAccessKeysInput{UserName: new("plain")}).AccessKeyMetadata {
 		must(t, w.main.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: new("plain"), AccessKeyId: k.AccessKeyId})
