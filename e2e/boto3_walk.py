@@ -1,4 +1,4 @@
-"""Walks boto3 through every served operation of Secrets Manager and IAM and the
+"""Walks boto3 through every served operation of Secrets Manager, IAM and STS and the
 main ones of KMS.
 
 Takes the endpoint, keys and CA from the environment that `coffer env` sets. The
@@ -218,6 +218,43 @@ def other_keys(kms):
     equal("primary", there.describe_key(KeyId=mrk)["KeyMetadata"]["MultiRegionConfiguration"]["MultiRegionKeyType"], "PRIMARY")
 
 
+def sessions(iam, sts):
+    """Users, roles and what STS gives them."""
+    def document(*statements):
+        return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+    name = f"u{uuid.uuid4().hex[:12]}"
+    user = iam.create_user(UserName=name)["User"]["Arn"]
+    allow = {"Effect": "Allow", "Action": ["secretsmanager:ListSecrets", "sts:GetFederationToken", "sts:GetAccessKeyInfo"], "Resource": "*"}
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document(allow))
+    trust = document({"Effect": "Allow", "Principal": {"AWS": user}, "Action": ["sts:AssumeRole", "sts:TagSession"]})
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    own = client("sts", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+
+    def by(credentials, service="sts"):
+        return client(service, aws_access_key_id=credentials["AccessKeyId"], aws_secret_access_key=credentials["SecretAccessKey"], aws_session_token=credentials["SessionToken"])
+
+    account = own.get_caller_identity()["Account"]
+    assumed = own.assume_role(RoleArn=role, RoleSessionName="walk", Tags=[{"Key": "a", "Value": "b"}], TransitiveTagKeys=["a"])
+    equal("assumed", by(assumed["Credentials"]).get_caller_identity()["Arn"], f"arn:aws:sts::{account}:assumed-role/{name}/walk")
+    equal("packed", assumed["PackedPolicySize"] > 0, True)
+    refused("AccessDenied", sts.assume_role, RoleArn=role, RoleSessionName="walk")  # by the root
+    session = own.get_session_token(DurationSeconds=900)["Credentials"]
+    equal("session", by(session).get_caller_identity()["Arn"], user)
+    by(session, "secretsmanager").list_secrets()
+    refused("InvalidClientTokenId", by(session, "iam").list_users)
+    federated = own.get_federation_token(Name="walker", Policy=document(allow))
+    equal("federated", by(federated["Credentials"]).get_caller_identity()["UserId"], f"{account}:walker")
+    by(federated["Credentials"], "secretsmanager").list_secrets()
+    equal("account", own.get_access_key_info(AccessKeyId=key["AccessKeyId"])["Account"], account)
+    refused("InvalidAuthorizationMessageException", sts.decode_authorization_message, EncodedMessage="x")
+    refused("InvalidIdentityToken", sts.assume_role_with_web_identity, RoleArn=role, RoleSessionName="walk", WebIdentityToken="x.y.z")
+    refused("InvalidIdentityToken", sts.assume_role_with_saml, RoleArn=role, PrincipalArn=f"arn:aws:iam::{account}:saml-provider/p", SAMLAssertion="PGEvPg==")
+    iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    refused("InvalidClientTokenId", by(session).get_caller_identity)
+
+
 def totp(seed, off):
     """The code some steps from now (RFC 6238)."""
     h = hmac.new(base64.b32decode(seed), struct.pack(">q", int(time.time()) // 30 + off), "sha1").digest()
@@ -386,6 +423,7 @@ keys(client("kms"))
 identities(client("iam"))
 policies(client("iam"))
 other_keys(client("kms"))
+sessions(client("iam"), client("sts"))
 if failures:
     sys.exit(f"{failures} failures")
 print("ok, boto3", boto3.__version__)

@@ -21,14 +21,7 @@ func (s *Service) boundaryOperations() []api.Bound {
 // usable reports whether text is the ARN of a managed policy that the account can
 // attach: one of its own, or one of AWS's.
 func usable(r *api.Request, text string) (bool, error) {
-	if p := awsManaged(text); p != nil {
-		return p.ARN(r.Partition()) == text, nil
-	}
-	p, err := findPolicy(r.Tx, text)
-	if errors.Is(err, table.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && p.Account == r.Account && p.ARN(r.Partition()) == text, err
+	return HasPolicy(r.Tx, r.Account, r.Partition(), text)
 }
 
 // countUse changes the counts of a managed policy's uses in an account.

@@ -18,6 +18,10 @@ func parseDocument(text string, kind policy.Kind) (*policy.Document, error) {
 	return doc, nil
 }
 
+// MalformedPolicy puts the error of policy.Parse about an identity policy into
+// AWS's words.
+func MalformedPolicy(err error) string { return malformed(err, policy.Identity) }
+
 // malformed puts a syntax error into AWS's words.
 func malformed(err error, kind policy.Kind) string {
 	e, ok := errors.AsType[*policy.SyntaxError](err)

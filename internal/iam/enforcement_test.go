@@ -195,7 +195,7 @@ func (b *bench) asRole(name, id string) func() string {
 	return func() string {
 		r := &api.Request{
 			Context: context.Background(), Time: b.now, Op: iamapi.ListUsers.Operation, Input: &iamapi.ListUsersInput{}, Account: benchAccount, Region: "us-east-1", Directory: b.dir,
-			Principal: api.Principal{Name: name, Session: &session.Session{Name: "s"}, Caller: policy.Caller{
+			Principal: api.Principal{Name: name, Session: &session.Session{Type: policy.AssumedRole, EntityID: id, Name: "s"}, Caller: policy.Caller{
 				Type: policy.AssumedRole, Account: benchAccount, Entity: role, ID: id, ARN: "arn:aws:sts::" + benchAccount + ":assumed-role/" + name + "/s",
 			}},
 		}

@@ -150,7 +150,7 @@ func openOffline(ctx context.Context, key RootKeyConfig, store *pebble.Store) (o
 	if err != nil {
 		return nil, err
 	}
-	svcs, err := newServices(root, ring, false)
+	svcs, err := newServices(root, ring, nil, &Config{})
 	if err != nil {
 		return nil, err
 	}
