@@ -1,5 +1,5 @@
-"""Walks boto3 through every served operation of Secrets Manager and the main
-ones of KMS.
+"""Walks boto3 through every served operation of Secrets Manager, IAM and STS and the
+main ones of KMS.
 
 Takes the endpoint, keys and CA from the environment that `coffer env` sets. The
 endpoint is passed explicitly too: boto3 before 1.28 (Debian 12 has 1.26) does
@@ -7,8 +7,13 @@ not know AWS_ENDPOINT_URL. Operations that the installed version does not know
 are skipped with a message. Values are never printed.
 """
 
+import base64
+import hmac
+import json
 import os
+import struct
 import sys
+import time
 import uuid
 
 import boto3
@@ -213,10 +218,212 @@ def other_keys(kms):
     equal("primary", there.describe_key(KeyId=mrk)["KeyMetadata"]["MultiRegionConfiguration"]["MultiRegionKeyType"], "PRIMARY")
 
 
+def sessions(iam, sts):
+    """Users, roles and what STS gives them."""
+    def document(*statements):
+        return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+    name = f"u{uuid.uuid4().hex[:12]}"
+    user = iam.create_user(UserName=name)["User"]["Arn"]
+    allow = {"Effect": "Allow", "Action": ["secretsmanager:ListSecrets", "sts:GetFederationToken", "sts:GetAccessKeyInfo"], "Resource": "*"}
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document(allow))
+    trust = document({"Effect": "Allow", "Principal": {"AWS": user}, "Action": ["sts:AssumeRole", "sts:TagSession"]})
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    own = client("sts", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+
+    def by(credentials, service="sts"):
+        return client(service, aws_access_key_id=credentials["AccessKeyId"], aws_secret_access_key=credentials["SecretAccessKey"], aws_session_token=credentials["SessionToken"])
+
+    account = own.get_caller_identity()["Account"]
+    assumed = own.assume_role(RoleArn=role, RoleSessionName="walk", Tags=[{"Key": "a", "Value": "b"}], TransitiveTagKeys=["a"])
+    equal("assumed", by(assumed["Credentials"]).get_caller_identity()["Arn"], f"arn:aws:sts::{account}:assumed-role/{name}/walk")
+    equal("packed", assumed["PackedPolicySize"] > 0, True)
+    refused("AccessDenied", sts.assume_role, RoleArn=role, RoleSessionName="walk")  # by the root
+    session = own.get_session_token(DurationSeconds=900)["Credentials"]
+    equal("session", by(session).get_caller_identity()["Arn"], user)
+    by(session, "secretsmanager").list_secrets()
+    refused("InvalidClientTokenId", by(session, "iam").list_users)
+    federated = own.get_federation_token(Name="walker", Policy=document(allow))
+    equal("federated", by(federated["Credentials"]).get_caller_identity()["UserId"], f"{account}:walker")
+    by(federated["Credentials"], "secretsmanager").list_secrets()
+    equal("account", own.get_access_key_info(AccessKeyId=key["AccessKeyId"])["Account"], account)
+    refused("InvalidAuthorizationMessageException", sts.decode_authorization_message, EncodedMessage="x")
+    refused("InvalidIdentityToken", sts.assume_role_with_web_identity, RoleArn=role, RoleSessionName="walk", WebIdentityToken="x.y.z")
+    refused("InvalidIdentityToken", sts.assume_role_with_saml, RoleArn=role, PrincipalArn=f"arn:aws:iam::{account}:saml-provider/p", SAMLAssertion="PGEvPg==")
+    iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    refused("InvalidClientTokenId", by(session).get_caller_identity)
+
+
+def totp(seed, off):
+    """The code some steps from now (RFC 6238)."""
+    h = hmac.new(base64.b32decode(seed), struct.pack(">q", int(time.time()) // 30 + off), "sha1").digest()
+    return "%06d" % ((struct.unpack_from(">I", h, h[19] & 15)[0] & 0x7FFFFFFF) % 1000000)
+
+
+def identities(iam):
+    me = iam.get_user()["User"]["Arn"].removesuffix(":root")
+    account = me.split(":")[4]
+    admin = "arn:aws:iam::aws:policy/AdministratorAccess"
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": f"{me}:root"}, "Action": "sts:AssumeRole"}]}
+    for i in range(5):
+        iam.create_user(UserName=f"u{i}", Path="/b/", Tags=[{"Key": "team", "Value": "ä"}])
+    pages = iam.get_paginator("list_users").paginate(PathPrefix="/b/", PaginationConfig={"PageSize": 2})
+    equal("users", [u["UserName"] for p in pages for u in p["Users"]], [f"u{i}" for i in range(5)])
+    user = iam.get_user(UserName="u0")["User"]
+    equal("user", (user["Arn"], user["Tags"], "PermissionsBoundary" in user), (f"{me}:user/b/u0", [{"Key": "team", "Value": "ä"}], False))
+    iam.put_user_permissions_boundary(UserName="u0", PermissionsBoundary=admin)
+    equal("boundary", iam.get_user(UserName="u0")["User"]["PermissionsBoundary"],
+          {"PermissionsBoundaryType": "PermissionsBoundaryPolicy", "PermissionsBoundaryArn": admin})
+    iam.delete_user_permissions_boundary(UserName="u0")
+    iam.tag_user(UserName="u0", Tags=[{"Key": "a", "Value": ""}])
+    iam.untag_user(UserName="u0", TagKeys=["TEAM"])
+    equal("user tags", iam.list_user_tags(UserName="u0")["Tags"], [{"Key": "a", "Value": ""}])
+    iam.update_user(UserName="u0", NewUserName="v0")
+    refused("EntityAlreadyExists", iam.create_user, UserName="V0")
+    try:
+        iam.get_user(UserName="u0")
+    except iam.exceptions.NoSuchEntityException as e:
+        equal("message", e.response["Error"]["Message"], "The user with name u0 cannot be found.")
+
+    key = iam.create_access_key(UserName="v0")["AccessKey"]
+    sts = client("sts", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+    equal("the key's user", sts.get_caller_identity()["Arn"], f"{me}:user/b/v0")
+    equal("last use", iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"]["ServiceName"], "sts")
+    iam.update_access_key(UserName="v0", AccessKeyId=key["AccessKeyId"], Status="Inactive")
+    refused("InvalidClientTokenId", sts.get_caller_identity)
+    equal("keys", [k["Status"] for k in iam.list_access_keys(UserName="v0")["AccessKeyMetadata"]], ["Inactive"])
+    iam.delete_access_key(UserName="v0", AccessKeyId=key["AccessKeyId"])
+
+    iam.create_group(GroupName="g")
+    iam.add_user_to_group(GroupName="g", UserName="v0")
+    equal("members", [u["UserName"] for u in iam.get_group(GroupName="g")["Users"]], ["v0"])
+    equal("groups of the user", [g["GroupName"] for g in iam.list_groups_for_user(UserName="v0")["Groups"]], ["g"])
+    iam.update_group(GroupName="g", NewPath="/b/")
+    equal("groups", [g["Arn"] for g in iam.list_groups(PathPrefix="/b/")["Groups"]], [f"{me}:group/b/g"])
+    refused("DeleteConflict", iam.delete_group, GroupName="g")
+    iam.remove_user_from_group(GroupName="g", UserName="v0")
+    iam.delete_group(GroupName="g")
+
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(trust), PermissionsBoundary=admin, Description="d")
+    role = iam.get_role(RoleName="r")["Role"]
+    equal("role", (role["AssumeRolePolicyDocument"], role["MaxSessionDuration"], role["RoleLastUsed"]), (trust, 3600, {}))
+    equal("roles", [r["RoleName"] for r in iam.list_roles()["Roles"]], ["r"])
+    iam.update_role(RoleName="r", MaxSessionDuration=7200)
+    equal("description", iam.update_role_description(RoleName="r", Description="e")["Role"]["Description"], "e")
+    iam.update_assume_role_policy(RoleName="r", PolicyDocument=json.dumps(trust).replace(f"{me}:root", account))
+    equal("trust", iam.get_role(RoleName="r")["Role"]["AssumeRolePolicyDocument"], trust)
+    iam.delete_role_permissions_boundary(RoleName="r")
+    iam.put_role_permissions_boundary(RoleName="r", PermissionsBoundary=admin)
+    iam.tag_role(RoleName="r", Tags=[{"Key": "a", "Value": "1"}])
+    equal("role tags", iam.list_role_tags(RoleName="r")["Tags"], [{"Key": "a", "Value": "1"}])
+    iam.untag_role(RoleName="r", TagKeys=["a"])
+    iam.create_instance_profile(InstanceProfileName="p")
+    iam.add_role_to_instance_profile(InstanceProfileName="p", RoleName="r")
+    equal("profile", iam.get_instance_profile(InstanceProfileName="p")["InstanceProfile"]["Roles"][0]["Arn"], f"{me}:role/r")
+    equal("profiles", [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]], ["p"])
+    equal("profiles of the role", [p["InstanceProfileName"] for p in iam.list_instance_profiles_for_role(RoleName="r")["InstanceProfiles"]], ["p"])
+    iam.tag_instance_profile(InstanceProfileName="p", Tags=[{"Key": "a", "Value": "1"}])
+    equal("profile tags", iam.list_instance_profile_tags(InstanceProfileName="p")["Tags"], [{"Key": "a", "Value": "1"}])
+    iam.untag_instance_profile(InstanceProfileName="p", TagKeys=["a"])
+    refused("DeleteConflict", iam.delete_role, RoleName="r")
+    iam.remove_role_from_instance_profile(InstanceProfileName="p", RoleName="r")
+    iam.delete_instance_profile(InstanceProfileName="p")
+    iam.delete_role(RoleName="r")
+    linked = iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com", CustomSuffix="b")["Role"]["RoleName"]
+    refused("UnmodifiableEntity", iam.delete_role, RoleName=linked)
+    task = iam.delete_service_linked_role(RoleName=linked)["DeletionTaskId"]
+    equal("deletion", iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"], "SUCCEEDED")
+
+    device = iam.create_virtual_mfa_device(VirtualMFADeviceName="phone")["VirtualMFADevice"]
+    serial, seed = device["SerialNumber"], device["Base32StringSeed"]
+    equal("picture", device["QRCodePNG"][:4], b"\x89PNG")
+    iam.enable_mfa_device(UserName="v0", SerialNumber=serial, AuthenticationCode1=totp(seed, -1), AuthenticationCode2=totp(seed, 0))
+    refused("InvalidAuthenticationCode", iam.resync_mfa_device, UserName="v0", SerialNumber=serial, AuthenticationCode1=totp(seed, -1), AuthenticationCode2=totp(seed, 0))
+    iam.resync_mfa_device(UserName="v0", SerialNumber=serial, AuthenticationCode1=totp(seed, 5), AuthenticationCode2=totp(seed, 6))
+    equal("devices", [d["SerialNumber"] for d in iam.list_mfa_devices(UserName="v0")["MFADevices"]], [serial])
+    equal("virtual devices", [d["User"]["UserName"] for d in iam.list_virtual_mfa_devices()["VirtualMFADevices"]], ["v0"])
+    if known(iam, "get_mfa_device"):
+        equal("device", iam.get_mfa_device(UserName="v0", SerialNumber=serial)["UserName"], "v0")
+    iam.tag_mfa_device(SerialNumber=serial, Tags=[{"Key": "a", "Value": "1"}])
+    equal("device tags", iam.list_mfa_device_tags(SerialNumber=serial)["Tags"], [{"Key": "a", "Value": "1"}])
+    iam.untag_mfa_device(SerialNumber=serial, TagKeys=["a"])
+    iam.deactivate_mfa_device(UserName="v0", SerialNumber=serial)
+    iam.delete_virtual_mfa_device(SerialNumber=serial)
+
+    iam.create_account_alias(AccountAlias="b-example")
+    equal("aliases", iam.list_account_aliases()["AccountAliases"], ["b-example"])
+    iam.delete_account_alias(AccountAlias="b-example")
+    iam.update_account_password_policy(MinimumPasswordLength=14, RequireSymbols=True)
+    equal("password policy", iam.get_account_password_policy()["PasswordPolicy"]["MinimumPasswordLength"], 14)
+    iam.delete_account_password_policy()
+    equal("summary", iam.get_account_summary()["SummaryMap"]["Users"], 5)
+    for name in ["v0", "u1", "u2", "u3", "u4"]:
+        iam.delete_user(UserName=name)
+    equal("summary again", iam.get_account_summary()["SummaryMap"]["Users"], 0)
+
+
+def policies(iam):
+    me = iam.get_user()["User"]["Arn"].removesuffix(":root")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "secretsmanager:Get*", "Resource": "*",
+                                                        "Condition": {"StringEquals": {"aws:PrincipalTag/team": "blå"}}}]}
+    text = json.dumps(document, ensure_ascii=False)
+    arns = [iam.create_policy(PolicyName=f"p{i}", Path="/b/", PolicyDocument=text)["Policy"]["Arn"] for i in range(3)]
+    equal("ARN", arns[0], f"{me}:policy/b/p0")
+    pages = iam.get_paginator("list_policies").paginate(Scope="Local", PaginationConfig={"PageSize": 2})
+    equal("policies", [p["PolicyName"] for page in pages for p in page["Policies"]], ["p0", "p1", "p2"])
+    # botocore decodes documents: what comes back is the document again.
+    equal("document", iam.get_policy_version(PolicyArn=arns[0], VersionId="v1")["PolicyVersion"]["Document"], document)
+    iam.create_policy_version(PolicyArn=arns[0], PolicyDocument=text, SetAsDefault=True)
+    equal("versions", [(v["VersionId"], v["IsDefaultVersion"]) for v in iam.list_policy_versions(PolicyArn=arns[0])["Versions"]], [("v2", True), ("v1", False)])
+    iam.create_user(UserName="ana", Tags=[{"Key": "team", "Value": "blå"}])
+    iam.put_user_policy(UserName="ana", PolicyName="own", PolicyDocument=text)
+    equal("inline", iam.get_user_policy(UserName="ana", PolicyName="own")["PolicyDocument"], document)
+    for arn in arns:
+        iam.attach_user_policy(UserName="ana", PolicyArn=arn)
+    pages = iam.get_paginator("list_attached_user_policies").paginate(UserName="ana", PaginationConfig={"PageSize": 2})
+    equal("attached", [p["PolicyArn"] for page in pages for p in page["AttachedPolicies"]], arns)
+    equal("entities", [u["UserName"] for u in iam.list_entities_for_policy(PolicyArn=arns[0])["PolicyUsers"]], ["ana"])
+    pages = iam.get_paginator("simulate_principal_policy").paginate(
+        PolicySourceArn=f"{me}:user/ana", ActionNames=["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"], PaginationConfig={"PageSize": 1})
+    equal("simulated", [r["EvalDecision"] for page in pages for r in page["EvaluationResults"]], ["allowed", "implicitDeny"])
+    result = iam.simulate_custom_policy(PolicyInputList=[text], ActionNames=["secretsmanager:GetSecretValue"], ContextEntries=[
+        {"ContextKeyName": "aws:PrincipalTag/team", "ContextKeyType": "string", "ContextKeyValues": ["rød"]}])["EvaluationResults"][0]
+    equal("custom", (result["EvalDecision"], result["MissingContextValues"]), ("implicitDeny", []))
+    equal("context keys", iam.get_context_keys_for_principal_policy(PolicySourceArn=f"{me}:user/ana")["ContextKeyNames"], ["aws:PrincipalTag/team"])
+    pages = iam.get_paginator("get_account_authorization_details").paginate(PaginationConfig={"PageSize": 2})
+    details = [d for page in pages for kind in ("UserDetailList", "Policies") for d in page[kind]]
+    equal("details", details[0]["UserPolicyList"][0]["PolicyDocument"], document)
+    equal("details of a policy", details[1]["PolicyVersionList"][0]["Document"], document)
+    refused("DeleteConflict", iam.delete_policy, PolicyArn=arns[0])
+    refused("NoSuchEntity", iam.attach_user_policy, UserName="ana", PolicyArn=f"{me}:policy/none")
+    refused("MalformedPolicyDocument", iam.put_user_policy, UserName="ana", PolicyName="x", PolicyDocument="{")
+    for _ in range(600):
+        if iam.generate_credential_report()["State"] == "COMPLETE":
+            break
+        time.sleep(0.1)
+    report = iam.get_credential_report()
+    equal("report", report["Content"].decode().split("\n")[-1].split(",")[:2], ["ana", f"{me}:user/ana"])
+    for arn in arns:
+        iam.detach_user_policy(UserName="ana", PolicyArn=arn)
+    iam.delete_policy_version(PolicyArn=arns[0], VersionId="v1")
+    for arn in arns:
+        iam.delete_policy(PolicyArn=arn)
+    iam.delete_user_policy(UserName="ana", PolicyName="own")
+    iam.delete_user(UserName="ana")
+    idp = iam.create_open_id_connect_provider(Url="https://issuer.example", ClientIDList=["a"])["OpenIDConnectProviderArn"]
+    equal("provider", iam.get_open_id_connect_provider(OpenIDConnectProviderArn=idp)["Url"], "issuer.example")
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=idp)
+    refused("InvalidInput", iam.create_saml_provider, Name="x", SAMLMetadataDocument="x" * 1000)
+
+
 secrets(client("secretsmanager"))
 secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
 keys(client("kms"))
+identities(client("iam"))
+policies(client("iam"))
 other_keys(client("kms"))
+sessions(client("iam"), client("sts"))
 if failures:
     sys.exit(f"{failures} failures")
 print("ok, boto3", boto3.__version__)

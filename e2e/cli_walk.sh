@@ -1,6 +1,6 @@
 #!/bin/sh
-# Walks the AWS CLI through every served operation of Secrets Manager and the
-# main ones of KMS, and checks what it prints.
+# Walks the AWS CLI through every served operation of Secrets Manager and IAM and
+# the main ones of KMS, and checks what it prints.
 #
 #   COFFER=coffer DATA_DIR=/path e2e/cli_walk.sh
 #
@@ -214,6 +214,185 @@ call kms encrypt --key-id "$mrk" --plaintext "fileb://$tmp/plain" --query Cipher
 is cGxhaW4= kms decrypt --region eu-central-1 --ciphertext-blob "fileb://$tmp/blob" --query Plaintext
 is '' kms update-primary-region --key-id "$mrk" --primary-region eu-central-1
 is REPLICA kms describe-key --key-id "$mrk" --query KeyMetadata.MultiRegionConfiguration.MultiRegionKeyType
+
+# IAM: users, access keys, groups, roles, boundaries, instance profiles, tags,
+# service-linked roles, MFA devices and settings of the account.
+me=arn:aws:iam::$account
+trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"'$me':root"},"Action":"sts:AssumeRole"}]}'
+admin=arn:aws:iam::aws:policy/AdministratorAccess
+is "$me:user/dev/ana" iam create-user --user-name ana --path /dev/ --tags Key=team,Value=blue --query User.Arn
+refused EntityAlreadyExists iam create-user --user-name ANA
+is blue iam get-user --user-name ana --query 'User.Tags[0].Value'
+is "$me:root" iam get-user --query User.Arn
+is ana iam list-users --path-prefix /dev/ --query 'Users[].UserName'
+is '' iam put-user-permissions-boundary --user-name ana --permissions-boundary $admin
+is $admin iam get-user --user-name ana --query User.PermissionsBoundary.PermissionsBoundaryArn
+is '' iam delete-user-permissions-boundary --user-name ana
+is '' iam tag-user --user-name ana --tags Key=a,Value=1
+is '' iam untag-user --user-name ana --tag-keys team
+is a iam list-user-tags --user-name ana --query 'Tags[].Key'
+call iam create-access-key --user-name ana --query 'AccessKey.[AccessKeyId,SecretAccessKey]' || fail "iam create-access-key"
+id=$(printf '%s' "$out" | cut -f1) secret=$(printf '%s' "$out" | cut -f2)
+[ "$(AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret aws --endpoint-url "$endpoint" sts get-caller-identity --query Arn --output text 2>"$tmp/err")" = "$me:user/dev/ana" ] || fail "the user's key"
+is "ana	sts" iam get-access-key-last-used --access-key-id "$id" --query '[UserName,AccessKeyLastUsed.ServiceName]'
+is '' iam update-access-key --user-name ana --access-key-id "$id" --status Inactive
+is Inactive iam list-access-keys --user-name ana --query 'AccessKeyMetadata[].Status'
+is '' iam update-user --user-name ana --new-user-name berta --new-path /lead/
+is "$me:group/devs" iam create-group --group-name devs --query Group.Arn
+is '' iam add-user-to-group --group-name devs --user-name berta
+is berta iam get-group --group-name devs --query 'Users[].UserName'
+is devs iam list-groups-for-user --user-name berta --query 'Groups[].GroupName'
+is '' iam update-group --group-name devs --new-group-name leads
+is leads iam list-groups --query 'Groups[].GroupName'
+refused DeleteConflict iam delete-user --user-name berta
+is '' iam remove-user-from-group --group-name leads --user-name berta
+is '' iam delete-group --group-name leads
+is '' iam delete-access-key --user-name berta --access-key-id "$id"
+
+is "$me:role/deploy" iam create-role --role-name deploy --assume-role-policy-document "$trust" --max-session-duration 7200 --permissions-boundary $admin --query Role.Arn
+refused MalformedPolicyDocument iam create-role --role-name other --assume-role-policy-document '{}'
+is "7200	$me:root" iam get-role --role-name deploy --query 'Role.[MaxSessionDuration,AssumeRolePolicyDocument.Statement[0].Principal.AWS]'
+is deploy iam list-roles --query 'Roles[].RoleName'
+is '' iam update-role --role-name deploy --description first
+is second iam update-role-description --role-name deploy --description second --query Role.Description
+is '' iam update-assume-role-policy --role-name deploy --policy-document "$trust"
+is '' iam delete-role-permissions-boundary --role-name deploy
+is '' iam put-role-permissions-boundary --role-name deploy --permissions-boundary $admin
+is '' iam tag-role --role-name deploy --tags Key=a,Value=1
+is a iam list-role-tags --role-name deploy --query 'Tags[].Key'
+is '' iam untag-role --role-name deploy --tag-keys a
+is "$me:instance-profile/web" iam create-instance-profile --instance-profile-name web --query InstanceProfile.Arn
+is '' iam add-role-to-instance-profile --instance-profile-name web --role-name deploy
+refused LimitExceeded iam add-role-to-instance-profile --instance-profile-name web --role-name deploy
+is deploy iam get-instance-profile --instance-profile-name web --query 'InstanceProfile.Roles[].RoleName'
+is web iam list-instance-profiles --query 'InstanceProfiles[].InstanceProfileName'
+is web iam list-instance-profiles-for-role --role-name deploy --query 'InstanceProfiles[].InstanceProfileName'
+is '' iam tag-instance-profile --instance-profile-name web --tags Key=a,Value=1
+is a iam list-instance-profile-tags --instance-profile-name web --query 'Tags[].Key'
+is '' iam untag-instance-profile --instance-profile-name web --tag-keys a
+is '' iam remove-role-from-instance-profile --instance-profile-name web --role-name deploy
+is '' iam delete-instance-profile --instance-profile-name web
+is '' iam delete-role --role-name deploy
+is AWSServiceRoleForECS iam create-service-linked-role --aws-service-name ecs.amazonaws.com --query Role.RoleName
+refused UnmodifiableEntity iam delete-role --role-name AWSServiceRoleForECS
+call iam delete-service-linked-role --role-name AWSServiceRoleForECS --query DeletionTaskId &&
+	is SUCCEEDED iam get-service-linked-role-deletion-status --deletion-task-id "$out" --query Status
+
+phone=$me:mfa/phone
+is "$phone" iam create-virtual-mfa-device --virtual-mfa-device-name phone --outfile "$tmp/seed" --bootstrap-method Base32StringSeed --query VirtualMFADevice.SerialNumber
+totp() { # the code some steps from now (RFC 6238)
+	python3 -c 'import base64,hmac,struct,sys,time
+h=hmac.new(base64.b32decode(open(sys.argv[1]).read()),struct.pack(">q",int(time.time())//30+int(sys.argv[2])),"sha1").digest()
+print("%06d"%((struct.unpack(">I",h[h[19]&15:(h[19]&15)+4])[0]&0x7fffffff)%1000000))' "$tmp/seed" "$1"
+}
+refused InvalidAuthenticationCode iam enable-mfa-device --user-name berta --serial-number "$phone" --authentication-code1 "$(totp 0)" --authentication-code2 "$(totp -1)"
+is '' iam enable-mfa-device --user-name berta --serial-number "$phone" --authentication-code1 "$(totp -1)" --authentication-code2 "$(totp 0)"
+is "$phone" iam list-mfa-devices --user-name berta --query 'MFADevices[].SerialNumber'
+is berta iam list-virtual-mfa-devices --assignment-status Assigned --query 'VirtualMFADevices[].User.UserName'
+is berta iam get-mfa-device --user-name berta --serial-number "$phone" --query UserName
+is '' iam resync-mfa-device --user-name berta --serial-number "$phone" --authentication-code1 "$(totp 5)" --authentication-code2 "$(totp 6)"
+is '' iam tag-mfa-device --serial-number "$phone" --tags Key=a,Value=1
+is a iam list-mfa-device-tags --serial-number "$phone" --query 'Tags[].Key'
+is '' iam untag-mfa-device --serial-number "$phone" --tag-keys a
+refused DeleteConflict iam delete-virtual-mfa-device --serial-number "$phone"
+is '' iam deactivate-mfa-device --user-name berta --serial-number "$phone"
+is '' iam delete-virtual-mfa-device --serial-number "$phone"
+is '' iam delete-user --user-name berta
+is '' iam create-account-alias --account-alias example
+is example iam list-account-aliases --query 'AccountAliases[0]'
+is '' iam delete-account-alias --account-alias example
+refused NoSuchEntity iam get-account-password-policy
+is '' iam update-account-password-policy --minimum-password-length 14
+is 14 iam get-account-password-policy --query PasswordPolicy.MinimumPasswordLength
+is '' iam delete-account-password-policy
+is "0	2" iam get-account-summary --query 'SummaryMap.[Users,AccessKeysPerUserQuota]'
+
+# IAM: managed and inline policies, what they decide, simulation, reports.
+reads='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:Get*","Resource":"*"}]}'
+lists='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:List*","Resource":"*"}]}'
+p=$me:policy/team/reads
+is "$p" iam create-policy --policy-name reads --path /team/ --policy-document "$reads" --description 'reads it' --tags Key=a,Value=1 --query Policy.Arn
+refused EntityAlreadyExists iam create-policy --policy-name reads --policy-document "$reads"
+refused MalformedPolicyDocument iam create-policy --policy-name other --policy-document '{}'
+is "reads it	v1	0	1" iam get-policy --policy-arn "$p" --query 'Policy.[Description,DefaultVersionId,AttachmentCount,Tags[0].Value]'
+is v2 iam create-policy-version --policy-arn "$p" --policy-document "$lists" --query PolicyVersion.VersionId
+is 'secretsmanager:List*' iam get-policy-version --policy-arn "$p" --version-id v2 --query 'PolicyVersion.Document.Statement[0].Action'
+is "v2	v1" iam list-policy-versions --policy-arn "$p" --query 'Versions[].VersionId'
+is reads iam list-policies --scope Local --query 'Policies[].PolicyName'
+matches '*AdministratorAccess*' iam list-policies --scope AWS --query 'Policies[].PolicyName'
+is '' iam tag-policy --policy-arn "$p" --tags Key=b,Value=2
+is '' iam untag-policy --policy-arn "$p" --tag-keys a
+is b iam list-policy-tags --policy-arn "$p" --query 'Tags[].Key'
+call iam create-user --user-name ana && call iam create-group --group-name devs && call iam create-role --role-name deploy --assume-role-policy-document "$trust" || fail "iam user, group and role"
+call iam create-access-key --user-name ana --query 'AccessKey.[AccessKeyId,SecretAccessKey]' || fail "iam create-access-key"
+id=${out%%	*} secret=${out##*	}
+call $sm create-secret --name guarded --secret-string s || fail "$sm create-secret"
+as_ana() { AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret "$@"; }
+as_ana refused AccessDeniedException $sm get-secret-value --secret-id guarded
+is '' iam attach-user-policy --user-name ana --policy-arn "$p"
+as_ana is s $sm get-secret-value --secret-id guarded --query SecretString
+is '' iam set-default-policy-version --policy-arn "$p" --version-id v2
+as_ana refused AccessDeniedException $sm get-secret-value --secret-id guarded
+is '' iam put-user-policy --user-name ana --policy-name own --policy-document "$reads"
+as_ana is s $sm get-secret-value --secret-id guarded --query SecretString
+is 'secretsmanager:Get*' iam get-user-policy --user-name ana --policy-name own --query 'PolicyDocument.Statement[0].Action'
+is own iam list-user-policies --user-name ana --query 'PolicyNames[]'
+is '' iam attach-group-policy --group-name devs --policy-arn "$p"
+is '' iam attach-role-policy --role-name deploy --policy-arn "$p"
+is reads iam list-attached-user-policies --user-name ana --query 'AttachedPolicies[].PolicyName'
+is reads iam list-attached-group-policies --group-name devs --query 'AttachedPolicies[].PolicyName'
+is reads iam list-attached-role-policies --role-name deploy --path-prefix /team/ --query 'AttachedPolicies[].PolicyName'
+is "ana	devs	deploy" iam list-entities-for-policy --policy-arn "$p" --query '[PolicyUsers[0].UserName,PolicyGroups[0].GroupName,PolicyRoles[0].RoleName]'
+is '' iam put-group-policy --group-name devs --policy-name own --policy-document "$reads"
+is '' iam put-role-policy --role-name deploy --policy-name own --policy-document "$reads"
+is own iam get-group-policy --group-name devs --policy-name own --query PolicyName
+is own iam get-role-policy --role-name deploy --policy-name own --query PolicyName
+is own iam list-group-policies --group-name devs --query 'PolicyNames[]'
+is own iam list-role-policies --role-name deploy --query 'PolicyNames[]'
+is "allowed	user_ana_own" iam simulate-principal-policy --policy-source-arn "$me:user/ana" --action-names secretsmanager:GetSecretValue --query 'EvaluationResults[0].[EvalDecision,MatchedStatements[0].SourcePolicyId]'
+is implicitDeny iam simulate-custom-policy --policy-input-list "$reads" --action-names s3:GetObject --query 'EvaluationResults[0].EvalDecision'
+is aws:username iam get-context-keys-for-custom-policy --policy-input-list '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::${aws:username}"}]}' --query 'ContextKeyNames[0]'
+is 0 iam get-context-keys-for-principal-policy --policy-source-arn "$me:role/deploy" --query 'length(ContextKeyNames)'
+is "1	1	1	1" iam get-account-authorization-details --query '[length(UserDetailList),length(GroupDetailList),length(RoleDetailList),length(Policies)]'
+refused ReportNotPresent iam get-credential-report
+is STARTED iam generate-credential-report --query State
+refused DeleteConflict iam delete-policy --policy-arn "$p"
+is '' iam detach-user-policy --user-name ana --policy-arn "$p"
+is '' iam detach-group-policy --group-name devs --policy-arn "$p"
+is '' iam detach-role-policy --role-name deploy --policy-arn "$p"
+is '' iam delete-user-policy --user-name ana --policy-name own
+is '' iam delete-group-policy --group-name devs --policy-name own
+is '' iam delete-role-policy --role-name deploy --policy-name own
+refused DeleteConflict iam delete-policy --policy-arn "$p"
+is '' iam delete-policy-version --policy-arn "$p" --version-id v1
+is '' iam delete-policy --policy-arn "$p"
+refused NoSuchEntity iam get-policy --policy-arn "$p"
+tries=0
+until call iam generate-credential-report --query State && [ "$out" = COMPLETE ]; do
+	tries=$((tries + 1))
+	[ "$tries" -lt 60 ] || { fail "iam generate-credential-report: never complete"; break; }
+done
+call iam get-credential-report --query Content && printf '%s' "$out" | base64 -d | grep -q "^ana,$me:user/ana," || fail "iam get-credential-report"
+idp=$me:oidc-provider/issuer.example/x
+is "$idp" iam create-open-id-connect-provider --url https://issuer.example/x --client-id-list app --query OpenIDConnectProviderArn
+is "issuer.example/x	app" iam get-open-id-connect-provider --open-id-connect-provider-arn "$idp" --query '[Url,ClientIDList[0]]'
+is "$idp" iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].Arn'
+is '' iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "$idp" --client-id b
+is '' iam remove-client-id-from-open-id-connect-provider --open-id-connect-provider-arn "$idp" --client-id app
+is '' iam update-open-id-connect-provider-thumbprint --open-id-connect-provider-arn "$idp" --thumbprint-list 0123456789012345678901234567890123456789
+is '' iam tag-open-id-connect-provider --open-id-connect-provider-arn "$idp" --tags Key=a,Value=1
+is a iam list-open-id-connect-provider-tags --open-id-connect-provider-arn "$idp" --query 'Tags[].Key'
+is '' iam untag-open-id-connect-provider --open-id-connect-provider-arn "$idp" --tag-keys a
+is '' iam delete-open-id-connect-provider --open-id-connect-provider-arn "$idp"
+idp=$me:saml-provider/corp metadata=file://../internal/iam/testdata/metadata.xml
+is "$idp" iam create-saml-provider --name corp --saml-metadata-document $metadata --query SAMLProviderArn
+matches '*EntityDescriptor*' iam get-saml-provider --saml-provider-arn "$idp" --query SAMLMetadataDocument
+is "$idp" iam list-saml-providers --query 'SAMLProviderList[].Arn'
+is "$idp" iam update-saml-provider --saml-provider-arn "$idp" --saml-metadata-document $metadata --query SAMLProviderArn
+is '' iam tag-saml-provider --saml-provider-arn "$idp" --tags Key=a,Value=1
+is a iam list-saml-provider-tags --saml-provider-arn "$idp" --query 'Tags[].Key'
+is '' iam untag-saml-provider --saml-provider-arn "$idp" --tag-keys a
+is '' iam delete-saml-provider --saml-provider-arn "$idp"
 
 [ "$failures" -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo "ok"

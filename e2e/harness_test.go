@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,8 +28,10 @@ import (
 	"github.com/aws/smithy-go"
 
 	"coffer/internal/api"
+	iamapi "coffer/internal/api/iam"
 	kmsapi "coffer/internal/api/kms"
 	smapi "coffer/internal/api/secretsmanager"
+	stsapi "coffer/internal/api/sts"
 	"coffer/internal/cli"
 	"coffer/internal/coffertest"
 	"coffer/internal/server"
@@ -314,6 +318,7 @@ type watcher struct {
 }
 
 func (w *watcher) RoundTrip(r *http.Request) (*http.Response, error) {
+	r, target, op := asked(r)
 	resp, err := w.next.RoundTrip(r)
 	if err != nil {
 		return resp, err
@@ -325,8 +330,6 @@ func (w *watcher) RoundTrip(r *http.Request) (*http.Response, error) {
 		return resp, nil // the client gets the error when it reads
 	}
 	a := answer{id: resp.Header.Get("X-Amzn-Requestid")}
-	target := r.Header.Get("X-Amz-Target")
-	op := operation(target)
 	if op != nil {
 		a.op = op.Name
 	}
@@ -378,7 +381,7 @@ func judge(op *api.Operation, resp *http.Response, code string) string {
 		return ""
 	case op == nil:
 		return code + " is not an error of AWS's framework"
-	case !slices.ContainsFunc(op.Errors, func(e *api.ErrorShape) bool { return e.Code == code }):
+	case !slices.ContainsFunc(op.Errors, func(e *api.ErrorShape) bool { return e.Code == code || e.QueryCode == code }):
 		return code + " is not an error that the model lists for " + op.Name
 	}
 	return ""
@@ -391,6 +394,41 @@ var framework = []string{
 	"ThrottlingException", "RequestEntityTooLargeException", "RequestTimeoutException",
 	"MissingAuthenticationTokenException", "IncompleteSignatureException", "UnrecognizedClientException",
 	"ExpiredTokenException", "InvalidSignatureException", "NotAuthorizedException",
+	// The same in the Query protocol (wire.md §6), and what STS sends without listing it (iam.md §9).
+	"AccessDenied", "ValidationError", "InvalidClientTokenId", "MissingAuthenticationToken", "SignatureDoesNotMatch", "ExpiredToken", "InvalidAction",
+	"InvalidParameterValue",
+}
+
+// asked tells which operation a request is for: by its target, or, in the Query
+// protocol, by its form, which is then put back.
+func asked(r *http.Request) (_ *http.Request, target string, op *api.Operation) {
+	if r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		target = r.Header.Get("X-Amz-Target")
+		return r, target, operation(target)
+	}
+	body, err := io.ReadAll(r.Body)
+	r.Body.Close()
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
+	form, _ := url.ParseQuery(string(body))
+	for _, s := range []*api.Service{iamapi.Service, stsapi.Service} {
+		for _, o := range s.Operations {
+			if s.APIVersion == form.Get("Version") && o.Name == form.Get("Action") {
+				op = o
+			}
+		}
+	}
+	return r, form.Get("Action"), op
+}
+
+// failing is the end of a body that could not be read.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return 0, io.EOF
 }
 
 // operation finds an operation by its target, nil if there is none.
@@ -411,6 +449,13 @@ func operation(target string) *api.Operation {
 
 // errorOf reads the body of an error.
 func errorOf(body []byte) (code, message string) {
+	var q struct {
+		Code    string `xml:"Error>Code"`
+		Message string `xml:"Error>Message"`
+	}
+	if bytes.HasPrefix(body, []byte("<")) && xml.Unmarshal(body, &q) == nil {
+		return q.Code, q.Message
+	}
 	var e struct {
 		Type    string `json:"__type"`
 		Message string // matches "message" too

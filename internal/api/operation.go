@@ -96,6 +96,7 @@ type Access struct {
 	Tags, RequestTags []policy.Tag
 	TagKeys           []string
 	Keys              Keys
+	MFA               bool // a second factor came with the request (aws:MultiFactorAuthPresent)
 
 	Also []Access
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -61,6 +62,19 @@ tests and CI jobs, and listens on loopback addresses only.`,
 		fs.BoolVar(&o.cfg.PlainHTTP, "plain-http", false, "no TLS: secrets cross the network in clear unless something else encrypts them")
 		fs.BoolVar(&o.cfg.RepairAudit, "repair-audit-log", false, "go on from an audit log whose end was cut or damaged; the gap is recorded for good")
 		fs.DurationVar(&o.cfg.AuditSync, "audit-sync", time.Second, "sync the audit log at least every `DURATION`, such as 500ms; -1s syncs before every answer")
+		fs.Func("oidc-jwks", "take the keys of an OpenID Connect issuer from a file in place of asking it: `ISSUER=FILE`; repeatable", func(v string) error {
+			issuer, file, ok := strings.Cut(v, "=")
+			if !ok || !strings.HasPrefix(issuer, "https://") || file == "" {
+				return errors.New("write ISSUER=FILE, such as https://kubernetes.default.svc=keys.json")
+			}
+			if o.cfg.OIDCKeys == nil {
+				o.cfg.OIDCKeys = make(map[string]string)
+			}
+			o.cfg.OIDCKeys[issuer] = file
+			return nil
+		})
+		fs.BoolVar(&o.cfg.OIDCLinkLocal, "oidc-link-local", false, "ask issuers at link-local addresses, too, where clouds have their metadata")
+		fs.StringVar(&o.cfg.SAMLRecipient, "saml-recipient", "", "the only `URL` that SAML assertions may be addressed to (default: AWS's sign-in endpoints)")
 		fs.Var(&o.cfg.Throttle, "throttle", "calls a second of an account in a region, `QUOTA`: secretsmanager:GetSecretValue=20000 and the like, or off; repeatable; AWS's quotas unless set (with --dev none)")
 		fs.IntVar(&o.cfg.MaxConns, "max-conns", 16384, "serve `N` connections at once; further ones wait")
 		fs.IntVar(&o.cfg.CacheMiB, "cache-mib", 48, "bound the cache of decoded records to `N` MiB")

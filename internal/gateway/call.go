@@ -239,6 +239,9 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 		}
 		short := *fe
 		short.Message = shorten(fe.Message)
+		if c.in != nil && len(api.AppendRedacted(nil, c.in)) > strangerParameters {
+			c.in = nil
+		}
 		c.record(nil, &short)
 	} else if c.overdrawn != nil && !c.overdrawn.noted(c.start) {
 		c.send(w, fe)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -74,7 +75,8 @@ func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.
 	identify(r, &rec.UserIdentity, &context)
 	if r.Op != nil {
 		rec.EventSource, rec.EventName = r.Op.Service.EventSource, r.Op.Name
-		rec.ReadOnly = r.Op.Mode == api.Read
+		// CloudTrail counts the operations of STS among the reads: what they make is stored nowhere.
+		rec.ReadOnly = r.Op.Mode == api.Read || r.Op.Service.Name == "sts"
 	}
 	if r.Endpoint != nil {
 		rec.VPCEndpointID = r.Endpoint.ID
@@ -85,15 +87,31 @@ func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.
 	rec.RequestParameters = params
 	if fe != nil {
 		rec.ErrorCode, rec.ErrorMessage = fe.Code, fe.Message
-	} else if out != nil && !rec.ReadOnly && len(out.Shape().Members) > 0 {
+	} else if out != nil && r.Op.Mode != api.Read && len(out.Shape().Members) > 0 {
 		rec.ResponseElements = api.AppendRedacted(nil, out)
 	}
 	// Not for a denial: what an alias of another account leads to is not the caller's to know.
 	resource := v.resource()
-	if a, err := arn.Parse(resource); err == nil && a.Service == "kms" && (fe == nil || fe.Kind != fault.Denied) {
-		rec.Resources = []audit.Resource{{ARN: resource, AccountID: a.Account, Type: "AWS::KMS::Key"}}
+	if fe == nil || fe.Kind != fault.Denied {
+		if a, err := arn.Parse(resource); err == nil {
+			if kind := resourceType(r.Op, &a); kind != "" {
+				rec.Resources = []audit.Resource{{ARN: resource, AccountID: a.Account, Type: kind}}
+			}
+		}
 	}
 	return rec.AppendJSON(dst)
+}
+
+// resourceType is what CloudTrail calls the resources that records name: keys,
+// and roles that are assumed.
+func resourceType(op *api.Operation, a *arn.ARN) string {
+	switch {
+	case a.Service == "kms":
+		return "AWS::KMS::Key"
+	case op.Service.Name == "sts" && a.Service == "iam" && strings.HasPrefix(a.Resource, "role/"):
+		return "AWS::IAM::Role"
+	}
+	return ""
 }
 
 var identityTypes = [...]string{

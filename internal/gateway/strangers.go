@@ -24,6 +24,7 @@ const (
 	sourceBurst, sourcePerSecond       = 500, 20  // of one address
 	maxSources                         = 4096     // addresses told apart; further ones share the common rate
 	strangerText                       = 256      // bytes of a stranger's user agent and error text that are recorded
+	strangerParameters                 = 2 << 10  // bytes of request parameters; more are not recorded
 	maxAccessKeyID                     = 128      // AWS: access key ids have at most 128 characters
 	bodiesInFlight                     = 64 << 20 // bytes
 )
@@ -117,8 +118,16 @@ func (g *Gateway) recordStrangers() {
 	g.cfg.Logger.Warn("many requests without valid credentials were refused", "requests", requests, "sources", sources)
 }
 
-// identified reports whether the caller is known.
-func (c *call) identified() bool { return c.req.Principal.Type != policy.Anonymous }
+// identified reports whether the caller is one of ours. One whom an identity provider
+// vouches for is not, before a role lets it in: with a provider for a public service
+// that can be anybody in the world.
+func (c *call) identified() bool {
+	switch c.req.Principal.Type {
+	case policy.Anonymous, policy.WebIdentity, policy.SAMLIdentity:
+		return false
+	}
+	return true
+}
 
 // shorten cuts what a stranger can make long in a record.
 func shorten(s string) string {

@@ -125,7 +125,7 @@ func CreateAccount(tx *table.Tx, name string, now time.Time) (*Account, *AccessK
 		if err := Accounts.Put(tx, a); err != nil {
 			return nil, nil, err
 		}
-		k, err := createKey(tx, a.ID, now)
+		k, err := createKey(tx, a.ID, "", now)
 		return a, k, err
 	}
 }
@@ -140,11 +140,11 @@ func RotateRootKeys(tx *table.Tx, account string, now time.Time) (fresh *AccessK
 		gone = append(gone, e.Record.Parts()[0])
 	}
 	for _, id := range gone {
-		if err := AccessKeys.Delete(tx, table.K(id)); err != nil {
+		if err := deleteKey(tx, id); err != nil {
 			return nil, nil, err
 		}
 	}
-	fresh, err = createKey(tx, account, now)
+	fresh, err = createKey(tx, account, "", now)
 	return fresh, gone, err
 }
 
@@ -179,9 +179,17 @@ func ListAccounts(tx *table.Tx) ([]*Account, error) {
 	return as, nil
 }
 
-func createKey(tx *table.Tx, account string, now time.Time) (*AccessKey, error) {
-	k := &AccessKey{ID: "AKIA" + randomID(16), Secret: Secret{sigv4.Secret(randomSecret())}, Account: account, Created: table.At(now)}
+// createKey makes a key of the user with this unique id, "" for the root.
+func createKey(tx *table.Tx, account, user string, now time.Time) (*AccessKey, error) {
+	k := &AccessKey{ID: "AKIA" + randomID(16), Secret: Secret{sigv4.Secret(randomSecret())}, Account: account, Created: table.At(now), User: user}
 	return k, AccessKeys.Put(tx, k)
+}
+
+func deleteKey(tx *table.Tx, id string) error {
+	if err := LastUses.Delete(tx, table.K(id)); err != nil {
+		return err
+	}
+	return AccessKeys.Delete(tx, table.K(id))
 }
 
 func newAccountID() string {

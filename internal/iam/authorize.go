@@ -16,6 +16,9 @@ import (
 // and the call fails.
 func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing, out *policy.Decided) error {
 	*out = policy.Decided{}
+	if err := beyondSession(r); err != nil {
+		return err
+	}
 	return d.decide(r, a, standing, out)
 }
 

@@ -17,11 +17,14 @@ import (
 )
 
 // Directory answers who a principal is, what applies to it, and decides. It
-// holds a cache and no state. Safe for concurrent use.
+// holds caches, and of who calls what is not worth a write with every call. Safe for
+// concurrent use.
 type Directory struct {
 	standings cache[Standing]
 	places    cache[placeAt]
 	anybody   bool
+	uses      uses
+	guesses   guesses
 }
 
 // DirectoryConfig says how a directory answers.
@@ -31,7 +34,10 @@ type DirectoryConfig struct {
 
 // NewDirectory returns a Directory.
 func NewDirectory(cfg DirectoryConfig) *Directory {
-	return &Directory{standings: newCache[Standing](maxStandings), places: newCache[placeAt](maxPlaces), anybody: cfg.AnyAccount}
+	return &Directory{
+		standings: newCache[Standing](maxStandings), places: newCache[placeAt](maxPlaces), anybody: cfg.AnyAccount,
+		uses: uses{of: make(map[string]*noted)}, guesses: guesses{of: make(map[string]*guess)},
+	}
 }
 
 const (
@@ -323,17 +329,17 @@ func (d *Directory) PrincipalID(tx *table.Tx, text string) (string, error) {
 }
 
 // PrincipalARN implements api.Directory.
-func (d *Directory) PrincipalARN(tx *table.Tx, id, partition string) (string, error) {
-	u, err := Users.Get(tx, table.K(id))
-	if err == nil {
-		return u.ARN(partition), nil
-	}
-	if !errors.Is(err, table.ErrNotFound) {
-		return "", err
-	}
-	r, err := Roles.Get(tx, table.K(id))
-	if err == nil {
-		return r.ARN(partition), nil
+func (d *Directory) PrincipalARN(tx *table.Tx, id, partition string) (arn string, err error) {
+	if strings.HasPrefix(id, "AROA") {
+		var r *Role
+		if r, err = Roles.Get(tx, table.K(id)); err == nil {
+			return r.ARN(partition), nil
+		}
+	} else {
+		var u *User
+		if u, err = Users.Get(tx, table.K(id)); err == nil {
+			return u.ARN(partition), nil
+		}
 	}
 	if errors.Is(err, table.ErrNotFound) {
 		return "", nil

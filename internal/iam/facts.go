@@ -119,11 +119,17 @@ func (f *facts) principal(name string) (value string, known bool) {
 	case "principalservicename":
 		return p.Service, true
 	case "multifactorauthpresent":
+		if f.a.MFA {
+			return "true", true
+		}
 		if s == nil {
 			return "", true // long-term keys do not have it
 		}
 		return strconv.FormatBool(s.MFA != 0), true
 	case "multifactorauthage":
+		if f.a.MFA {
+			return "0", true
+		}
 		if s == nil || s.MFA == 0 {
 			return "", true
 		}

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"errors"
 	"strings"
 
 	"coffer/internal/arn"
@@ -47,6 +48,37 @@ func findPolicy(tx *table.Tx, text string) (*ManagedPolicy, error) {
 		return nil, table.ErrNotFound
 	}
 	return p, err
+}
+
+// FindRole finds a role by its ARN, in which path and name have case;
+// table.ErrNotFound if there is none. The record is shared: not to be changed.
+func FindRole(tx *table.Tx, text string) (*Role, error) {
+	a, err := arn.Parse(text)
+	if err != nil || a.Service != "iam" || a.Region != "" {
+		return nil, table.ErrNotFound
+	}
+	kind, path, name := splitResource(a.Resource)
+	if kind != "role" {
+		return nil, table.ErrNotFound
+	}
+	r, err := findRole(tx, a.Account, name)
+	if err == nil && (r.Path != path || r.Name != name) {
+		return nil, table.ErrNotFound
+	}
+	return r, err
+}
+
+// HasPolicy reports whether text is the ARN of a managed policy that an account
+// can use: one of its own, or one of AWS's.
+func HasPolicy(tx *table.Tx, account, partition, text string) (bool, error) {
+	if p := awsManaged(text); p != nil {
+		return p.ARN(partition) == text, nil
+	}
+	p, err := findPolicy(tx, text)
+	if errors.Is(err, table.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && p.Account == account && p.ARN(partition) == text, err
 }
 
 // splitResource takes "role/ci/deploy" apart: "role", "/ci/", "deploy".

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"coffer/internal/arn"
 	"coffer/internal/policy"
 	"coffer/internal/table"
 )
@@ -88,10 +89,29 @@ type PolicyUse struct {
 	Boundaries int    `cbor:"4,keyasint,omitempty"`
 }
 
-// PolicyUses holds the counts by account and ARN.
+// PolicyUses holds the counts by account and ARN; those of the account's own policies also
+// by path and name, so that a listing of what is used need not look at what is not.
 var PolicyUses = table.Collection[PolicyUse]{
 	Name: "iam.policyuse",
 	Key:  func(u *PolicyUse) table.Key { return table.K(u.Account, u.ARN) },
+	Indexes: []table.Index[PolicyUse]{
+		{Name: useAttached, Keys: func(u *PolicyUse) []table.Key { return u.keys(u.Attached) }},
+		{Name: useBoundary, Keys: func(u *PolicyUse) []table.Key { return u.keys(u.Boundaries) }},
+	},
+}
+
+const (
+	useAttached = "iam.policyuse.attached"
+	useBoundary = "iam.policyuse.boundary"
+)
+
+func (u *PolicyUse) keys(n int) []table.Key {
+	a, err := arn.Parse(u.ARN)
+	if n == 0 || err != nil || a.Account != u.Account {
+		return nil
+	}
+	_, path, name := splitResource(a.Resource)
+	return []table.Key{table.K(u.Account, path, fold(name))}
 }
 
 // Inline is the inline policies of a user, group or role.

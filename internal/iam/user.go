@@ -19,7 +19,7 @@ type User struct {
 	Groups   []string     `cbor:"7,keyasint,omitempty"`  // their ids, in the order of joining
 	Attached []string     `cbor:"8,keyasint,omitempty"`  // ARNs of managed policies, in the order of attaching
 	Boundary string       `cbor:"9,keyasint,omitempty"`  // ARN of a managed policy
-	MFA      []string     `cbor:"10,keyasint,omitempty"` // serial numbers of enabled devices
+	MFA      []string     `cbor:"10,keyasint,omitempty"` // enabled devices: paths and names
 }
 
 // Users holds the users by id.

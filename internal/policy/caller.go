@@ -98,7 +98,8 @@ func (p *Principals) rank(c *Caller) rank {
 }
 
 // rank tells how closely p names the caller. A user or role whose unique id is
-// known is named by both: one made anew under the name of another is another.
+// known is named by that alone: a renamed user is the same, and one made anew under
+// the name of another is another.
 func (p *Principal) rank(c *Caller) rank {
 	if !c.identified() {
 		return unnamed
@@ -119,7 +120,7 @@ func (p *Principal) rank(c *Caller) rank {
 			return unnamed
 		}
 	case User, Role:
-		if p.Text != c.Entity || p.ID != "" && p.ID != c.ID {
+		if p.ID != "" && p.ID != c.ID || p.ID == "" && p.Text != c.Entity {
 			return unnamed
 		}
 	}

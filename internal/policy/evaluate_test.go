@@ -38,7 +38,8 @@ import (
 // Everybody who calls.
 var callers = map[string]policy.Caller{
 	"alice":       {Type: policy.IAMUser, ARN: alice, Entity: alice, ID: "AIDAALICEALICEALICE00", Account: own},
-	"alice-again": {Type: policy.IAMUser, ARN: alice, Entity: alice, ID: "AIDAALICEALICEALICE99", Account: own}, // made anew under the same name
+	"alice-again": {Type: policy.IAMUser, ARN: alice, Entity: alice, ID: "AIDAALICEALICEALICE99", Account: own},   // made anew under the same name
+	"alice-moved": {Type: policy.IAMUser, ARN: alicia, Entity: alicia, ID: "AIDAALICEALICEALICE00", Account: own}, // renamed
 	"root":        rootOf(own),
 	"app":         {Type: policy.AssumedRole, ARN: pod1, Entity: app, ID: "AROAAPPAPPAPPAPPAPP00", Account: own},
 	"app-again":   {Type: policy.AssumedRole, ARN: pod1, Entity: app, ID: "AROAAPPAPPAPPAPPAPP99", Account: own},
@@ -56,6 +57,7 @@ const (
 	own      = "111122223333"
 	other    = "444455556666"
 	alice    = "arn:aws:iam::111122223333:user/staff/alice"
+	alicia   = "arn:aws:iam::111122223333:user/lead/alicia"
 	app      = "arn:aws:iam::111122223333:role/svc/app"
 	pod1     = "arn:aws:sts::111122223333:assumed-role/app/pod-1"
 	fed      = "arn:aws:sts::111122223333:federated-user/fed"
@@ -372,7 +374,7 @@ func TestMatrix(t *testing.T) {
 	}
 	u.all(t, "policy", keysOf(lines))
 	u.all(t, "principal", keysOf(principals))
-	for _, not := range []string{"alice-again", "app-again", "*"} { // of requests only
+	for _, not := range []string{"alice-again", "alice-moved", "app-again", "*"} { // of requests only
 		u["caller "+not], u["resource "+not] = true, true
 	}
 	u.all(t, "caller", keysOf(callers))
@@ -380,7 +382,7 @@ func TestMatrix(t *testing.T) {
 }
 
 // The number of cases in each file: none gets lost.
-var requestFiles = map[string]int{"principals.txt": 45, "organization.txt": 37, "keys.txt": 41, "context.txt": 31, "denials.txt": 37}
+var requestFiles = map[string]int{"principals.txt": 48, "organization.txt": 37, "keys.txt": 41, "context.txt": 31, "denials.txt": 37}
 
 func TestRequests(t *testing.T) {
 	entries, err := os.ReadDir("testdata/requests")
@@ -414,7 +416,7 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: only %d cases", name, cases)
 		}
 	}
-	u.all(t, "caller", []string{"alice-again", "app-again"})
+	u.all(t, "caller", []string{"alice-again", "alice-moved", "app-again"})
 	u.all(t, "resource", []string{"secret", "key", "role", "*"})
 }
 

@@ -44,6 +44,7 @@ type SyntaxError struct {
 	Path   string // "Statement[0].Condition.StringEquals", or "byte 17" for bad JSON
 	Reason string
 	Fault  Fault
+	Value  string // the principal, service or action that cannot exist
 }
 
 // Error implements error.
@@ -73,11 +74,12 @@ func Parse(text []byte, kind Kind) (*Document, error) {
 	if len(text) > maxText {
 		return nil, &SyntaxError{Path: "document", Reason: fmt.Sprintf("longer than %d bytes", maxText)}
 	}
-	root, err := readJSON(string(text))
+	src := string(text)
+	root, err := readJSON(src)
 	if err != nil {
 		return nil, err
 	}
-	p := parser{kind: kind, doc: &Document{Kind: kind, Version: Version2008}, sids: map[string]struct{}{}}
+	p := parser{kind: kind, doc: &Document{Kind: kind, Version: Version2008, Text: src}, sids: map[string]struct{}{}}
 	if err := p.document(&root); err != nil {
 		return nil, err
 	}
@@ -92,10 +94,15 @@ type parser struct {
 }
 
 func (p *parser) fail(element, format string, args ...any) error {
-	return p.failAs(FaultSyntax, element, format, args...)
+	return &SyntaxError{Path: p.at(element), Reason: fmt.Sprintf(format, args...)}
 }
 
-func (p *parser) failAs(f Fault, element, format string, args ...any) error {
+// cannotBe refuses a principal.
+func (p *parser) cannotBe(f Fault, element, value, reason string) error {
+	return &SyntaxError{Path: p.at(element), Reason: fmt.Sprintf("%.128q %s", value, reason), Fault: f, Value: value}
+}
+
+func (p *parser) at(element string) string {
 	path := p.path
 	if path != "" && element != "" {
 		path += "."
@@ -103,7 +110,7 @@ func (p *parser) failAs(f Fault, element, format string, args ...any) error {
 	if path += element; path == "" {
 		path = "document"
 	}
-	return &SyntaxError{Path: path, Reason: fmt.Sprintf(format, args...), Fault: f}
+	return path
 }
 
 func (p *parser) document(n *node) error {
@@ -287,7 +294,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 				}
 				pr, ok := ParsePrincipal(s)
 				if !ok {
-					return p.failAs(FaultPrincipal, at, "%.128q cannot be a principal", s)
+					return p.cannotBe(FaultPrincipal, at, s, "cannot be a principal")
 				}
 				ps.AWS = append(ps.AWS, pr)
 				return nil
@@ -295,7 +302,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 		case "Service":
 			each = func(s string) error {
 				if !IsService(s) {
-					return p.failAs(FaultService, at, "%.128q cannot be a service", s)
+					return p.cannotBe(FaultService, at, s, "cannot be a service")
 				}
 				ps.Service = append(ps.Service, s)
 				return nil
@@ -303,7 +310,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 		case "Federated":
 			each = func(s string) error {
 				if !validFederated(s) {
-					return p.failAs(FaultPrincipal, at, "%.128q cannot be an identity provider", s)
+					return p.cannotBe(FaultPrincipal, at, s, "cannot be an identity provider")
 				}
 				ps.Federated = append(ps.Federated, s)
 				return nil
@@ -311,7 +318,7 @@ func (p *parser) principals(element string, n *node) (*Principals, error) {
 		case "CanonicalUser":
 			each = func(s string) error {
 				if len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
-					return p.failAs(FaultPrincipal, at, "not 64 hexadecimal digits")
+					return p.cannotBe(FaultPrincipal, at, s, "is not 64 hexadecimal digits")
 				}
 				ps.CanonicalUser = append(ps.CanonicalUser, s)
 				return nil
@@ -449,7 +456,7 @@ func validFederated(s string) bool {
 func (p *parser) actions(element string, n *node) (out []string, err error) {
 	err = p.list(element, n, func(s string) error {
 		if !validAction(s) {
-			return p.fail(element, "%.128q is not an action", s)
+			return p.cannotBe(FaultSyntax, element, s, "is not an action")
 		}
 		out = append(out, s)
 		return nil
@@ -485,7 +492,10 @@ func (p *parser) resources(element string, n *node) (out []Pattern, err error) {
 		if reason != "" {
 			return p.fail(element, "%s", reason)
 		}
-		if s != "*" && !validResource(s) {
+		if s != "*" && arn.Is(s) && !validResource(s) {
+			return p.fail(element, "%.128q is not a whole ARN", s)
+		}
+		if s != "*" && !arn.Is(s) {
 			return p.fail(element, "Resource %.128s must be in ARN format or \"*\".", s)
 		}
 		out = append(out, pat)
@@ -497,9 +507,6 @@ func (p *parser) resources(element string, n *node) (out []Pattern, err error) {
 // validResource asks for six parts, of which partition, service and resource
 // are not empty. Colons inside "${...}" separate nothing.
 func validResource(s string) bool {
-	if !arn.Is(s) {
-		return false
-	}
 	colons, depth, last := 0, 0, -1
 	for i := 0; i < len(s) && colons < 5; i++ {
 		switch s[i] {

@@ -57,6 +57,7 @@ type Pattern struct {
 type piece struct {
 	glob     string // with starByte and oneByte, when variable is empty
 	variable string // condition key, in lower case
+	written  string // the same as it was written
 	fallback string // `${key, 'fallback'}`
 	hasFall  bool
 }
@@ -278,7 +279,8 @@ func variable(text string) (v piece, size int, reason string) {
 	if end < 0 {
 		return v, 0, "a policy variable without end"
 	}
-	v.variable, size = strings.ToLower(body[:end]), 2+end+1
+	v.written, size = body[:end], 2+end+1
+	v.variable = strings.ToLower(v.written)
 	if !validKey(v.variable) || strings.ContainsAny(v.variable, "${*?'") {
 		return v, 0, "a policy variable that names no condition key"
 	}

@@ -99,6 +99,7 @@ type Document struct {
 	Kind       Kind
 	Version    string // Version2008 when the text names none
 	ID         string
+	Text       string // as it was parsed: Start and End of statements point into it
 	Statements []Statement
 }
 

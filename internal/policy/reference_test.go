@@ -311,7 +311,7 @@ func refNames(name string, c *policy.Caller) int {
 		if text == c.ARN {
 			return itself
 		}
-	case text == c.Entity && ids[text] == c.ID:
+	case ids[text] == c.ID: // a renamed user is the same
 		if c.Type == policy.IAMUser {
 			return itself
 		}

@@ -21,6 +21,8 @@ func collections() []table.Checker {
 	return []table.Checker{
 		&iam.Accounts, &iam.AccessKeys, &iam.Users, &iam.Groups, &iam.Roles,
 		&iam.ManagedPolicies, &iam.PolicyDocuments, &iam.PolicyUses, &iam.Inlines, &iam.Epochs,
+		&iam.OIDCProviders, &iam.SAMLProviders, &iam.SAMLMetadatas, &iam.CredentialReports, &iam.ReportParts,
+		&iam.InstanceProfiles, &iam.MFADevices, &iam.RoleDeletions, &iam.Counts, &iam.LastUses, &iam.Aliases, &iam.PasswordPolicies,
 		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
 		&kms.Keys, &kms.Aliases, &kms.Policies, &kms.Grants,
@@ -56,7 +58,10 @@ func CheckStore(ctx context.Context, db *table.DB, svcs services, report func(wh
 		if err := svcs.sm.Check(ctx, tx, of("secretsmanager")); err != nil {
 			return err
 		}
-		return svcs.kms.Check(ctx, tx, of("kms"))
+		if err := svcs.kms.Check(ctx, tx, of("kms")); err != nil {
+			return err
+		}
+		return svcs.iam.Check(ctx, tx, of("iam"))
 	})
 	return rows, err
 }
@@ -145,7 +150,7 @@ func openOffline(ctx context.Context, key RootKeyConfig, store *pebble.Store) (o
 	if err != nil {
 		return nil, err
 	}
-	svcs, err := newServices(root, ring, false)
+	svcs, err := newServices(root, ring, nil, &Config{})
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"coffer/internal/coffertest"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
+	"coffer/internal/iam/iamtest"
 	"coffer/internal/policy"
 	"coffer/internal/server"
 	"coffer/internal/session"
@@ -112,7 +113,7 @@ func (w *keyholders) user(account, name string, statements ...string) holder {
 	u := &iam.User{ID: uniqueID("AIDA", account, name), Account: account, Name: name, Path: "/", Created: table.At(time.Now())}
 	key := uniqueID("AKIA", account, name)
 	w.Change(w.t, func(tx *table.Tx) error {
-		return errors.Join(iam.Users.Put(tx, u), may(tx, u.ID, statements),
+		return errors.Join(iam.Users.Put(tx, u), iamtest.Count(tx, account, "user"), may(tx, u.ID, statements),
 			iam.AccessKeys.Put(tx, &iam.AccessKey{ID: key, Secret: iam.Secret{Text: unusedSecret}, Account: account, User: u.ID, Created: u.Created}))
 	})
 	return w.holder(u.ARN("aws"), u.ID, w.ConfigFor("eu-west-1", server.Credentials{AccessKeyID: key, SecretAccessKey: unusedSecret}))
@@ -123,7 +124,9 @@ func (w *keyholders) role(account, name string, statements ...string) holder {
 	w.t.Helper()
 	r := &iam.Role{ID: uniqueID("AROA", account, name), Account: account, Name: name, Path: "/svc/", Created: table.At(time.Now()), MaxSession: 3600,
 		Trust: document(`{"Effect":"Allow","Principal":{"AWS":"` + account + `"},"Action":"sts:AssumeRole"}`)}
-	w.Change(w.t, func(tx *table.Tx) error { return errors.Join(iam.Roles.Put(tx, r), may(tx, r.ID, statements)) })
+	w.Change(w.t, func(tx *table.Tx) error {
+		return errors.Join(iam.Roles.Put(tx, r), iamtest.Count(tx, account, "role"), may(tx, r.ID, statements))
+	})
 	return holder{arn: r.ARN("aws"), id: r.ID}
 }
 
@@ -409,7 +412,8 @@ func TestGrantsDecide(t *testing.T) {
 		p := &iam.ManagedPolicy{ID: "ANPAEXAMPLE", Account: w.ours, Name: "edge", Path: "/", Default: 1, Next: 2, Versions: []iam.PolicyVersion{{Number: 1}}}
 		d := &iam.PolicyDocument{PolicyID: p.ID, Number: 1, Text: document(allow("kms:Decrypt", "*"))}
 		r.Boundary = p.ARN("aws")
-		return errors.Join(iam.ManagedPolicies.Put(tx, p), iam.PolicyDocuments.Put(tx, d), iam.Roles.Put(tx, r), iam.Epochs.Put(tx, &iam.Epoch{Of: w.ours, N: 1_000_000}))
+		return errors.Join(iam.ManagedPolicies.Put(tx, p), iam.PolicyDocuments.Put(tx, d), iamtest.Count(tx, w.ours, "policy", "policy-version"),
+			iam.PolicyUses.Put(tx, &iam.PolicyUse{Account: w.ours, ARN: r.Boundary, Boundaries: 1}), iam.Roles.Put(tx, r), iam.Epochs.Put(tx, &iam.Epoch{Of: w.ours, N: 1_000_000}))
 	})
 	w.grant(key, app, types.GrantOperationEncrypt)
 	job.may(t, "a boundary that is silent", key, byBoundary)

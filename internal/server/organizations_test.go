@@ -15,6 +15,7 @@ import (
 
 	"coffer/internal/coffertest"
 	"coffer/internal/iam"
+	"coffer/internal/iam/iamtest"
 	"coffer/internal/policy"
 	"coffer/internal/server"
 	"coffer/internal/session"
@@ -117,6 +118,9 @@ func (w *world) user(account string) *secretsmanager.Client {
 		if err := iam.Inlines.Put(tx, &iam.Inline{Owner: id, Policies: []*iam.InlinePolicy{{Name: "all", Text: allowAll}}}); err != nil {
 			return err
 		}
+		if err := iamtest.Count(tx, account, "user"); err != nil {
+			return err
+		}
 		return iam.AccessKeys.Put(tx, &iam.AccessKey{ID: key, Secret: iam.Secret{Text: secret}, Account: account, User: id, Created: table.At(time.Now())})
 	})
 	return w.root(server.Credentials{AccessKeyID: key, SecretAccessKey: secret})
@@ -133,6 +137,9 @@ func (w *world) role(account, name, service string) *secretsmanager.Client {
 			Trust: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}`,
 		})
 		if err != nil {
+			return err
+		}
+		if err := iamtest.Count(tx, account, "role"); err != nil {
 			return err
 		}
 		return iam.Inlines.Put(tx, &iam.Inline{Owner: id, Policies: []*iam.InlinePolicy{{Name: "all", Text: allowAll}}})

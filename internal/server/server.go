@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,11 +38,13 @@ import (
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
+	"coffer/internal/jwt"
 	"coffer/internal/kms"
 	"coffer/internal/kv"
 	"coffer/internal/kv/memory"
 	"coffer/internal/kv/pebble"
 	"coffer/internal/material"
+	"coffer/internal/oidc"
 	"coffer/internal/scheduler"
 	"coffer/internal/secretsmanager"
 	"coffer/internal/session"
@@ -70,6 +73,13 @@ type Config struct {
 	RepairAudit bool // go on from an audit log whose end was cut or damaged; the gap is recorded
 
 	AuditSync time.Duration // the audit log is synced at least this often; 0: 1 s; negative: before every answer
+
+	// How holders of foreign tokens sign in: files with the keys of OpenID Connect issuers by
+	// issuer URL, whether issuers may be at link-local addresses, and the only
+	// Recipient of SAML assertions (empty: AWS's).
+	OIDCKeys      map[string]string
+	OIDCLinkLocal bool
+	SAMLRecipient string
 
 	Throttle gateway.Throttle // how fast accounts may call; with Dev nothing is limited but what Rates names
 
@@ -142,6 +152,9 @@ func (c *Config) defaults() error {
 		if !loopback(c.Listen) || (c.Admin != "off" && !loopback(c.Admin)) {
 			return fmt.Errorf("--dev accepts every access key, so it listens on loopback addresses only, not on %s", c.Listen)
 		}
+	}
+	if c.SAMLRecipient != "" && !strings.HasPrefix(c.SAMLRecipient, "https://") {
+		return fmt.Errorf("--saml-recipient %q is not an https URL", c.SAMLRecipient)
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return errors.New("--tls-cert and --tls-key go together")
@@ -218,7 +231,7 @@ type services struct {
 	sts       *sts.Service
 }
 
-func newServices(root envelope.RootKey, ring *envelope.Keyring, dev bool) (services, error) {
+func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Source, cfg *Config) (services, error) {
 	m, err := material.New(material.Config{Root: root})
 	if err != nil {
 		return services{}, err
@@ -227,7 +240,7 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, dev bool) (servi
 	if err != nil {
 		return services{}, err
 	}
-	directory := iam.NewDirectory(iam.DirectoryConfig{AnyAccount: dev})
+	directory := iam.NewDirectory(iam.DirectoryConfig{AnyAccount: cfg.Dev})
 	return services{
 		material:  m,
 		directory: directory,
@@ -235,7 +248,7 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, dev bool) (servi
 		kms:       kms.New(kms.Config{Material: m}),
 		sm:        secretsmanager.New(secretsmanager.Config{TokenKey: ring.Derive("page tokens").Bytes()}),
 		iam:       iam.New(iam.Config{Directory: directory}),
-		sts:       sts.New(sts.Config{Tokens: tokens}),
+		sts:       sts.New(sts.Config{Tokens: tokens, Directory: directory, Keys: issuers, SAMLRecipient: cfg.SAMLRecipient}),
 	}, nil
 }
 
@@ -273,10 +286,15 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	// The addresses first: a taken port must not leave a new data directory behind.
+	// Addresses and files first: a taken port must not leave a new data directory behind.
 	if err := s.listen(ctx); err != nil {
 		return s, err
 	}
+	issuers, err := oidc.New(oidc.Config{Files: cfg.OIDCKeys, LinkLocal: cfg.OIDCLinkLocal, Logger: cfg.Logger})
+	if err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, issuers.Close)
 	root, err := s.openStore(ctx)
 	if err != nil {
 		return s, err
@@ -285,7 +303,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	s.rootKeyText = root.Describe()
-	if s.services, err = newServices(root, s.keyring, cfg.Dev); err != nil {
+	if s.services, err = newServices(root, s.keyring, issuers, &s.cfg); err != nil {
 		return s, err
 	}
 	if err := s.firstAccount(ctx); err != nil {
@@ -310,7 +328,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.gate, err = gateway.New(gc); err != nil {
 		return s, err
 	}
-	tasks := append(s.services.sm.Tasks(), s.services.kms.Tasks()...)
+	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks())
 	s.sched = scheduler.New(tasks, s.gate, cfg.Logger, s.registry)
 	s.registerMetrics()
 	if err := s.openCertificate(); err != nil {

@@ -35,6 +35,8 @@ package session
 import (
 	"bytes"
 	"compress/flate"
+	"crypto/rand"
+	"encoding/base32"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -144,6 +146,15 @@ func (s *Secret) UnmarshalCBOR(b []byte) error {
 	s.Text = sigv4.Secret(p)
 	clear(p)
 	return err
+}
+
+// NewAccessKey draws an access key for a session: an id of ASIA and 16
+// characters, and 40 characters that carry 240 random bits.
+func NewAccessKey() (id string, secret Secret) {
+	b := make([]byte, 10+30)
+	rand.Read(b) // never fails (Go 1.24)
+	defer clear(b)
+	return "ASIA" + base32.StdEncoding.EncodeToString(b[:10]), Secret{sigv4.Secret(base64.StdEncoding.EncodeToString(b[10:]))}
 }
 
 // Expired reports whether the session is over at now.

@@ -428,6 +428,7 @@ var (
 	}
 	opAddClientIDToOpenIDConnectProvider = api.Operation{
 		Name:      "AddClientIDToOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeAddClientIDToOpenIDConnectProviderRequest,
 		Output:    &shapeAddClientIDToOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(AddClientIDToOpenIDConnectProviderInput) },
@@ -438,6 +439,7 @@ var (
 	}
 	opAddRoleToInstanceProfile = api.Operation{
 		Name:      "AddRoleToInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeAddRoleToInstanceProfileRequest,
 		Output:    &shapeAddRoleToInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(AddRoleToInstanceProfileInput) },
@@ -448,6 +450,7 @@ var (
 	}
 	opAddUserToGroup = api.Operation{
 		Name:      "AddUserToGroup",
+		Mode:      api.Write,
 		Input:     &shapeAddUserToGroupRequest,
 		Output:    &shapeAddUserToGroupOutput,
 		NewInput:  func() api.Struct { return new(AddUserToGroupInput) },
@@ -468,6 +471,7 @@ var (
 	}
 	opAttachGroupPolicy = api.Operation{
 		Name:      "AttachGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachGroupPolicyRequest,
 		Output:    &shapeAttachGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachGroupPolicyInput) },
@@ -478,6 +482,7 @@ var (
 	}
 	opAttachRolePolicy = api.Operation{
 		Name:      "AttachRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachRolePolicyRequest,
 		Output:    &shapeAttachRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachRolePolicyInput) },
@@ -488,6 +493,7 @@ var (
 	}
 	opAttachUserPolicy = api.Operation{
 		Name:      "AttachUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeAttachUserPolicyRequest,
 		Output:    &shapeAttachUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(AttachUserPolicyInput) },
@@ -508,6 +514,7 @@ var (
 	}
 	opCreateAccessKey = api.Operation{
 		Name:      "CreateAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeCreateAccessKeyRequest,
 		Output:    &shapeCreateAccessKeyResponse,
 		NewInput:  func() api.Struct { return new(CreateAccessKeyInput) },
@@ -519,6 +526,7 @@ var (
 	}
 	opCreateAccountAlias = api.Operation{
 		Name:      "CreateAccountAlias",
+		Mode:      api.Write,
 		Input:     &shapeCreateAccountAliasRequest,
 		Output:    &shapeCreateAccountAliasOutput,
 		NewInput:  func() api.Struct { return new(CreateAccountAliasInput) },
@@ -540,6 +548,7 @@ var (
 	}
 	opCreateGroup = api.Operation{
 		Name:      "CreateGroup",
+		Mode:      api.Write,
 		Input:     &shapeCreateGroupRequest,
 		Output:    &shapeCreateGroupResponse,
 		NewInput:  func() api.Struct { return new(CreateGroupInput) },
@@ -551,6 +560,7 @@ var (
 	}
 	opCreateInstanceProfile = api.Operation{
 		Name:      "CreateInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeCreateInstanceProfileRequest,
 		Output:    &shapeCreateInstanceProfileResponse,
 		NewInput:  func() api.Struct { return new(CreateInstanceProfileInput) },
@@ -573,6 +583,7 @@ var (
 	}
 	opCreateOpenIDConnectProvider = api.Operation{
 		Name:      "CreateOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeCreateOpenIDConnectProviderRequest,
 		Output:    &shapeCreateOpenIDConnectProviderResponse,
 		NewInput:  func() api.Struct { return new(CreateOpenIDConnectProviderInput) },
@@ -584,6 +595,7 @@ var (
 	}
 	opCreatePolicy = api.Operation{
 		Name:      "CreatePolicy",
+		Mode:      api.Write,
 		Input:     &shapeCreatePolicyRequest,
 		Output:    &shapeCreatePolicyResponse,
 		NewInput:  func() api.Struct { return new(CreatePolicyInput) },
@@ -595,6 +607,7 @@ var (
 	}
 	opCreatePolicyVersion = api.Operation{
 		Name:      "CreatePolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeCreatePolicyVersionRequest,
 		Output:    &shapeCreatePolicyVersionResponse,
 		NewInput:  func() api.Struct { return new(CreatePolicyVersionInput) },
@@ -606,6 +619,7 @@ var (
 	}
 	opCreateRole = api.Operation{
 		Name:      "CreateRole",
+		Mode:      api.Write,
 		Input:     &shapeCreateRoleRequest,
 		Output:    &shapeCreateRoleResponse,
 		NewInput:  func() api.Struct { return new(CreateRoleInput) },
@@ -617,6 +631,7 @@ var (
 	}
 	opCreateSAMLProvider = api.Operation{
 		Name:      "CreateSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeCreateSAMLProviderRequest,
 		Output:    &shapeCreateSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(CreateSAMLProviderInput) },
@@ -628,6 +643,7 @@ var (
 	}
 	opCreateServiceLinkedRole = api.Operation{
 		Name:      "CreateServiceLinkedRole",
+		Mode:      api.Write,
 		Input:     &shapeCreateServiceLinkedRoleRequest,
 		Output:    &shapeCreateServiceLinkedRoleResponse,
 		NewInput:  func() api.Struct { return new(CreateServiceLinkedRoleInput) },
@@ -662,6 +678,7 @@ var (
 	}
 	opCreateVirtualMFADevice = api.Operation{
 		Name:      "CreateVirtualMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeCreateVirtualMFADeviceRequest,
 		Output:    &shapeCreateVirtualMFADeviceResponse,
 		NewInput:  func() api.Struct { return new(CreateVirtualMFADeviceInput) },
@@ -673,6 +690,7 @@ var (
 	}
 	opDeactivateMFADevice = api.Operation{
 		Name:      "DeactivateMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeDeactivateMFADeviceRequest,
 		Output:    &shapeDeactivateMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(DeactivateMFADeviceInput) },
@@ -683,6 +701,7 @@ var (
 	}
 	opDeleteAccessKey = api.Operation{
 		Name:      "DeleteAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccessKeyRequest,
 		Output:    &shapeDeleteAccessKeyOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccessKeyInput) },
@@ -693,6 +712,7 @@ var (
 	}
 	opDeleteAccountAlias = api.Operation{
 		Name:      "DeleteAccountAlias",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccountAliasRequest,
 		Output:    &shapeDeleteAccountAliasOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccountAliasInput) },
@@ -703,6 +723,7 @@ var (
 	}
 	opDeleteAccountPasswordPolicy = api.Operation{
 		Name:      "DeleteAccountPasswordPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteAccountPasswordPolicyInput,
 		Output:    &shapeDeleteAccountPasswordPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteAccountPasswordPolicyInput) },
@@ -713,6 +734,7 @@ var (
 	}
 	opDeleteGroup = api.Operation{
 		Name:      "DeleteGroup",
+		Mode:      api.Write,
 		Input:     &shapeDeleteGroupRequest,
 		Output:    &shapeDeleteGroupOutput,
 		NewInput:  func() api.Struct { return new(DeleteGroupInput) },
@@ -723,6 +745,7 @@ var (
 	}
 	opDeleteGroupPolicy = api.Operation{
 		Name:      "DeleteGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteGroupPolicyRequest,
 		Output:    &shapeDeleteGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteGroupPolicyInput) },
@@ -733,6 +756,7 @@ var (
 	}
 	opDeleteInstanceProfile = api.Operation{
 		Name:      "DeleteInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeDeleteInstanceProfileRequest,
 		Output:    &shapeDeleteInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(DeleteInstanceProfileInput) },
@@ -753,6 +777,7 @@ var (
 	}
 	opDeleteOpenIDConnectProvider = api.Operation{
 		Name:      "DeleteOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeDeleteOpenIDConnectProviderRequest,
 		Output:    &shapeDeleteOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(DeleteOpenIDConnectProviderInput) },
@@ -763,6 +788,7 @@ var (
 	}
 	opDeletePolicy = api.Operation{
 		Name:      "DeletePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeletePolicyRequest,
 		Output:    &shapeDeletePolicyOutput,
 		NewInput:  func() api.Struct { return new(DeletePolicyInput) },
@@ -773,6 +799,7 @@ var (
 	}
 	opDeletePolicyVersion = api.Operation{
 		Name:      "DeletePolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeDeletePolicyVersionRequest,
 		Output:    &shapeDeletePolicyVersionOutput,
 		NewInput:  func() api.Struct { return new(DeletePolicyVersionInput) },
@@ -783,6 +810,7 @@ var (
 	}
 	opDeleteRole = api.Operation{
 		Name:      "DeleteRole",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRoleRequest,
 		Output:    &shapeDeleteRoleOutput,
 		NewInput:  func() api.Struct { return new(DeleteRoleInput) },
@@ -793,6 +821,7 @@ var (
 	}
 	opDeleteRolePermissionsBoundary = api.Operation{
 		Name:      "DeleteRolePermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRolePermissionsBoundaryRequest,
 		Output:    &shapeDeleteRolePermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(DeleteRolePermissionsBoundaryInput) },
@@ -803,6 +832,7 @@ var (
 	}
 	opDeleteRolePolicy = api.Operation{
 		Name:      "DeleteRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRolePolicyRequest,
 		Output:    &shapeDeleteRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteRolePolicyInput) },
@@ -813,6 +843,7 @@ var (
 	}
 	opDeleteSAMLProvider = api.Operation{
 		Name:      "DeleteSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeDeleteSAMLProviderRequest,
 		Output:    &shapeDeleteSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(DeleteSAMLProviderInput) },
@@ -843,6 +874,7 @@ var (
 	}
 	opDeleteServiceLinkedRole = api.Operation{
 		Name:      "DeleteServiceLinkedRole",
+		Mode:      api.Write,
 		Input:     &shapeDeleteServiceLinkedRoleRequest,
 		Output:    &shapeDeleteServiceLinkedRoleResponse,
 		NewInput:  func() api.Struct { return new(DeleteServiceLinkedRoleInput) },
@@ -874,6 +906,7 @@ var (
 	}
 	opDeleteUser = api.Operation{
 		Name:      "DeleteUser",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserRequest,
 		Output:    &shapeDeleteUserOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserInput) },
@@ -884,6 +917,7 @@ var (
 	}
 	opDeleteUserPermissionsBoundary = api.Operation{
 		Name:      "DeleteUserPermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserPermissionsBoundaryRequest,
 		Output:    &shapeDeleteUserPermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserPermissionsBoundaryInput) },
@@ -894,6 +928,7 @@ var (
 	}
 	opDeleteUserPolicy = api.Operation{
 		Name:      "DeleteUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteUserPolicyRequest,
 		Output:    &shapeDeleteUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteUserPolicyInput) },
@@ -904,6 +939,7 @@ var (
 	}
 	opDeleteVirtualMFADevice = api.Operation{
 		Name:      "DeleteVirtualMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeDeleteVirtualMFADeviceRequest,
 		Output:    &shapeDeleteVirtualMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(DeleteVirtualMFADeviceInput) },
@@ -914,6 +950,7 @@ var (
 	}
 	opDetachGroupPolicy = api.Operation{
 		Name:      "DetachGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachGroupPolicyRequest,
 		Output:    &shapeDetachGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachGroupPolicyInput) },
@@ -924,6 +961,7 @@ var (
 	}
 	opDetachRolePolicy = api.Operation{
 		Name:      "DetachRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachRolePolicyRequest,
 		Output:    &shapeDetachRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachRolePolicyInput) },
@@ -934,6 +972,7 @@ var (
 	}
 	opDetachUserPolicy = api.Operation{
 		Name:      "DetachUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDetachUserPolicyRequest,
 		Output:    &shapeDetachUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(DetachUserPolicyInput) },
@@ -976,6 +1015,7 @@ var (
 	}
 	opEnableMFADevice = api.Operation{
 		Name:      "EnableMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeEnableMFADeviceRequest,
 		Output:    &shapeEnableMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(EnableMFADeviceInput) },
@@ -1019,6 +1059,7 @@ var (
 	}
 	opGenerateCredentialReport = api.Operation{
 		Name:      "GenerateCredentialReport",
+		Mode:      api.Write,
 		Input:     &shapeGenerateCredentialReportInput,
 		Output:    &shapeGenerateCredentialReportResponse,
 		NewInput:  func() api.Struct { return new(GenerateCredentialReportInput) },
@@ -1052,6 +1093,7 @@ var (
 	}
 	opGetAccessKeyLastUsed = api.Operation{
 		Name:      "GetAccessKeyLastUsed",
+		Mode:      api.Read,
 		Input:     &shapeGetAccessKeyLastUsedRequest,
 		Output:    &shapeGetAccessKeyLastUsedResponse,
 		NewInput:  func() api.Struct { return new(GetAccessKeyLastUsedInput) },
@@ -1062,6 +1104,7 @@ var (
 	}
 	opGetAccountAuthorizationDetails = api.Operation{
 		Name:      "GetAccountAuthorizationDetails",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountAuthorizationDetailsRequest,
 		Output:    &shapeGetAccountAuthorizationDetailsResponse,
 		NewInput:  func() api.Struct { return new(GetAccountAuthorizationDetailsInput) },
@@ -1073,6 +1116,7 @@ var (
 	}
 	opGetAccountPasswordPolicy = api.Operation{
 		Name:      "GetAccountPasswordPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountPasswordPolicyInput,
 		Output:    &shapeGetAccountPasswordPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetAccountPasswordPolicyInput) },
@@ -1084,6 +1128,7 @@ var (
 	}
 	opGetAccountSummary = api.Operation{
 		Name:      "GetAccountSummary",
+		Mode:      api.Read,
 		Input:     &shapeGetAccountSummaryInput,
 		Output:    &shapeGetAccountSummaryResponse,
 		NewInput:  func() api.Struct { return new(GetAccountSummaryInput) },
@@ -1095,6 +1140,7 @@ var (
 	}
 	opGetContextKeysForCustomPolicy = api.Operation{
 		Name:      "GetContextKeysForCustomPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetContextKeysForCustomPolicyRequest,
 		Output:    &shapeGetContextKeysForPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetContextKeysForCustomPolicyInput) },
@@ -1106,6 +1152,7 @@ var (
 	}
 	opGetContextKeysForPrincipalPolicy = api.Operation{
 		Name:      "GetContextKeysForPrincipalPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetContextKeysForPrincipalPolicyRequest,
 		Output:    &shapeGetContextKeysForPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetContextKeysForPrincipalPolicyInput) },
@@ -1117,6 +1164,7 @@ var (
 	}
 	opGetCredentialReport = api.Operation{
 		Name:      "GetCredentialReport",
+		Mode:      api.Read,
 		Input:     &shapeGetCredentialReportInput,
 		Output:    &shapeGetCredentialReportResponse,
 		NewInput:  func() api.Struct { return new(GetCredentialReportInput) },
@@ -1139,6 +1187,7 @@ var (
 	}
 	opGetGroup = api.Operation{
 		Name:      "GetGroup",
+		Mode:      api.Read,
 		Input:     &shapeGetGroupRequest,
 		Output:    &shapeGetGroupResponse,
 		NewInput:  func() api.Struct { return new(GetGroupInput) },
@@ -1150,6 +1199,7 @@ var (
 	}
 	opGetGroupPolicy = api.Operation{
 		Name:      "GetGroupPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetGroupPolicyRequest,
 		Output:    &shapeGetGroupPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetGroupPolicyInput) },
@@ -1172,6 +1222,7 @@ var (
 	}
 	opGetInstanceProfile = api.Operation{
 		Name:      "GetInstanceProfile",
+		Mode:      api.Read,
 		Input:     &shapeGetInstanceProfileRequest,
 		Output:    &shapeGetInstanceProfileResponse,
 		NewInput:  func() api.Struct { return new(GetInstanceProfileInput) },
@@ -1194,6 +1245,7 @@ var (
 	}
 	opGetMFADevice = api.Operation{
 		Name:      "GetMFADevice",
+		Mode:      api.Read,
 		Input:     &shapeGetMFADeviceRequest,
 		Output:    &shapeGetMFADeviceResponse,
 		NewInput:  func() api.Struct { return new(GetMFADeviceInput) },
@@ -1205,6 +1257,7 @@ var (
 	}
 	opGetOpenIDConnectProvider = api.Operation{
 		Name:      "GetOpenIDConnectProvider",
+		Mode:      api.Read,
 		Input:     &shapeGetOpenIDConnectProviderRequest,
 		Output:    &shapeGetOpenIDConnectProviderResponse,
 		NewInput:  func() api.Struct { return new(GetOpenIDConnectProviderInput) },
@@ -1238,6 +1291,7 @@ var (
 	}
 	opGetPolicy = api.Operation{
 		Name:      "GetPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetPolicyRequest,
 		Output:    &shapeGetPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyInput) },
@@ -1249,6 +1303,7 @@ var (
 	}
 	opGetPolicyVersion = api.Operation{
 		Name:      "GetPolicyVersion",
+		Mode:      api.Read,
 		Input:     &shapeGetPolicyVersionRequest,
 		Output:    &shapeGetPolicyVersionResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyVersionInput) },
@@ -1260,6 +1315,7 @@ var (
 	}
 	opGetRole = api.Operation{
 		Name:      "GetRole",
+		Mode:      api.Read,
 		Input:     &shapeGetRoleRequest,
 		Output:    &shapeGetRoleResponse,
 		NewInput:  func() api.Struct { return new(GetRoleInput) },
@@ -1271,6 +1327,7 @@ var (
 	}
 	opGetRolePolicy = api.Operation{
 		Name:      "GetRolePolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetRolePolicyRequest,
 		Output:    &shapeGetRolePolicyResponse,
 		NewInput:  func() api.Struct { return new(GetRolePolicyInput) },
@@ -1282,6 +1339,7 @@ var (
 	}
 	opGetSAMLProvider = api.Operation{
 		Name:      "GetSAMLProvider",
+		Mode:      api.Read,
 		Input:     &shapeGetSAMLProviderRequest,
 		Output:    &shapeGetSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(GetSAMLProviderInput) },
@@ -1337,6 +1395,7 @@ var (
 	}
 	opGetServiceLinkedRoleDeletionStatus = api.Operation{
 		Name:      "GetServiceLinkedRoleDeletionStatus",
+		Mode:      api.Read,
 		Input:     &shapeGetServiceLinkedRoleDeletionStatusRequest,
 		Output:    &shapeGetServiceLinkedRoleDeletionStatusResponse,
 		NewInput:  func() api.Struct { return new(GetServiceLinkedRoleDeletionStatusInput) },
@@ -1360,6 +1419,7 @@ var (
 	}
 	opGetUserPolicy = api.Operation{
 		Name:      "GetUserPolicy",
+		Mode:      api.Read,
 		Input:     &shapeGetUserPolicyRequest,
 		Output:    &shapeGetUserPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetUserPolicyInput) },
@@ -1371,6 +1431,7 @@ var (
 	}
 	opListAccessKeys = api.Operation{
 		Name:      "ListAccessKeys",
+		Mode:      api.Read,
 		Input:     &shapeListAccessKeysRequest,
 		Output:    &shapeListAccessKeysResponse,
 		NewInput:  func() api.Struct { return new(ListAccessKeysInput) },
@@ -1382,6 +1443,7 @@ var (
 	}
 	opListAccountAliases = api.Operation{
 		Name:      "ListAccountAliases",
+		Mode:      api.Read,
 		Input:     &shapeListAccountAliasesRequest,
 		Output:    &shapeListAccountAliasesResponse,
 		NewInput:  func() api.Struct { return new(ListAccountAliasesInput) },
@@ -1393,6 +1455,7 @@ var (
 	}
 	opListAttachedGroupPolicies = api.Operation{
 		Name:      "ListAttachedGroupPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedGroupPoliciesRequest,
 		Output:    &shapeListAttachedGroupPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedGroupPoliciesInput) },
@@ -1404,6 +1467,7 @@ var (
 	}
 	opListAttachedRolePolicies = api.Operation{
 		Name:      "ListAttachedRolePolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedRolePoliciesRequest,
 		Output:    &shapeListAttachedRolePoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedRolePoliciesInput) },
@@ -1415,6 +1479,7 @@ var (
 	}
 	opListAttachedUserPolicies = api.Operation{
 		Name:      "ListAttachedUserPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListAttachedUserPoliciesRequest,
 		Output:    &shapeListAttachedUserPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListAttachedUserPoliciesInput) },
@@ -1437,6 +1502,7 @@ var (
 	}
 	opListEntitiesForPolicy = api.Operation{
 		Name:      "ListEntitiesForPolicy",
+		Mode:      api.Read,
 		Input:     &shapeListEntitiesForPolicyRequest,
 		Output:    &shapeListEntitiesForPolicyResponse,
 		NewInput:  func() api.Struct { return new(ListEntitiesForPolicyInput) },
@@ -1448,6 +1514,7 @@ var (
 	}
 	opListGroupPolicies = api.Operation{
 		Name:      "ListGroupPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListGroupPoliciesRequest,
 		Output:    &shapeListGroupPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListGroupPoliciesInput) },
@@ -1459,6 +1526,7 @@ var (
 	}
 	opListGroups = api.Operation{
 		Name:      "ListGroups",
+		Mode:      api.Read,
 		Input:     &shapeListGroupsRequest,
 		Output:    &shapeListGroupsResponse,
 		NewInput:  func() api.Struct { return new(ListGroupsInput) },
@@ -1470,6 +1538,7 @@ var (
 	}
 	opListGroupsForUser = api.Operation{
 		Name:      "ListGroupsForUser",
+		Mode:      api.Read,
 		Input:     &shapeListGroupsForUserRequest,
 		Output:    &shapeListGroupsForUserResponse,
 		NewInput:  func() api.Struct { return new(ListGroupsForUserInput) },
@@ -1481,6 +1550,7 @@ var (
 	}
 	opListInstanceProfileTags = api.Operation{
 		Name:      "ListInstanceProfileTags",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfileTagsRequest,
 		Output:    &shapeListInstanceProfileTagsResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfileTagsInput) },
@@ -1492,6 +1562,7 @@ var (
 	}
 	opListInstanceProfiles = api.Operation{
 		Name:      "ListInstanceProfiles",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfilesRequest,
 		Output:    &shapeListInstanceProfilesResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfilesInput) },
@@ -1503,6 +1574,7 @@ var (
 	}
 	opListInstanceProfilesForRole = api.Operation{
 		Name:      "ListInstanceProfilesForRole",
+		Mode:      api.Read,
 		Input:     &shapeListInstanceProfilesForRoleRequest,
 		Output:    &shapeListInstanceProfilesForRoleResponse,
 		NewInput:  func() api.Struct { return new(ListInstanceProfilesForRoleInput) },
@@ -1514,6 +1586,7 @@ var (
 	}
 	opListMFADeviceTags = api.Operation{
 		Name:      "ListMFADeviceTags",
+		Mode:      api.Read,
 		Input:     &shapeListMFADeviceTagsRequest,
 		Output:    &shapeListMFADeviceTagsResponse,
 		NewInput:  func() api.Struct { return new(ListMFADeviceTagsInput) },
@@ -1525,6 +1598,7 @@ var (
 	}
 	opListMFADevices = api.Operation{
 		Name:      "ListMFADevices",
+		Mode:      api.Read,
 		Input:     &shapeListMFADevicesRequest,
 		Output:    &shapeListMFADevicesResponse,
 		NewInput:  func() api.Struct { return new(ListMFADevicesInput) },
@@ -1536,6 +1610,7 @@ var (
 	}
 	opListOpenIDConnectProviderTags = api.Operation{
 		Name:      "ListOpenIDConnectProviderTags",
+		Mode:      api.Read,
 		Input:     &shapeListOpenIDConnectProviderTagsRequest,
 		Output:    &shapeListOpenIDConnectProviderTagsResponse,
 		NewInput:  func() api.Struct { return new(ListOpenIDConnectProviderTagsInput) },
@@ -1547,6 +1622,7 @@ var (
 	}
 	opListOpenIDConnectProviders = api.Operation{
 		Name:      "ListOpenIDConnectProviders",
+		Mode:      api.Read,
 		Input:     &shapeListOpenIDConnectProvidersRequest,
 		Output:    &shapeListOpenIDConnectProvidersResponse,
 		NewInput:  func() api.Struct { return new(ListOpenIDConnectProvidersInput) },
@@ -1569,6 +1645,7 @@ var (
 	}
 	opListPolicies = api.Operation{
 		Name:      "ListPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListPoliciesRequest,
 		Output:    &shapeListPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListPoliciesInput) },
@@ -1591,6 +1668,7 @@ var (
 	}
 	opListPolicyTags = api.Operation{
 		Name:      "ListPolicyTags",
+		Mode:      api.Read,
 		Input:     &shapeListPolicyTagsRequest,
 		Output:    &shapeListPolicyTagsResponse,
 		NewInput:  func() api.Struct { return new(ListPolicyTagsInput) },
@@ -1602,6 +1680,7 @@ var (
 	}
 	opListPolicyVersions = api.Operation{
 		Name:      "ListPolicyVersions",
+		Mode:      api.Read,
 		Input:     &shapeListPolicyVersionsRequest,
 		Output:    &shapeListPolicyVersionsResponse,
 		NewInput:  func() api.Struct { return new(ListPolicyVersionsInput) },
@@ -1613,6 +1692,7 @@ var (
 	}
 	opListRolePolicies = api.Operation{
 		Name:      "ListRolePolicies",
+		Mode:      api.Read,
 		Input:     &shapeListRolePoliciesRequest,
 		Output:    &shapeListRolePoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListRolePoliciesInput) },
@@ -1624,6 +1704,7 @@ var (
 	}
 	opListRoleTags = api.Operation{
 		Name:      "ListRoleTags",
+		Mode:      api.Read,
 		Input:     &shapeListRoleTagsRequest,
 		Output:    &shapeListRoleTagsResponse,
 		NewInput:  func() api.Struct { return new(ListRoleTagsInput) },
@@ -1635,6 +1716,7 @@ var (
 	}
 	opListRoles = api.Operation{
 		Name:      "ListRoles",
+		Mode:      api.Read,
 		Input:     &shapeListRolesRequest,
 		Output:    &shapeListRolesResponse,
 		NewInput:  func() api.Struct { return new(ListRolesInput) },
@@ -1646,6 +1728,7 @@ var (
 	}
 	opListSAMLProviderTags = api.Operation{
 		Name:      "ListSAMLProviderTags",
+		Mode:      api.Read,
 		Input:     &shapeListSAMLProviderTagsRequest,
 		Output:    &shapeListSAMLProviderTagsResponse,
 		NewInput:  func() api.Struct { return new(ListSAMLProviderTagsInput) },
@@ -1657,6 +1740,7 @@ var (
 	}
 	opListSAMLProviders = api.Operation{
 		Name:      "ListSAMLProviders",
+		Mode:      api.Read,
 		Input:     &shapeListSAMLProvidersRequest,
 		Output:    &shapeListSAMLProvidersResponse,
 		NewInput:  func() api.Struct { return new(ListSAMLProvidersInput) },
@@ -1723,6 +1807,7 @@ var (
 	}
 	opListUserPolicies = api.Operation{
 		Name:      "ListUserPolicies",
+		Mode:      api.Read,
 		Input:     &shapeListUserPoliciesRequest,
 		Output:    &shapeListUserPoliciesResponse,
 		NewInput:  func() api.Struct { return new(ListUserPoliciesInput) },
@@ -1734,6 +1819,7 @@ var (
 	}
 	opListUserTags = api.Operation{
 		Name:      "ListUserTags",
+		Mode:      api.Read,
 		Input:     &shapeListUserTagsRequest,
 		Output:    &shapeListUserTagsResponse,
 		NewInput:  func() api.Struct { return new(ListUserTagsInput) },
@@ -1757,6 +1843,7 @@ var (
 	}
 	opListVirtualMFADevices = api.Operation{
 		Name:      "ListVirtualMFADevices",
+		Mode:      api.Read,
 		Input:     &shapeListVirtualMFADevicesRequest,
 		Output:    &shapeListVirtualMFADevicesResponse,
 		NewInput:  func() api.Struct { return new(ListVirtualMFADevicesInput) },
@@ -1767,6 +1854,7 @@ var (
 	}
 	opPutGroupPolicy = api.Operation{
 		Name:      "PutGroupPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutGroupPolicyRequest,
 		Output:    &shapePutGroupPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutGroupPolicyInput) },
@@ -1777,6 +1865,7 @@ var (
 	}
 	opPutRolePermissionsBoundary = api.Operation{
 		Name:      "PutRolePermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapePutRolePermissionsBoundaryRequest,
 		Output:    &shapePutRolePermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(PutRolePermissionsBoundaryInput) },
@@ -1787,6 +1876,7 @@ var (
 	}
 	opPutRolePolicy = api.Operation{
 		Name:      "PutRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapePutRolePolicyRequest,
 		Output:    &shapePutRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(PutRolePolicyInput) },
@@ -1797,6 +1887,7 @@ var (
 	}
 	opPutUserPermissionsBoundary = api.Operation{
 		Name:      "PutUserPermissionsBoundary",
+		Mode:      api.Write,
 		Input:     &shapePutUserPermissionsBoundaryRequest,
 		Output:    &shapePutUserPermissionsBoundaryOutput,
 		NewInput:  func() api.Struct { return new(PutUserPermissionsBoundaryInput) },
@@ -1807,6 +1898,7 @@ var (
 	}
 	opPutUserPolicy = api.Operation{
 		Name:      "PutUserPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutUserPolicyRequest,
 		Output:    &shapePutUserPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutUserPolicyInput) },
@@ -1827,6 +1919,7 @@ var (
 	}
 	opRemoveClientIDFromOpenIDConnectProvider = api.Operation{
 		Name:      "RemoveClientIDFromOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeRemoveClientIDFromOpenIDConnectProviderRequest,
 		Output:    &shapeRemoveClientIDFromOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(RemoveClientIDFromOpenIDConnectProviderInput) },
@@ -1837,6 +1930,7 @@ var (
 	}
 	opRemoveRoleFromInstanceProfile = api.Operation{
 		Name:      "RemoveRoleFromInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeRemoveRoleFromInstanceProfileRequest,
 		Output:    &shapeRemoveRoleFromInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(RemoveRoleFromInstanceProfileInput) },
@@ -1847,6 +1941,7 @@ var (
 	}
 	opRemoveUserFromGroup = api.Operation{
 		Name:      "RemoveUserFromGroup",
+		Mode:      api.Write,
 		Input:     &shapeRemoveUserFromGroupRequest,
 		Output:    &shapeRemoveUserFromGroupOutput,
 		NewInput:  func() api.Struct { return new(RemoveUserFromGroupInput) },
@@ -1868,6 +1963,7 @@ var (
 	}
 	opResyncMFADevice = api.Operation{
 		Name:      "ResyncMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeResyncMFADeviceRequest,
 		Output:    &shapeResyncMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(ResyncMFADeviceInput) },
@@ -1888,6 +1984,7 @@ var (
 	}
 	opSetDefaultPolicyVersion = api.Operation{
 		Name:      "SetDefaultPolicyVersion",
+		Mode:      api.Write,
 		Input:     &shapeSetDefaultPolicyVersionRequest,
 		Output:    &shapeSetDefaultPolicyVersionOutput,
 		NewInput:  func() api.Struct { return new(SetDefaultPolicyVersionInput) },
@@ -1908,6 +2005,7 @@ var (
 	}
 	opSimulateCustomPolicy = api.Operation{
 		Name:      "SimulateCustomPolicy",
+		Mode:      api.Read,
 		Input:     &shapeSimulateCustomPolicyRequest,
 		Output:    &shapeSimulatePolicyResponse,
 		NewInput:  func() api.Struct { return new(SimulateCustomPolicyInput) },
@@ -1919,6 +2017,7 @@ var (
 	}
 	opSimulatePrincipalPolicy = api.Operation{
 		Name:      "SimulatePrincipalPolicy",
+		Mode:      api.Read,
 		Input:     &shapeSimulatePrincipalPolicyRequest,
 		Output:    &shapeSimulatePolicyResponse,
 		NewInput:  func() api.Struct { return new(SimulatePrincipalPolicyInput) },
@@ -1930,6 +2029,7 @@ var (
 	}
 	opTagInstanceProfile = api.Operation{
 		Name:      "TagInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeTagInstanceProfileRequest,
 		Output:    &shapeTagInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(TagInstanceProfileInput) },
@@ -1940,6 +2040,7 @@ var (
 	}
 	opTagMFADevice = api.Operation{
 		Name:      "TagMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeTagMFADeviceRequest,
 		Output:    &shapeTagMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(TagMFADeviceInput) },
@@ -1950,6 +2051,7 @@ var (
 	}
 	opTagOpenIDConnectProvider = api.Operation{
 		Name:      "TagOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeTagOpenIDConnectProviderRequest,
 		Output:    &shapeTagOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(TagOpenIDConnectProviderInput) },
@@ -1960,6 +2062,7 @@ var (
 	}
 	opTagPolicy = api.Operation{
 		Name:      "TagPolicy",
+		Mode:      api.Write,
 		Input:     &shapeTagPolicyRequest,
 		Output:    &shapeTagPolicyOutput,
 		NewInput:  func() api.Struct { return new(TagPolicyInput) },
@@ -1970,6 +2073,7 @@ var (
 	}
 	opTagRole = api.Operation{
 		Name:      "TagRole",
+		Mode:      api.Write,
 		Input:     &shapeTagRoleRequest,
 		Output:    &shapeTagRoleOutput,
 		NewInput:  func() api.Struct { return new(TagRoleInput) },
@@ -1980,6 +2084,7 @@ var (
 	}
 	opTagSAMLProvider = api.Operation{
 		Name:      "TagSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeTagSAMLProviderRequest,
 		Output:    &shapeTagSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(TagSAMLProviderInput) },
@@ -2000,6 +2105,7 @@ var (
 	}
 	opTagUser = api.Operation{
 		Name:      "TagUser",
+		Mode:      api.Write,
 		Input:     &shapeTagUserRequest,
 		Output:    &shapeTagUserOutput,
 		NewInput:  func() api.Struct { return new(TagUserInput) },
@@ -2010,6 +2116,7 @@ var (
 	}
 	opUntagInstanceProfile = api.Operation{
 		Name:      "UntagInstanceProfile",
+		Mode:      api.Write,
 		Input:     &shapeUntagInstanceProfileRequest,
 		Output:    &shapeUntagInstanceProfileOutput,
 		NewInput:  func() api.Struct { return new(UntagInstanceProfileInput) },
@@ -2020,6 +2127,7 @@ var (
 	}
 	opUntagMFADevice = api.Operation{
 		Name:      "UntagMFADevice",
+		Mode:      api.Write,
 		Input:     &shapeUntagMFADeviceRequest,
 		Output:    &shapeUntagMFADeviceOutput,
 		NewInput:  func() api.Struct { return new(UntagMFADeviceInput) },
@@ -2030,6 +2138,7 @@ var (
 	}
 	opUntagOpenIDConnectProvider = api.Operation{
 		Name:      "UntagOpenIDConnectProvider",
+		Mode:      api.Write,
 		Input:     &shapeUntagOpenIDConnectProviderRequest,
 		Output:    &shapeUntagOpenIDConnectProviderOutput,
 		NewInput:  func() api.Struct { return new(UntagOpenIDConnectProviderInput) },
@@ -2040,6 +2149,7 @@ var (
 	}
 	opUntagPolicy = api.Operation{
 		Name:      "UntagPolicy",
+		Mode:      api.Write,
 		Input:     &shapeUntagPolicyRequest,
 		Output:    &shapeUntagPolicyOutput,
 		NewInput:  func() api.Struct { return new(UntagPolicyInput) },
@@ -2050,6 +2160,7 @@ var (
 	}
 	opUntagRole = api.Operation{
 		Name:      "UntagRole",
+		Mode:      api.Write,
 		Input:     &shapeUntagRoleRequest,
 		Output:    &shapeUntagRoleOutput,
 		NewInput:  func() api.Struct { return new(UntagRoleInput) },
@@ -2060,6 +2171,7 @@ var (
 	}
 	opUntagSAMLProvider = api.Operation{
 		Name:      "UntagSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeUntagSAMLProviderRequest,
 		Output:    &shapeUntagSAMLProviderOutput,
 		NewInput:  func() api.Struct { return new(UntagSAMLProviderInput) },
@@ -2080,6 +2192,7 @@ var (
 	}
 	opUntagUser = api.Operation{
 		Name:      "UntagUser",
+		Mode:      api.Write,
 		Input:     &shapeUntagUserRequest,
 		Output:    &shapeUntagUserOutput,
 		NewInput:  func() api.Struct { return new(UntagUserInput) },
@@ -2090,6 +2203,7 @@ var (
 	}
 	opUpdateAccessKey = api.Operation{
 		Name:      "UpdateAccessKey",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAccessKeyRequest,
 		Output:    &shapeUpdateAccessKeyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAccessKeyInput) },
@@ -2100,6 +2214,7 @@ var (
 	}
 	opUpdateAccountPasswordPolicy = api.Operation{
 		Name:      "UpdateAccountPasswordPolicy",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAccountPasswordPolicyRequest,
 		Output:    &shapeUpdateAccountPasswordPolicyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAccountPasswordPolicyInput) },
@@ -2110,6 +2225,7 @@ var (
 	}
 	opUpdateAssumeRolePolicy = api.Operation{
 		Name:      "UpdateAssumeRolePolicy",
+		Mode:      api.Write,
 		Input:     &shapeUpdateAssumeRolePolicyRequest,
 		Output:    &shapeUpdateAssumeRolePolicyOutput,
 		NewInput:  func() api.Struct { return new(UpdateAssumeRolePolicyInput) },
@@ -2130,6 +2246,7 @@ var (
 	}
 	opUpdateGroup = api.Operation{
 		Name:      "UpdateGroup",
+		Mode:      api.Write,
 		Input:     &shapeUpdateGroupRequest,
 		Output:    &shapeUpdateGroupOutput,
 		NewInput:  func() api.Struct { return new(UpdateGroupInput) },
@@ -2150,6 +2267,7 @@ var (
 	}
 	opUpdateOpenIDConnectProviderThumbprint = api.Operation{
 		Name:      "UpdateOpenIDConnectProviderThumbprint",
+		Mode:      api.Write,
 		Input:     &shapeUpdateOpenIDConnectProviderThumbprintRequest,
 		Output:    &shapeUpdateOpenIDConnectProviderThumbprintOutput,
 		NewInput:  func() api.Struct { return new(UpdateOpenIDConnectProviderThumbprintInput) },
@@ -2160,6 +2278,7 @@ var (
 	}
 	opUpdateRole = api.Operation{
 		Name:      "UpdateRole",
+		Mode:      api.Write,
 		Input:     &shapeUpdateRoleRequest,
 		Output:    &shapeUpdateRoleResponse,
 		NewInput:  func() api.Struct { return new(UpdateRoleInput) },
@@ -2171,6 +2290,7 @@ var (
 	}
 	opUpdateRoleDescription = api.Operation{
 		Name:      "UpdateRoleDescription",
+		Mode:      api.Write,
 		Input:     &shapeUpdateRoleDescriptionRequest,
 		Output:    &shapeUpdateRoleDescriptionResponse,
 		NewInput:  func() api.Struct { return new(UpdateRoleDescriptionInput) },
@@ -2182,6 +2302,7 @@ var (
 	}
 	opUpdateSAMLProvider = api.Operation{
 		Name:      "UpdateSAMLProvider",
+		Mode:      api.Write,
 		Input:     &shapeUpdateSAMLProviderRequest,
 		Output:    &shapeUpdateSAMLProviderResponse,
 		NewInput:  func() api.Struct { return new(UpdateSAMLProviderInput) },
@@ -2233,6 +2354,7 @@ var (
 	}
 	opUpdateUser = api.Operation{
 		Name:      "UpdateUser",
+		Mode:      api.Write,
 		Input:     &shapeUpdateUserRequest,
 		Output:    &shapeUpdateUserOutput,
 		NewInput:  func() api.Struct { return new(UpdateUserInput) },

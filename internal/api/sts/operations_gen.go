@@ -65,6 +65,7 @@ var (
 var (
 	opAssumeRole = api.Operation{
 		Name:      "AssumeRole",
+		Mode:      api.Write,
 		Input:     &shapeAssumeRoleRequest,
 		Output:    &shapeAssumeRoleResponse,
 		NewInput:  func() api.Struct { return new(AssumeRoleInput) },
@@ -76,6 +77,7 @@ var (
 	}
 	opAssumeRoleWithSAML = api.Operation{
 		Name:      "AssumeRoleWithSAML",
+		Mode:      api.Outside,
 		Input:     &shapeAssumeRoleWithSAMLRequest,
 		Output:    &shapeAssumeRoleWithSAMLResponse,
 		NewInput:  func() api.Struct { return new(AssumeRoleWithSAMLInput) },
@@ -88,6 +90,7 @@ var (
 	}
 	opAssumeRoleWithWebIdentity = api.Operation{
 		Name:      "AssumeRoleWithWebIdentity",
+		Mode:      api.Outside,
 		Input:     &shapeAssumeRoleWithWebIdentityRequest,
 		Output:    &shapeAssumeRoleWithWebIdentityResponse,
 		NewInput:  func() api.Struct { return new(AssumeRoleWithWebIdentityInput) },
@@ -111,6 +114,7 @@ var (
 	}
 	opDecodeAuthorizationMessage = api.Operation{
 		Name:      "DecodeAuthorizationMessage",
+		Mode:      api.Read,
 		Input:     &shapeDecodeAuthorizationMessageRequest,
 		Output:    &shapeDecodeAuthorizationMessageResponse,
 		NewInput:  func() api.Struct { return new(DecodeAuthorizationMessageInput) },
@@ -122,6 +126,7 @@ var (
 	}
 	opGetAccessKeyInfo = api.Operation{
 		Name:      "GetAccessKeyInfo",
+		Mode:      api.Read,
 		Input:     &shapeGetAccessKeyInfoRequest,
 		Output:    &shapeGetAccessKeyInfoResponse,
 		NewInput:  func() api.Struct { return new(GetAccessKeyInfoInput) },
@@ -154,6 +159,7 @@ var (
 	}
 	opGetFederationToken = api.Operation{
 		Name:      "GetFederationToken",
+		Mode:      api.Write,
 		Input:     &shapeGetFederationTokenRequest,
 		Output:    &shapeGetFederationTokenResponse,
 		NewInput:  func() api.Struct { return new(GetFederationTokenInput) },
@@ -165,6 +171,7 @@ var (
 	}
 	opGetSessionToken = api.Operation{
 		Name:      "GetSessionToken",
+		Mode:      api.Write,
 		Input:     &shapeGetSessionTokenRequest,
 		Output:    &shapeGetSessionTokenResponse,
 		NewInput:  func() api.Struct { return new(GetSessionTokenInput) },

@@ -4,6 +4,7 @@ package iamtest
 
 import (
 	"context"
+	"errors"
 
 	"coffer/internal/api"
 	"coffer/internal/arn"
@@ -73,4 +74,23 @@ func (d Directory) Decider(r *api.Request) func(*api.Access) error {
 		r.Allowed, r.AlsoAllowed = own, also
 		return nil
 	}
+}
+
+// Count counts things that a test puts into an account itself, one of each kind ("user",
+// "role", "policy"), so that fsck finds as many as are counted.
+func Count(tx *table.Tx, account string, kinds ...string) error {
+	for _, kind := range kinds {
+		c, err := iam.Counts.Load(tx, table.K(account, kind))
+		if errors.Is(err, table.ErrNotFound) {
+			c, err = &iam.Count{Account: account, Kind: kind}, nil
+		}
+		if err != nil {
+			return err
+		}
+		c.N++
+		if err := iam.Counts.Put(tx, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
