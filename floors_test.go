@@ -43,6 +43,7 @@ var floors = []struct {
 	{3, "sts", []string{"iam"}},
 	{3, "secretsmanager", nil},
 	{3, "kms", nil},
+	{3, "lambda", nil},
 	{4, "scheduler", nil},
 	{4, "oidc", nil},
 	{5, "wire/", []string{"wire/"}},
@@ -60,9 +61,9 @@ var floors = []struct {
 // Packages that floors 0 to 3 must not reach themselves: they have no network,
 // no processes and no goroutines of their own. (sigv4 takes an *http.Request.)
 var forbidden = map[string][]string{
-	"net/http": {"arn", "fault", "policy", "schedule", "kv", "envelope", "table", "material", "jwt", "saml", "api", "iam", "sts", "secretsmanager", "kms"},
-	"os/exec":  {"arn", "fault", "policy", "schedule", "sigv4", "kv", "envelope", "table", "material", "api", "iam", "secretsmanager", "kms"},
-	"reflect":  {"api", "gateway", "secretsmanager", "kms"},
+	"net/http": {"arn", "fault", "policy", "schedule", "kv", "envelope", "table", "material", "jwt", "saml", "api", "iam", "sts", "secretsmanager", "kms", "lambda"},
+	"os/exec":  {"arn", "fault", "policy", "schedule", "sigv4", "kv", "envelope", "table", "material", "api", "iam", "secretsmanager", "kms", "lambda"},
+	"reflect":  {"api", "gateway", "secretsmanager", "kms", "lambda"},
 }
 
 type pkg struct {

@@ -93,16 +93,29 @@ func (c *call) decide(r *api.Request, a *api.Access, v *verdicts) error {
 
 // decideOne decides one access.
 func (c *call) decideOne(r *api.Request, a *api.Access, d *policy.Decided) (policy.Allowed, error) {
-	if c.standing == nil {
-		if err := c.load(r.Tx); err != nil {
-			return policy.Allowed{}, err
-		}
+	standing, err := c.standingOf(r)
+	if err != nil {
+		return policy.Allowed{}, err
 	}
-	if err := c.g.cfg.Directory.Authorize(r, a, c.standing, d); err != nil {
+	if err := c.g.cfg.Directory.Authorize(r, a, standing, d); err != nil {
 		return policy.Allowed{}, err
 	}
 	if !d.Allowed.Valid() { // fail closed: no decision, no answer
 		return policy.Allowed{}, iam.Denied(a, d)
 	}
 	return d.Allowed, nil
+}
+
+// standingOf is what applies to who makes the request: the caller of all of them, or a
+// service that calls for itself, about whom there is nothing to remember.
+func (c *call) standingOf(r *api.Request) (*iam.Standing, error) {
+	if r.Source != "" {
+		return c.g.cfg.Directory.Load(r.Tx, &r.Principal)
+	}
+	if c.standing == nil {
+		if err := c.load(r.Tx); err != nil {
+			return nil, err
+		}
+	}
+	return c.standing, nil
 }

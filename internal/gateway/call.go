@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coffer/internal/api"
+	"coffer/internal/arn"
 	"coffer/internal/fault"
 	"coffer/internal/iam"
 	"coffer/internal/policy"
@@ -115,12 +116,33 @@ func (c *call) runRecorded(tx *table.Tx) error {
 // Call implements api.Caller: the same gate and transaction, the same principal,
 // and the service it came through.
 func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
-	rt := c.g.bound[op]
-	if rt == nil || rt.bound == nil {
-		return nil, fmt.Errorf("gateway: %s called %s, which is not served", r.Op.Action(), op.Action())
+	i := c.newInner(r, op, in)
+	i.req.Principal, i.req.Account, i.req.Source = r.Principal, r.Account, r.Source
+	i.req.Via = append(append(i.via[:0], r.Via...), r.Op.Service.EventSource)
+	return i.call(r)
+}
+
+// CallAsService implements api.Caller. Nothing of the caller comes along but the
+// network it came by.
+func (c *call) CallAsService(r *api.Request, source string, op *api.Operation, in api.Struct) (api.Struct, error) {
+	of, err := arn.Parse(source)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s calls for %q: %w", r.Op.Action(), source, err)
 	}
-	// A read has room for one at a time, used again and again. A mutation's may
-	// be kept by what After registers.
+	i := c.newInner(r, op, in)
+	i.req.Principal = servicePrincipal(r.Op.Service)
+	i.req.Account, i.req.Source = of.Account, source
+	return i.call(r)
+}
+
+// servicePrincipal is a service that calls for itself.
+func servicePrincipal(s *api.Service) api.Principal {
+	return api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: s.EventSource}}
+}
+
+// newInner begins a call from r's service to another. A read has room for one at a
+// time, used again and again. A mutation's may be kept by what After registers.
+func (c *call) newInner(r *api.Request, op *api.Operation, in api.Struct) *inner {
 	i := &c.inner
 	if c.arena == nil || i.req.Op != nil {
 		i = new(inner)
@@ -133,17 +155,24 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 		Time:      r.Time,
 		Op:        op,
 		Input:     in,
-		Principal: r.Principal,
-		Account:   r.Account,
 		Region:    r.Region,
 		SourceIP:  r.Op.Service.EventSource,
 		UserAgent: r.Op.Service.EventSource,
 		Secure:    r.Secure,
 		Directory: r.Directory,
 		Read:      r.Read,
-		Via:       append(append(i.via[:0], r.Via...), r.Op.Service.EventSource),
 		Tx:        r.Tx,
 		Caller:    c,
+	}
+	return i
+}
+
+// call runs the operation in r's transaction, and makes its record.
+func (i *inner) call(r *api.Request) (api.Struct, error) {
+	c, op, in := i.c, i.req.Op, i.req.Input
+	rt := c.g.bound[op]
+	if rt == nil || rt.bound == nil {
+		return nil, fmt.Errorf("gateway: %s called %s, which is not served", r.Op.Action(), op.Action())
 	}
 	err := api.Validate(in)
 	var out api.Struct

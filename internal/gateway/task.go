@@ -7,7 +7,6 @@ import (
 
 	"coffer/internal/api"
 	"coffer/internal/audit"
-	"coffer/internal/policy"
 	"coffer/internal/table"
 )
 
@@ -26,7 +25,7 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 		Time:      table.At(c.start).Time(),
 		SourceIP:  source,
 		UserAgent: source,
-		Principal: api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: source}},
+		Principal: servicePrincipal(t.Service),
 		Secure:    true,
 		Caller:    c,
 		Directory: directory{g.cfg.Directory, g},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"coffer/internal/api"
+	"coffer/internal/arn"
 	"coffer/internal/policy"
 )
 
@@ -233,9 +234,10 @@ func (f *facts) request(name string) (value string, ok bool) {
 			return r.Via[len(r.Via)-1], true
 		}
 	case "sourcearn":
-		return r.Source, true
+		return r.Source, r.Source != ""
 	case "sourceaccount":
-		return accountOf(r.Source), true
+		a, err := arn.Parse(r.Source)
+		return a.Account, err == nil
 	case "resourceaccount":
 		return f.account, true
 	case "resourceorgid":

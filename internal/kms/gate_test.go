@@ -155,6 +155,11 @@ func (g gate) run(r *api.Request, op *api.Operation, in api.Struct) (api.Struct,
 	})
 }
 
+// CallAsService implements api.Caller: KMS calls nobody.
+func (gate) CallAsService(*api.Request, string, *api.Operation, api.Struct) (api.Struct, error) {
+	return nil, errors.New("KMS called another service")
+}
+
 // directory knows nobody but roots, and the users and roles of the world.
 var directory = func() iamtest.Directory {
 	d := iamtest.NewDirectory()

@@ -217,9 +217,21 @@ type gate struct{ w *world }
 
 func (g gate) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
 	inner := *r
+	inner.Via = append(slices.Clone(r.Via), r.Op.Service.EventSource)
+	return g.call(r, inner, op, in)
+}
+
+// CallAsService implements api.Caller.
+func (g gate) CallAsService(r *api.Request, source string, op *api.Operation, in api.Struct) (api.Struct, error) {
+	inner := *r
+	inner.Principal = api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: r.Op.Service.EventSource}}
+	inner.Via, inner.Source = nil, source
+	return g.call(r, inner, op, in)
+}
+
+func (g gate) call(r *api.Request, inner api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
 	inner.Op, inner.Input = op, in
 	inner.Allowed = policy.Allowed{}
-	inner.Via = append(slices.Clone(r.Via), r.Op.Service.EventSource)
 	inner.TakeAfter()
 	b := g.w.bound[op]
 	if b == nil {
