@@ -201,40 +201,52 @@ func (s *Secret) dropRotation(r *api.Request) error {
 	return Runs.Delete(r.Tx, s.part())
 }
 
-// abandon ends a rotation that another writer has overtaken: the value that is
-// current now is not the one it was changing.
-func (s *Secret) abandon(r *api.Request) error {
-	u, err := Runs.Get(r.Tx, s.part())
-	if errors.Is(err, table.ErrNotFound) {
+// overtaken looks whether a change of values or labels, before which the version
+// before was current, leaves the rotation under way behind: another version than its
+// own has become current, so that it changes what is not in use any more; or its own has
+// lost AWSPENDING. A test of the current value only ends by the latter.
+func (s *Secret) overtaken(r *api.Request, before string) error {
+	if s.Rotation == nil || s.Rotation.Running == "" {
 		return nil
 	}
+	u, err := Runs.Get(r.Tx, s.part())
 	if err != nil {
-		return err
+		return fmt.Errorf("rotation of %s: %w", s.arn(), err)
 	}
-	emitRotation(r, u, rotationAbandoned, "")
+	v, now := s.labelled(u.Version), s.currentID()
+	lost := v == nil || !v.has(pending) && !v.has(current)
+	moved := now != "" && now != u.Version && now != before
+	if !lost && (u.Test || !moved) {
+		return nil
+	}
+	v.detach(pending)
+	if u.Test {
+		emitRotation(r, u, rotationFailed, "AWSPENDING was taken from the version under test")
+	} else {
+		emitRotation(r, u, rotationAbandoned, "")
+	}
 	if err := remember(r, u, Outcome{Result: Abandoned}); err != nil {
 		return err
 	}
 	return s.dropRotation(r)
 }
 
-// overtaken looks whether a change of values or labels, before which the version
-// before was current, leaves the rotation under way
-// without its version: a version other than its own has become current, or somebody took
-// AWSPENDING from it.
-func (s *Secret) overtaken(r *api.Request, before string) error {
+// pause stops a rotation under way until resume: its secret is marked for deletion.
+func (s *Secret) pause(r *api.Request) error { return s.reschedule(r, 0) }
+
+// resume makes a paused rotation due.
+func (s *Secret) resume(r *api.Request) error { return s.reschedule(r, table.At(r.Time)) }
+
+func (s *Secret) reschedule(r *api.Request, due table.Millis) error {
 	if s.Rotation == nil || s.Rotation.Running == "" {
 		return nil
 	}
-	now := s.holder(current)
-	own := s.Rotation.Running
-	if now != nil && now.ID != own && now.ID != before {
-		return s.abandon(r)
+	u, err := Runs.Load(r.Tx, s.part())
+	if err != nil {
+		return fmt.Errorf("rotation of %s: %w", s.arn(), err)
 	}
-	if v := s.labelled(own); v == nil || !v.has(pending) && !v.has(current) {
-		return s.dropRotation(r)
-	}
-	return nil
+	u.Owner, u.Due = "", due
+	return Runs.Put(r.Tx, u)
 }
 
 // remember adds how an attempt ended to the secret's history.
