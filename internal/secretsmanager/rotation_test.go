@@ -77,7 +77,11 @@ func (w *world) claim() []secretsmanager.Run {
 	}
 	for transact(w, w.service.HurryRuns) {
 	}
-	return transact(w, func(r *api.Request) ([]secretsmanager.Run, error) { return w.service.ClaimRuns(r, "me", 100) })
+	free := func(string) bool { return false }
+	return transact(w, func(r *api.Request) ([]secretsmanager.Run, error) {
+		claimed, _, err := w.service.ClaimRuns(r, "me", 100, free, "")
+		return claimed, err
+	})
 }
 
 // report takes in what became of a step.

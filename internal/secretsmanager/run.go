@@ -114,6 +114,10 @@ const (
 	// window, then in the next. Neither number is documented.
 	maxAttempts  = 5
 	firstBackOff = time.Minute // then twice as long each time
+
+	// busyBackOff is how long a step waits whose function had no process free: that
+	// counts as no attempt.
+	busyBackOff = 5 * time.Second
 )
 
 // The service events of rotations (spec, rotation.md §6).
@@ -317,36 +321,53 @@ func (s *Service) StartRotations(r *api.Request) (more bool, err error) {
 // about twelve.
 const startBatch = 8
 
-// ClaimRuns takes up to limit rotations that are due, for owner to work on.
-func (s *Service) ClaimRuns(r *api.Request, owner string, limit int) ([]Run, error) {
-	now := table.At(r.Time).Part()
-	var keys []table.Key
-	for e, err := range Runs.ScanIndex(r.Tx, runDue, table.Range{}) {
+// ClaimRuns takes up to limit rotations that are due, for owner to work on, and leaves
+// those whose function is busy. It looks at a bounded number of them, behind after if that
+// is given; next is where to go on looking, empty at the end.
+func (s *Service) ClaimRuns(r *api.Request, owner string, limit int, busy func(function string) bool, after table.Key) (claimed []Run, next table.Key, err error) {
+	now, looked := table.At(r.Time).Part(), 0
+	var due []table.Key
+	for e, err := range Runs.ScanIndex(r.Tx, runDue, table.Range{After: after}) {
 		if err != nil {
-			return nil, err
+			return nil, next, err
 		}
-		if e.Key.Parts()[0] > now || len(keys) == min(limit, claimBatch) {
+		if e.Key.Parts()[0] > now {
 			break
 		}
-		keys = append(keys, e.Record)
+		if looked++; looked > claimLook {
+			break
+		}
+		due, next = append(due, e.Record), e.Key
 	}
-	var claimed []Run
-	for _, k := range keys {
+	if looked <= claimLook {
+		next = "" // that was the end
+	}
+	for _, k := range due {
+		if len(claimed) == min(limit, claimBatch) {
+			return claimed, after, nil // the others have not been looked at
+		}
 		u, err := Runs.Load(r.Tx, k)
 		if err != nil {
-			return nil, fmt.Errorf("index %s: %w", runDue, err)
+			return nil, next, fmt.Errorf("index %s: %w", runDue, err)
+		}
+		if busy(u.Function) {
+			continue
 		}
 		u.Owner = owner
 		if err := Runs.Put(r.Tx, u); err != nil {
-			return nil, err
+			return nil, next, err
 		}
 		claimed = append(claimed, *u)
 	}
-	return claimed, nil
+	return claimed, next, nil
 }
 
-// claimBatch: a claim takes five operations of a transaction.
-const claimBatch = 20
+// claimLook bounds how many rotations one claim looks at.
+const claimLook = 50
+
+// claimBatch: a claim takes five operations of a transaction, beside one for each
+// rotation it looks at.
+const claimBatch = 10
 
 // ReleaseRuns gives back what processes other than owner were at work on when they
 // ended. It is for the start of the only process on a store.
@@ -380,6 +401,7 @@ func (s *Service) ReleaseRuns(r *api.Request, owner string) (more bool, err erro
 // StepResult is how the invocation of a step ended.
 type StepResult struct {
 	Failed  bool
+	Busy    bool   // the function had no process free: the step was not begun
 	Message string // of the failure: what the function or Lambda said; no secret values
 	Log     string // the function's last log lines
 }
@@ -400,6 +422,10 @@ func (s *Service) ReportRun(r *api.Request, u Run, result StepResult) (*Run, err
 	}
 	if err != nil {
 		return nil, err
+	}
+	if result.Busy {
+		now.Owner, now.Due = "", table.At(r.Time.Add(busyBackOff))
+		return nil, Runs.Put(r.Tx, now)
 	}
 	if result.Failed {
 		return nil, sec.fail(r, now, result)
