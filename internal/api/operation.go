@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 
 	"coffer/internal/fault"
@@ -59,12 +60,17 @@ type Operation struct {
 	Method, URI   string        // REST binding
 	Status        int           // REST: HTTP status of success; 0 means 200
 	Wrapper       string        // Query: the element around the output; empty for operations without output
+	ActionName    string        // IAM action without prefix; empty: Name
+	Event         string        // eventName in audit records; empty: Name
 
 	action string // set by NewService
 }
 
 // Action returns the IAM action, "secretsmanager:GetSecretValue".
 func (o *Operation) Action() string { return o.action }
+
+// EventName is what audit records call the operation.
+func (o *Operation) EventName() string { return cmp.Or(o.Event, o.Name) }
 
 // Op is an operation together with its Go types, so that binding a handler of
 // other types does not compile. I and O are the structures; *I and *O are Structs.
@@ -124,7 +130,9 @@ type Bound struct {
 	Op *Operation
 
 	// MaxBody is the largest request body, in bytes; 0: what the gateway takes of any.
-	MaxBody int
+	// TooLarge answers a larger one; nil: RequestEntityTooLargeException.
+	MaxBody  int
+	TooLarge *fault.Error
 
 	prepare   func(*Request, Struct) error
 	authorize func(*Request, Struct, func(*Access) error) error

@@ -148,6 +148,9 @@ type Caller interface {
 	// CallAsService runs op as r's service itself, on behalf of the resource
 	// source. The one called decides by its resource policy alone.
 	CallAsService(r *Request, source string, op *Operation, in Struct) (Struct, error)
+	// CallWith runs op as the holder of temporary credentials, through r's service: as
+	// a service does what it was given a role for. token is the session token.
+	CallWith(r *Request, token Sensitive, op *Operation, in Struct) (Struct, error)
 	// Authorize decides one more access of r, which only its handler knows of. It
 	// does not record: a refusal is the handler's to return.
 	Authorize(r *Request, a *Access) (policy.Allowed, error)

@@ -12,6 +12,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"maps"
 )
 
 // Kind classifies an error independently of the service that made it.
@@ -47,6 +48,10 @@ type Error struct {
 	Code    string // AWS's error code, e.g. "ResourceNotFoundException"
 	Message string // AWS's text; may be empty (some KMS errors have none)
 	Err     error  // the cause, for the log only; never sent
+
+	// Members are further members of the error's shape, by name, for protocols that
+	// carry them.
+	Members map[string]string
 }
 
 // New returns an error without a cause.
@@ -73,6 +78,17 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Because(cause error) *Error {
 	c := *e
 	c.Err = cause
+	return &c
+}
+
+// With returns a copy of e with one more member.
+func (e *Error) With(member, value string) *Error {
+	c := *e
+	c.Members = maps.Clone(e.Members)
+	if c.Members == nil {
+		c.Members = make(map[string]string, 1)
+	}
+	c.Members[member] = value
 	return &c
 }
 

@@ -106,10 +106,10 @@ func (c *call) decideOne(r *api.Request, a *api.Access, d *policy.Decided) (poli
 	return d.Allowed, nil
 }
 
-// standingOf is what applies to who makes the request: the caller of all of them, or a
-// service that calls for itself, about whom there is nothing to remember.
+// standingOf is what applies to who makes the request: the caller of all of them, or
+// another for whom a service calls, about whom there is nothing to remember.
 func (c *call) standingOf(r *api.Request) (*iam.Standing, error) {
-	if r.Source != "" {
+	if r.Source != "" || r.Principal.Session != c.req.Principal.Session {
 		return c.g.cfg.Directory.Load(r.Tx, &r.Principal)
 	}
 	if c.standing == nil {

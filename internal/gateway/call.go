@@ -140,6 +140,25 @@ func (c *call) CallAsService(r *api.Request, source string, op *api.Operation, i
 	return i.call(r)
 }
 
+// CallWith implements api.Caller.
+func (c *call) CallWith(r *api.Request, token api.Sensitive, op *api.Operation, in api.Struct) (api.Struct, error) {
+	s, err := c.g.cfg.Tokens.Open(string(token))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("gateway: %s calls with a session: %w", c.serviceOf(r).Name, err)
+	case s.Type != policy.AssumedRole || s.Expired(r.Time):
+		return nil, fmt.Errorf("gateway: %s calls with a session that is over, or of no role", c.serviceOf(r).Name)
+	}
+	p, err := sessionOf(r.Tx, s, r.Partition())
+	if err != nil {
+		return nil, err
+	}
+	i := c.newInner(r, op, in)
+	i.req.Principal, i.req.Account = p, p.Account
+	i.req.Via = append(i.via[:0], i.req.SourceIP)
+	return i.call(r)
+}
+
 // servicePrincipal is a service that calls for itself.
 func servicePrincipal(s *api.Service) api.Principal {
 	return api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: s.EventSource}}

@@ -241,7 +241,7 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 	body, err := g.readBody(w, r, limit)
 	defer g.releaseBody(body, limit)
 	if err != nil {
-		return nil, err
+		return nil, c.tooLarge(err)
 	}
 	if c.unsigned == nil {
 		if err := g.identify(c, r, *body); err != nil {
@@ -296,6 +296,14 @@ func (c *call) maxBody(w http.ResponseWriter) int {
 	// A connection that cannot be given more time keeps what it has.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadGrace + time.Duration(limit/uploadRate)*time.Second))
 	return limit
+}
+
+// tooLarge puts the refusal of a large body into the words of the operation.
+func (c *call) tooLarge(err error) error {
+	if fault.Code(err) == "RequestEntityTooLargeException" && c.route != nil && c.route.bound != nil && c.route.bound.TooLarge != nil {
+		return c.route.bound.TooLarge.Because(err)
+	}
+	return err
 }
 
 // Uploads beyond MaxBody may take half a minute and as long as a slow line needs.

@@ -74,7 +74,7 @@ func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.
 	var context audit.SessionContext
 	identify(r, &rec.UserIdentity, &context)
 	if r.Op != nil {
-		rec.EventSource, rec.EventName = r.Op.Service.EventSource, r.Op.Name
+		rec.EventSource, rec.EventName = r.Op.Service.EventSource, r.Op.EventName()
 		// CloudTrail counts the operations of STS among the reads: what they make is stored nowhere.
 		rec.ReadOnly = r.Op.Mode == api.Read || r.Op.Service.Name == "sts"
 	}

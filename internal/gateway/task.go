@@ -71,30 +71,40 @@ func (g *Gateway) own(ctx context.Context, s *api.Service) *call {
 // CallAsService makes a call for a worker of the service s, as s itself and on behalf
 // of the resource source, in a transaction of the call's own.
 func (g *Gateway) CallAsService(ctx context.Context, s *api.Service, source string, op *api.Operation, in api.Struct) (out api.Struct, err error) {
-	if err := g.cfg.Log.Err(); err != nil {
-		return nil, fmt.Errorf("the audit log cannot be written: %w", err)
-	}
 	a, err := arn.Parse(source)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %s calls for %q: %w", s.Name, source, err)
 	}
+	err = g.Work(ctx, s, a.Region, func(r *api.Request) (err error) {
+		out, err = r.Caller.CallAsService(r, source, op, in)
+		return err
+	})
+	return out, err
+}
+
+// Work runs f for a worker of the service s, as s itself, in a region and without a
+// transaction: what f calls and stores has transactions of its own.
+func (g *Gateway) Work(ctx context.Context, s *api.Service, region string, f func(*api.Request) error) (err error) {
+	if err := g.cfg.Log.Err(); err != nil {
+		return fmt.Errorf("the audit log cannot be written: %w", err)
+	}
 	c := g.own(ctx, s)
-	c.req.Region, c.req.Write = a.Region, c.write
+	c.req.Region, c.req.Write = region, c.write
 	defer func() {
 		if v := recover(); v != nil {
 			err = g.panicked(c, v)
 		}
 	}()
-	out, err = c.CallAsService(&c.req, source, op, in)
+	err = f(&c.req)
 	if len(c.records) > 0 { // those of mutations are committed with them
 		if failed := g.cfg.Log.Append(c.records...); failed != nil {
-			return nil, failed
+			return failed
 		}
 	}
 	for _, f := range c.req.TakeAfter() {
 		f()
 	}
-	return out, err
+	return err
 }
 
 // recordEvents renders the service events of a request.

@@ -160,6 +160,11 @@ func (gate) CallAsService(*api.Request, string, *api.Operation, api.Struct) (api
 	return nil, errors.New("KMS called another service")
 }
 
+// CallWith implements api.Caller: KMS calls nobody.
+func (gate) CallWith(*api.Request, api.Sensitive, *api.Operation, api.Struct) (api.Struct, error) {
+	return nil, errors.New("KMS called another service")
+}
+
 // directory knows nobody but roots, and the users and roles of the world.
 var directory = func() iamtest.Directory {
 	d := iamtest.NewDirectory()

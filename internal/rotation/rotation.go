@@ -378,10 +378,7 @@ func refused(err error) (secretsmanager.StepResult, error) {
 const codeBusy = "TooManyRequestsException"
 
 func tail(out *lambdaapi.InvokeOutput) string {
-	if out.LogResult == nil {
-		return ""
-	}
-	b, err := base64.StdEncoding.DecodeString(*out.LogResult)
+	b, err := base64.StdEncoding.DecodeString(string(out.LogResult))
 	if err != nil {
 		return ""
 	}

@@ -306,7 +306,7 @@ func TestWorkerReports(t *testing.T) {
 	}{
 		{"the function fails", &lambdaapi.InvokeOutput{
 			FunctionError: new("Unhandled"), Payload: api.Sensitive(`{"errorMessage":"no such host","errorType":"OperationalError"}`),
-			LogResult: new(base64.StdEncoding.EncodeToString([]byte("START\nwhat it logged\n"))),
+			LogResult: api.Sensitive(base64.StdEncoding.EncodeToString([]byte("START\nwhat it logged\n"))),
 		}, nil, "OperationalError: no such host", "START\nwhat it logged\n", 1},
 		{"the function says nothing", &lambdaapi.InvokeOutput{FunctionError: new("Unhandled"), Payload: api.Sensitive(`{}`)}, nil, "the function failed without saying why", "", 1},
 		{"it is gone", nil, lambdaapi.ResourceNotFoundException("Function not found: f"), "ResourceNotFoundException: Function not found: f", "", 1},

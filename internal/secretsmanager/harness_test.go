@@ -231,6 +231,11 @@ func (g gate) CallAsService(r *api.Request, source string, op *api.Operation, in
 	return g.call(r, inner, op, in)
 }
 
+// CallWith implements api.Caller: Secrets Manager has no roles.
+func (gate) CallWith(*api.Request, api.Sensitive, *api.Operation, api.Struct) (api.Struct, error) {
+	return nil, errors.New("Secrets Manager called with a session")
+}
+
 func (g gate) call(r *api.Request, inner api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
 	inner.Op, inner.Input = op, in
 	inner.Allowed = policy.Allowed{}

@@ -29,7 +29,7 @@ operations commit or change nothing; *outside* operations reach beyond the proce
 	for _, e := range services {
 		fmt.Fprintf(&b, "\n## %s\n\n%d of %d operations of API version %s; endpoint and signing name `%s`, actions `%s:*`.\n\n",
 			title(e), len(e.modes), len(e.ops), cmp.Or(e.Metadata.APIVersion, "-"),
-			cmp.Or(e.Metadata.SigningName, e.Metadata.EndpointPrefix), cmp.Or(actionPrefixes[e.name], e.Metadata.EndpointPrefix))
+			cmp.Or(e.Metadata.SigningName, e.Metadata.EndpointPrefix), cmp.Or(actionPrefixes[e.model.name], e.Metadata.EndpointPrefix))
 		rows = nil
 		for _, op := range e.ops {
 			served, mode := "no", ""

@@ -62,7 +62,7 @@ func generate(repo fs.FS) (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		e, err := newEmitter(m, s.modes)
+		e, err := newEmitter(m, s)
 		if err != nil {
 			return nil, err
 		}
@@ -81,8 +81,9 @@ func generate(repo fs.FS) (map[string][]byte, error) {
 
 // service is a service of the list.
 type service struct {
-	name  string
-	modes map[string]string // operation -> Read, Write, Outside
+	name   string
+	modes  map[string]string // operation -> Read, Write, Outside
+	events map[string]string // operation -> eventName in records, where it is another
 }
 
 var modeNames = map[string]string{"read": "Read", "write": "Write", "outside": "Outside"}
@@ -101,20 +102,23 @@ func parseList(text string) ([]*service, error) {
 		}
 		s := byName[f[0]]
 		if s == nil {
-			s = &service{f[0], map[string]string{}}
+			s = &service{f[0], map[string]string{}, map[string]string{}}
 			byName[f[0]] = s
 			list = append(list, s)
 		}
 		if len(f) == 2 && f[1] == "-" {
 			continue
 		}
-		if len(f) != 3 || modeNames[f[2]] == "" {
-			return nil, fmt.Errorf("services.txt:%d: want service, operation and read, write or outside", n)
+		if len(f) < 3 || len(f) > 4 || modeNames[f[2]] == "" {
+			return nil, fmt.Errorf("services.txt:%d: want service, operation, read, write or outside, and perhaps the name in records", n)
 		}
 		if s.modes[f[1]] != "" {
 			return nil, fmt.Errorf("services.txt:%d: %s %s is listed twice", n, f[0], f[1])
 		}
 		s.modes[f[1]] = modeNames[f[2]]
+		if len(f) == 4 {
+			s.events[f[1]] = f[3]
+		}
 	}
 	return list, sc.Err()
 }

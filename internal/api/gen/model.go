@@ -140,6 +140,9 @@ func parseModel(name string, b []byte) (*model, error) {
 		}
 		m.Shapes[n].Sensitive = true
 	}
+	if err := m.hideMembers(); err != nil {
+		return nil, err
+	}
 	m.spreadSensitive()
 	return m, nil
 }
@@ -150,6 +153,34 @@ var alsoSensitive = map[string][]string{
 	"sts": {"tokenType", "tokenCodeType"},
 	"iam": {"authenticationCodeType"},
 }
+
+// alsoHidden are members that can hold what a function was told or printed, and whose
+// shape others share: by service, structure and member. They take the shape that the
+// model has for sensitive texts.
+var alsoHidden = map[string][][2]string{
+	"lambda": {{"InvocationRequest", "ClientContext"}, {"InvocationResponse", "LogResult"}},
+}
+
+const hiddenText = "SensitiveString"
+
+func (m *model) hideMembers() error {
+	for _, h := range alsoHidden[m.name] {
+		s := m.Shapes[h[0]]
+		if s == nil || m.Shapes[hiddenText] == nil || !m.Shapes[hiddenText].Sensitive {
+			return fmt.Errorf("%s: no structure %s, or no shape %s, to hide a member", m.name, h[0], hiddenText)
+		}
+		i := slices.IndexFunc(s.Members, func(of member) bool { return of.name == h[1] })
+		if i < 0 {
+			return fmt.Errorf("%s: no member %s of %s to hide", m.name, h[1], h[0])
+		}
+		s.Members[i].Shape = hiddenText
+	}
+	return nil
+}
+
+// openEnums are enumerations that the service checks itself, since AWS's answers to
+// other values are the service's own.
+var openEnums = map[string][]string{"lambda": {"Runtime"}}
 
 // refs returns the uses of other shapes in s, for reading and rewriting.
 func (s *shape) refs() []*ref {

@@ -247,6 +247,8 @@ var (
 var (
 	opAddLayerVersionPermission = api.Operation{
 		Name:      "AddLayerVersionPermission",
+		Mode:      api.Write,
+		Event:     "AddLayerVersionPermission20181031",
 		Input:     &shapeAddLayerVersionPermissionRequest,
 		Output:    &shapeAddLayerVersionPermissionResponse,
 		NewInput:  func() api.Struct { return new(AddLayerVersionPermissionInput) },
@@ -258,6 +260,8 @@ var (
 	}
 	opAddPermission = api.Operation{
 		Name:      "AddPermission",
+		Mode:      api.Write,
+		Event:     "AddPermission20150331v2",
 		Input:     &shapeAddPermissionRequest,
 		Output:    &shapeAddPermissionResponse,
 		NewInput:  func() api.Struct { return new(AddPermissionInput) },
@@ -280,6 +284,8 @@ var (
 	}
 	opCreateAlias = api.Operation{
 		Name:      "CreateAlias",
+		Mode:      api.Write,
+		Event:     "CreateAlias20150331",
 		Input:     &shapeCreateAliasRequest,
 		Output:    &shapeAliasConfiguration,
 		NewInput:  func() api.Struct { return new(CreateAliasInput) },
@@ -324,6 +330,8 @@ var (
 	}
 	opCreateFunction = api.Operation{
 		Name:      "CreateFunction",
+		Mode:      api.Write,
+		Event:     "CreateFunction20150331",
 		Input:     &shapeCreateFunctionRequest,
 		Output:    &shapeFunctionConfiguration,
 		NewInput:  func() api.Struct { return new(CreateFunctionInput) },
@@ -346,6 +354,8 @@ var (
 	}
 	opDeleteAlias = api.Operation{
 		Name:      "DeleteAlias",
+		Mode:      api.Write,
+		Event:     "DeleteAlias20150331",
 		Input:     &shapeDeleteAliasRequest,
 		Output:    &shapeDeleteAliasOutput,
 		NewInput:  func() api.Struct { return new(DeleteAliasInput) },
@@ -390,6 +400,8 @@ var (
 	}
 	opDeleteFunction = api.Operation{
 		Name:      "DeleteFunction",
+		Mode:      api.Write,
+		Event:     "DeleteFunction20150331",
 		Input:     &shapeDeleteFunctionRequest,
 		Output:    &shapeDeleteFunctionResponse,
 		NewInput:  func() api.Struct { return new(DeleteFunctionInput) },
@@ -412,6 +424,8 @@ var (
 	}
 	opDeleteFunctionConcurrency = api.Operation{
 		Name:      "DeleteFunctionConcurrency",
+		Mode:      api.Write,
+		Event:     "DeleteFunctionConcurrency20171031",
 		Input:     &shapeDeleteFunctionConcurrencyRequest,
 		Output:    &shapeDeleteFunctionConcurrencyOutput,
 		NewInput:  func() api.Struct { return new(DeleteFunctionConcurrencyInput) },
@@ -423,6 +437,7 @@ var (
 	}
 	opDeleteFunctionEventInvokeConfig = api.Operation{
 		Name:      "DeleteFunctionEventInvokeConfig",
+		Mode:      api.Write,
 		Input:     &shapeDeleteFunctionEventInvokeConfigRequest,
 		Output:    &shapeDeleteFunctionEventInvokeConfigOutput,
 		NewInput:  func() api.Struct { return new(DeleteFunctionEventInvokeConfigInput) },
@@ -445,6 +460,8 @@ var (
 	}
 	opDeleteLayerVersion = api.Operation{
 		Name:      "DeleteLayerVersion",
+		Mode:      api.Write,
+		Event:     "DeleteLayerVersion20181031",
 		Input:     &shapeDeleteLayerVersionRequest,
 		Output:    &shapeDeleteLayerVersionOutput,
 		NewInput:  func() api.Struct { return new(DeleteLayerVersionInput) },
@@ -467,6 +484,8 @@ var (
 	}
 	opGetAccountSettings = api.Operation{
 		Name:      "GetAccountSettings",
+		Mode:      api.Read,
+		Event:     "GetAccountSettings20160819",
 		Input:     &shapeGetAccountSettingsRequest,
 		Output:    &shapeGetAccountSettingsResponse,
 		NewInput:  func() api.Struct { return new(GetAccountSettingsInput) },
@@ -478,6 +497,8 @@ var (
 	}
 	opGetAlias = api.Operation{
 		Name:      "GetAlias",
+		Mode:      api.Read,
+		Event:     "GetAlias20150331",
 		Input:     &shapeGetAliasRequest,
 		Output:    &shapeAliasConfiguration,
 		NewInput:  func() api.Struct { return new(GetAliasInput) },
@@ -555,6 +576,8 @@ var (
 	}
 	opGetFunction = api.Operation{
 		Name:      "GetFunction",
+		Mode:      api.Read,
+		Event:     "GetFunction20150331v2",
 		Input:     &shapeGetFunctionRequest,
 		Output:    &shapeGetFunctionResponse,
 		NewInput:  func() api.Struct { return new(GetFunctionInput) },
@@ -566,6 +589,7 @@ var (
 	}
 	opGetFunctionCodeSigningConfig = api.Operation{
 		Name:      "GetFunctionCodeSigningConfig",
+		Mode:      api.Read,
 		Input:     &shapeGetFunctionCodeSigningConfigRequest,
 		Output:    &shapeGetFunctionCodeSigningConfigResponse,
 		NewInput:  func() api.Struct { return new(GetFunctionCodeSigningConfigInput) },
@@ -577,6 +601,7 @@ var (
 	}
 	opGetFunctionConcurrency = api.Operation{
 		Name:      "GetFunctionConcurrency",
+		Mode:      api.Read,
 		Input:     &shapeGetFunctionConcurrencyRequest,
 		Output:    &shapeGetFunctionConcurrencyResponse,
 		NewInput:  func() api.Struct { return new(GetFunctionConcurrencyInput) },
@@ -588,6 +613,8 @@ var (
 	}
 	opGetFunctionConfiguration = api.Operation{
 		Name:      "GetFunctionConfiguration",
+		Mode:      api.Read,
+		Event:     "GetFunctionConfiguration20150331v2",
 		Input:     &shapeGetFunctionConfigurationRequest,
 		Output:    &shapeFunctionConfiguration,
 		NewInput:  func() api.Struct { return new(GetFunctionConfigurationInput) },
@@ -599,6 +626,7 @@ var (
 	}
 	opGetFunctionEventInvokeConfig = api.Operation{
 		Name:      "GetFunctionEventInvokeConfig",
+		Mode:      api.Read,
 		Input:     &shapeGetFunctionEventInvokeConfigRequest,
 		Output:    &shapeFunctionEventInvokeConfig,
 		NewInput:  func() api.Struct { return new(GetFunctionEventInvokeConfigInput) },
@@ -610,6 +638,7 @@ var (
 	}
 	opGetFunctionRecursionConfig = api.Operation{
 		Name:      "GetFunctionRecursionConfig",
+		Mode:      api.Read,
 		Input:     &shapeGetFunctionRecursionConfigRequest,
 		Output:    &shapeGetFunctionRecursionConfigResponse,
 		NewInput:  func() api.Struct { return new(GetFunctionRecursionConfigInput) },
@@ -643,6 +672,8 @@ var (
 	}
 	opGetLayerVersion = api.Operation{
 		Name:      "GetLayerVersion",
+		Mode:      api.Read,
+		Event:     "GetLayerVersion20181031",
 		Input:     &shapeGetLayerVersionRequest,
 		Output:    &shapeGetLayerVersionResponse,
 		NewInput:  func() api.Struct { return new(GetLayerVersionInput) },
@@ -653,18 +684,23 @@ var (
 		Status:    200,
 	}
 	opGetLayerVersionByArn = api.Operation{
-		Name:      "GetLayerVersionByArn",
-		Input:     &shapeGetLayerVersionByArnRequest,
-		Output:    &shapeGetLayerVersionResponse,
-		NewInput:  func() api.Struct { return new(GetLayerVersionByArnInput) },
-		NewOutput: func() api.Struct { return new(GetLayerVersionByArnOutput) },
-		Errors:    []*api.ErrorShape{&errorInvalidParameterValueException, &errorResourceNotFoundException, &errorServiceException, &errorTooManyRequestsException},
-		Method:    "GET",
-		URI:       "/2018-10-31/layers?find=LayerVersion",
-		Status:    200,
+		Name:       "GetLayerVersionByArn",
+		Mode:       api.Read,
+		ActionName: "GetLayerVersion",
+		Event:      "GetLayerVersionByArn20181031",
+		Input:      &shapeGetLayerVersionByArnRequest,
+		Output:     &shapeGetLayerVersionResponse,
+		NewInput:   func() api.Struct { return new(GetLayerVersionByArnInput) },
+		NewOutput:  func() api.Struct { return new(GetLayerVersionByArnOutput) },
+		Errors:     []*api.ErrorShape{&errorInvalidParameterValueException, &errorResourceNotFoundException, &errorServiceException, &errorTooManyRequestsException},
+		Method:     "GET",
+		URI:        "/2018-10-31/layers?find=LayerVersion",
+		Status:     200,
 	}
 	opGetLayerVersionPolicy = api.Operation{
 		Name:      "GetLayerVersionPolicy",
+		Mode:      api.Read,
+		Event:     "GetLayerVersionPolicy20181031",
 		Input:     &shapeGetLayerVersionPolicyRequest,
 		Output:    &shapeGetLayerVersionPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetLayerVersionPolicyInput) },
@@ -676,6 +712,8 @@ var (
 	}
 	opGetPolicy = api.Operation{
 		Name:      "GetPolicy",
+		Mode:      api.Read,
+		Event:     "GetPolicy20150331v2",
 		Input:     &shapeGetPolicyRequest,
 		Output:    &shapeGetPolicyResponse,
 		NewInput:  func() api.Struct { return new(GetPolicyInput) },
@@ -698,6 +736,7 @@ var (
 	}
 	opGetRuntimeManagementConfig = api.Operation{
 		Name:      "GetRuntimeManagementConfig",
+		Mode:      api.Read,
 		Input:     &shapeGetRuntimeManagementConfigRequest,
 		Output:    &shapeGetRuntimeManagementConfigResponse,
 		NewInput:  func() api.Struct { return new(GetRuntimeManagementConfigInput) },
@@ -708,40 +747,46 @@ var (
 		Status:    200,
 	}
 	opInvoke = api.Operation{
-		Name:      "Invoke",
-		Input:     &shapeInvocationRequest,
-		Output:    &shapeInvocationResponse,
-		NewInput:  func() api.Struct { return new(InvokeInput) },
-		NewOutput: func() api.Struct { return new(InvokeOutput) },
-		Errors:    []*api.ErrorShape{&errorDurableExecutionAlreadyStartedException, &errorEC2AccessDeniedException, &errorEC2ThrottledException, &errorEC2UnexpectedException, &errorEFSIOException, &errorEFSMountConnectivityException, &errorEFSMountFailureException, &errorEFSMountTimeoutException, &errorENILimitReachedException, &errorInvalidParameterValueException, &errorInvalidRequestContentException, &errorInvalidRuntimeException, &errorInvalidSecurityGroupIDException, &errorInvalidSubnetIDException, &errorInvalidZipFileException, &errorKMSAccessDeniedException, &errorKMSDisabledException, &errorKMSInvalidStateException, &errorKMSNotFoundException, &errorNoPublishedVersionException, &errorRecursiveInvocationException, &errorRequestTooLargeException, &errorResourceConflictException, &errorResourceNotFoundException, &errorResourceNotReadyException, &errorS3FilesMountConnectivityException, &errorS3FilesMountFailureException, &errorS3FilesMountTimeoutException, &errorSerializedRequestEntityTooLargeException, &errorServiceException, &errorSnapStartException, &errorSnapStartNotReadyException, &errorSnapStartTimeoutException, &errorSubnetIPAddressLimitReachedException, &errorTooManyRequestsException, &errorUnsupportedMediaTypeException},
-		Method:    "POST",
-		URI:       "/2015-03-31/functions/{FunctionName}/invocations",
-		Status:    200,
+		Name:       "Invoke",
+		Mode:       api.Outside,
+		ActionName: "InvokeFunction",
+		Input:      &shapeInvocationRequest,
+		Output:     &shapeInvocationResponse,
+		NewInput:   func() api.Struct { return new(InvokeInput) },
+		NewOutput:  func() api.Struct { return new(InvokeOutput) },
+		Errors:     []*api.ErrorShape{&errorDurableExecutionAlreadyStartedException, &errorEC2AccessDeniedException, &errorEC2ThrottledException, &errorEC2UnexpectedException, &errorEFSIOException, &errorEFSMountConnectivityException, &errorEFSMountFailureException, &errorEFSMountTimeoutException, &errorENILimitReachedException, &errorInvalidParameterValueException, &errorInvalidRequestContentException, &errorInvalidRuntimeException, &errorInvalidSecurityGroupIDException, &errorInvalidSubnetIDException, &errorInvalidZipFileException, &errorKMSAccessDeniedException, &errorKMSDisabledException, &errorKMSInvalidStateException, &errorKMSNotFoundException, &errorNoPublishedVersionException, &errorRecursiveInvocationException, &errorRequestTooLargeException, &errorResourceConflictException, &errorResourceNotFoundException, &errorResourceNotReadyException, &errorS3FilesMountConnectivityException, &errorS3FilesMountFailureException, &errorS3FilesMountTimeoutException, &errorSerializedRequestEntityTooLargeException, &errorServiceException, &errorSnapStartException, &errorSnapStartNotReadyException, &errorSnapStartTimeoutException, &errorSubnetIPAddressLimitReachedException, &errorTooManyRequestsException, &errorUnsupportedMediaTypeException},
+		Method:     "POST",
+		URI:        "/2015-03-31/functions/{FunctionName}/invocations",
+		Status:     200,
 	}
 	opInvokeAsync = api.Operation{
-		Name:      "InvokeAsync",
-		Input:     &shapeInvokeAsyncRequest,
-		Output:    &shapeInvokeAsyncResponse,
-		NewInput:  func() api.Struct { return new(InvokeAsyncInput) },
-		NewOutput: func() api.Struct { return new(InvokeAsyncOutput) },
-		Errors:    []*api.ErrorShape{&errorInvalidRequestContentException, &errorInvalidRuntimeException, &errorResourceConflictException, &errorResourceNotFoundException, &errorServiceException},
-		Method:    "POST",
-		URI:       "/2014-11-13/functions/{FunctionName}/invoke-async",
-		Status:    202,
+		Name:       "InvokeAsync",
+		ActionName: "InvokeFunction",
+		Input:      &shapeInvokeAsyncRequest,
+		Output:     &shapeInvokeAsyncResponse,
+		NewInput:   func() api.Struct { return new(InvokeAsyncInput) },
+		NewOutput:  func() api.Struct { return new(InvokeAsyncOutput) },
+		Errors:     []*api.ErrorShape{&errorInvalidRequestContentException, &errorInvalidRuntimeException, &errorResourceConflictException, &errorResourceNotFoundException, &errorServiceException},
+		Method:     "POST",
+		URI:        "/2014-11-13/functions/{FunctionName}/invoke-async",
+		Status:     202,
 	}
 	opInvokeWithResponseStream = api.Operation{
-		Name:      "InvokeWithResponseStream",
-		Input:     &shapeInvokeWithResponseStreamRequest,
-		Output:    &shapeInvokeWithResponseStreamResponse,
-		NewInput:  func() api.Struct { return new(InvokeWithResponseStreamInput) },
-		NewOutput: func() api.Struct { return new(InvokeWithResponseStreamOutput) },
-		Errors:    []*api.ErrorShape{&errorEC2AccessDeniedException, &errorEC2ThrottledException, &errorEC2UnexpectedException, &errorEFSIOException, &errorEFSMountConnectivityException, &errorEFSMountFailureException, &errorEFSMountTimeoutException, &errorENILimitReachedException, &errorInvalidParameterValueException, &errorInvalidRequestContentException, &errorInvalidRuntimeException, &errorInvalidSecurityGroupIDException, &errorInvalidSubnetIDException, &errorInvalidZipFileException, &errorKMSAccessDeniedException, &errorKMSDisabledException, &errorKMSInvalidStateException, &errorKMSNotFoundException, &errorNoPublishedVersionException, &errorRecursiveInvocationException, &errorRequestTooLargeException, &errorResourceConflictException, &errorResourceNotFoundException, &errorResourceNotReadyException, &errorS3FilesMountConnectivityException, &errorS3FilesMountFailureException, &errorS3FilesMountTimeoutException, &errorSerializedRequestEntityTooLargeException, &errorServiceException, &errorSnapStartException, &errorSnapStartNotReadyException, &errorSnapStartTimeoutException, &errorSubnetIPAddressLimitReachedException, &errorTooManyRequestsException, &errorUnsupportedMediaTypeException},
-		Method:    "POST",
-		URI:       "/2021-11-15/functions/{FunctionName}/response-streaming-invocations",
-		Status:    200,
+		Name:       "InvokeWithResponseStream",
+		ActionName: "InvokeFunction",
+		Input:      &shapeInvokeWithResponseStreamRequest,
+		Output:     &shapeInvokeWithResponseStreamResponse,
+		NewInput:   func() api.Struct { return new(InvokeWithResponseStreamInput) },
+		NewOutput:  func() api.Struct { return new(InvokeWithResponseStreamOutput) },
+		Errors:     []*api.ErrorShape{&errorEC2AccessDeniedException, &errorEC2ThrottledException, &errorEC2UnexpectedException, &errorEFSIOException, &errorEFSMountConnectivityException, &errorEFSMountFailureException, &errorEFSMountTimeoutException, &errorENILimitReachedException, &errorInvalidParameterValueException, &errorInvalidRequestContentException, &errorInvalidRuntimeException, &errorInvalidSecurityGroupIDException, &errorInvalidSubnetIDException, &errorInvalidZipFileException, &errorKMSAccessDeniedException, &errorKMSDisabledException, &errorKMSInvalidStateException, &errorKMSNotFoundException, &errorNoPublishedVersionException, &errorRecursiveInvocationException, &errorRequestTooLargeException, &errorResourceConflictException, &errorResourceNotFoundException, &errorResourceNotReadyException, &errorS3FilesMountConnectivityException, &errorS3FilesMountFailureException, &errorS3FilesMountTimeoutException, &errorSerializedRequestEntityTooLargeException, &errorServiceException, &errorSnapStartException, &errorSnapStartNotReadyException, &errorSnapStartTimeoutException, &errorSubnetIPAddressLimitReachedException, &errorTooManyRequestsException, &errorUnsupportedMediaTypeException},
+		Method:     "POST",
+		URI:        "/2021-11-15/functions/{FunctionName}/response-streaming-invocations",
+		Status:     200,
 	}
 	opListAliases = api.Operation{
 		Name:      "ListAliases",
+		Mode:      api.Read,
+		Event:     "ListAliases20150331",
 		Input:     &shapeListAliasesRequest,
 		Output:    &shapeListAliasesResponse,
 		NewInput:  func() api.Struct { return new(ListAliasesInput) },
@@ -797,6 +842,7 @@ var (
 	}
 	opListFunctionEventInvokeConfigs = api.Operation{
 		Name:      "ListFunctionEventInvokeConfigs",
+		Mode:      api.Read,
 		Input:     &shapeListFunctionEventInvokeConfigsRequest,
 		Output:    &shapeListFunctionEventInvokeConfigsResponse,
 		NewInput:  func() api.Struct { return new(ListFunctionEventInvokeConfigsInput) },
@@ -830,6 +876,8 @@ var (
 	}
 	opListFunctions = api.Operation{
 		Name:      "ListFunctions",
+		Mode:      api.Read,
+		Event:     "ListFunctions20150331",
 		Input:     &shapeListFunctionsRequest,
 		Output:    &shapeListFunctionsResponse,
 		NewInput:  func() api.Struct { return new(ListFunctionsInput) },
@@ -852,6 +900,8 @@ var (
 	}
 	opListLayerVersions = api.Operation{
 		Name:      "ListLayerVersions",
+		Mode:      api.Read,
+		Event:     "ListLayerVersions20181031",
 		Input:     &shapeListLayerVersionsRequest,
 		Output:    &shapeListLayerVersionsResponse,
 		NewInput:  func() api.Struct { return new(ListLayerVersionsInput) },
@@ -863,6 +913,8 @@ var (
 	}
 	opListLayers = api.Operation{
 		Name:      "ListLayers",
+		Mode:      api.Read,
+		Event:     "ListLayers20181031",
 		Input:     &shapeListLayersRequest,
 		Output:    &shapeListLayersResponse,
 		NewInput:  func() api.Struct { return new(ListLayersInput) },
@@ -885,6 +937,8 @@ var (
 	}
 	opListTags = api.Operation{
 		Name:      "ListTags",
+		Mode:      api.Read,
+		Event:     "ListTags20170331",
 		Input:     &shapeListTagsRequest,
 		Output:    &shapeListTagsResponse,
 		NewInput:  func() api.Struct { return new(ListTagsInput) },
@@ -896,6 +950,8 @@ var (
 	}
 	opListVersionsByFunction = api.Operation{
 		Name:      "ListVersionsByFunction",
+		Mode:      api.Read,
+		Event:     "ListVersionsByFunction20150331",
 		Input:     &shapeListVersionsByFunctionRequest,
 		Output:    &shapeListVersionsByFunctionResponse,
 		NewInput:  func() api.Struct { return new(ListVersionsByFunctionInput) },
@@ -907,6 +963,8 @@ var (
 	}
 	opPublishLayerVersion = api.Operation{
 		Name:      "PublishLayerVersion",
+		Mode:      api.Write,
+		Event:     "PublishLayerVersion20181031",
 		Input:     &shapePublishLayerVersionRequest,
 		Output:    &shapePublishLayerVersionResponse,
 		NewInput:  func() api.Struct { return new(PublishLayerVersionInput) },
@@ -918,6 +976,8 @@ var (
 	}
 	opPublishVersion = api.Operation{
 		Name:      "PublishVersion",
+		Mode:      api.Write,
+		Event:     "PublishVersion20150331",
 		Input:     &shapePublishVersionRequest,
 		Output:    &shapeFunctionConfiguration,
 		NewInput:  func() api.Struct { return new(PublishVersionInput) },
@@ -940,6 +1000,8 @@ var (
 	}
 	opPutFunctionConcurrency = api.Operation{
 		Name:      "PutFunctionConcurrency",
+		Mode:      api.Write,
+		Event:     "PutFunctionConcurrency20171031",
 		Input:     &shapePutFunctionConcurrencyRequest,
 		Output:    &shapeConcurrency,
 		NewInput:  func() api.Struct { return new(PutFunctionConcurrencyInput) },
@@ -951,6 +1013,7 @@ var (
 	}
 	opPutFunctionEventInvokeConfig = api.Operation{
 		Name:      "PutFunctionEventInvokeConfig",
+		Mode:      api.Write,
 		Input:     &shapePutFunctionEventInvokeConfigRequest,
 		Output:    &shapeFunctionEventInvokeConfig,
 		NewInput:  func() api.Struct { return new(PutFunctionEventInvokeConfigInput) },
@@ -1006,6 +1069,8 @@ var (
 	}
 	opRemoveLayerVersionPermission = api.Operation{
 		Name:      "RemoveLayerVersionPermission",
+		Mode:      api.Write,
+		Event:     "RemoveLayerVersionPermission20181031",
 		Input:     &shapeRemoveLayerVersionPermissionRequest,
 		Output:    &shapeRemoveLayerVersionPermissionOutput,
 		NewInput:  func() api.Struct { return new(RemoveLayerVersionPermissionInput) },
@@ -1017,6 +1082,8 @@ var (
 	}
 	opRemovePermission = api.Operation{
 		Name:      "RemovePermission",
+		Mode:      api.Write,
+		Event:     "RemovePermission20150331v2",
 		Input:     &shapeRemovePermissionRequest,
 		Output:    &shapeRemovePermissionOutput,
 		NewInput:  func() api.Struct { return new(RemovePermissionInput) },
@@ -1072,6 +1139,8 @@ var (
 	}
 	opTagResource = api.Operation{
 		Name:      "TagResource",
+		Mode:      api.Write,
+		Event:     "TagResource20170331v2",
 		Input:     &shapeTagResourceRequest,
 		Output:    &shapeTagResourceOutput,
 		NewInput:  func() api.Struct { return new(TagResourceInput) },
@@ -1083,6 +1152,8 @@ var (
 	}
 	opUntagResource = api.Operation{
 		Name:      "UntagResource",
+		Mode:      api.Write,
+		Event:     "UntagResource20170331v2",
 		Input:     &shapeUntagResourceRequest,
 		Output:    &shapeUntagResourceOutput,
 		NewInput:  func() api.Struct { return new(UntagResourceInput) },
@@ -1094,6 +1165,8 @@ var (
 	}
 	opUpdateAlias = api.Operation{
 		Name:      "UpdateAlias",
+		Mode:      api.Write,
+		Event:     "UpdateAlias20150331",
 		Input:     &shapeUpdateAliasRequest,
 		Output:    &shapeAliasConfiguration,
 		NewInput:  func() api.Struct { return new(UpdateAliasInput) },
@@ -1138,6 +1211,8 @@ var (
 	}
 	opUpdateFunctionCode = api.Operation{
 		Name:      "UpdateFunctionCode",
+		Mode:      api.Write,
+		Event:     "UpdateFunctionCode20150331v2",
 		Input:     &shapeUpdateFunctionCodeRequest,
 		Output:    &shapeFunctionConfiguration,
 		NewInput:  func() api.Struct { return new(UpdateFunctionCodeInput) },
@@ -1149,6 +1224,8 @@ var (
 	}
 	opUpdateFunctionConfiguration = api.Operation{
 		Name:      "UpdateFunctionConfiguration",
+		Mode:      api.Write,
+		Event:     "UpdateFunctionConfiguration20150331v2",
 		Input:     &shapeUpdateFunctionConfigurationRequest,
 		Output:    &shapeFunctionConfiguration,
 		NewInput:  func() api.Struct { return new(UpdateFunctionConfigurationInput) },
@@ -1160,6 +1237,7 @@ var (
 	}
 	opUpdateFunctionEventInvokeConfig = api.Operation{
 		Name:      "UpdateFunctionEventInvokeConfig",
+		Mode:      api.Write,
 		Input:     &shapeUpdateFunctionEventInvokeConfigRequest,
 		Output:    &shapeFunctionEventInvokeConfig,
 		NewInput:  func() api.Struct { return new(UpdateFunctionEventInvokeConfigInput) },

@@ -989,7 +989,7 @@ var (
 		{Name: "FunctionName", Path: "functionName", Location: "uri", Shape: &shapeNamespacedFunctionName, Required: true},
 		{Name: "InvocationType", Path: "invocationType", Wire: "X-Amz-Invocation-Type", Location: "header", Shape: &shapeInvocationType},
 		{Name: "LogType", Path: "logType", Wire: "X-Amz-Log-Type", Location: "header", Shape: &shapeLogType},
-		{Name: "ClientContext", Path: "clientContext", Wire: "X-Amz-Client-Context", Location: "header", Shape: &shapeString},
+		{Name: "ClientContext", Path: "clientContext", Wire: "X-Amz-Client-Context", Location: "header", Shape: &shapeSensitiveString},
 		{Name: "DurableExecutionName", Path: "durableExecutionName", Wire: "X-Amz-Durable-Execution-Name", Location: "header", Shape: &shapeDurableExecutionName},
 		{Name: "Payload", Path: "payload", Shape: &shapeBlob},
 		{Name: "Qualifier", Path: "qualifier", Location: "querystring", Shape: &shapeNumericLatestPublishedOrAliasQualifier},
@@ -998,7 +998,7 @@ var (
 	shapeInvocationResponse = api.Shape{Name: "InvocationResponse", Kind: api.Structure, Payload: "Payload", Members: []api.Member{
 		{Name: "StatusCode", Path: "statusCode", Location: "statusCode", Shape: &shapeInteger},
 		{Name: "FunctionError", Path: "functionError", Wire: "X-Amz-Function-Error", Location: "header", Shape: &shapeString},
-		{Name: "LogResult", Path: "logResult", Wire: "X-Amz-Log-Result", Location: "header", Shape: &shapeString},
+		{Name: "LogResult", Path: "logResult", Wire: "X-Amz-Log-Result", Location: "header", Shape: &shapeSensitiveString},
 		{Name: "Payload", Path: "payload", Shape: &shapeBlob},
 		{Name: "ExecutedVersion", Path: "executedVersion", Wire: "X-Amz-Executed-Version", Location: "header", Shape: &shapeVersion},
 		{Name: "DurableExecutionArn", Path: "durableExecutionArn", Wire: "X-Amz-Durable-Execution-Arn", Location: "header", Shape: &shapeDurableExecutionArn},
@@ -1535,7 +1535,7 @@ var (
 	}}
 	shapeReverseOrder         = api.Shape{Name: "ReverseOrder", Kind: api.Boolean}
 	shapeRoleArn              = api.Shape{Name: "RoleArn", Kind: api.String, Pattern: &api.Pattern{Source: "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.\x40\\-_/]+", Match: "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.\x40\\-_/]+"}}
-	shapeRuntime              = api.Shape{Name: "Runtime", Kind: api.String, Enum: []string{"nodejs", "nodejs4.3", "nodejs6.10", "nodejs8.10", "nodejs10.x", "nodejs12.x", "nodejs14.x", "nodejs16.x", "java8", "java8.al2", "java11", "python2.7", "python3.6", "python3.7", "python3.8", "python3.9", "dotnetcore1.0", "dotnetcore2.0", "dotnetcore2.1", "dotnetcore3.1", "dotnet6", "dotnet8", "nodejs4.3-edge", "go1.x", "ruby2.5", "ruby2.7", "provided", "provided.al2", "nodejs18.x", "python3.10", "java17", "ruby3.2", "ruby3.3", "ruby3.4", "python3.11", "nodejs20.x", "provided.al2023", "python3.12", "java21", "python3.13", "nodejs22.x", "nodejs24.x", "python3.14", "java25", "dotnet10", "ruby4.0"}}
+	shapeRuntime              = api.Shape{Name: "Runtime", Kind: api.String}
 	shapeRuntimeVersionArn    = api.Shape{Name: "RuntimeVersionArn", Kind: api.String, HasMin: true, Min: 26, HasMax: true, Max: 2048, Pattern: &api.Pattern{Source: `arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\d{1}::runtime:.+`, Match: `arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\d{1}::runtime:[^\n\r\x{85}\x{2028}\x{2029}]+`}}
 	shapeRuntimeVersionConfig = api.Shape{Name: "RuntimeVersionConfig", Kind: api.Structure, Members: []api.Member{
 		{Name: "RuntimeVersionArn", Path: "runtimeVersionArn", Shape: &shapeRuntimeVersionArn},

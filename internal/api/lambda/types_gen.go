@@ -4882,7 +4882,7 @@ type InvokeInput struct {
 	FunctionName         *string
 	InvocationType       *string // one of the InvocationType constants
 	LogType              *string // one of the LogType constants
-	ClientContext        *string
+	ClientContext        api.Sensitive
 	DurableExecutionName *string
 	Payload              api.Sensitive
 	Qualifier            *string
@@ -4922,7 +4922,7 @@ func (v *InvokeInput) Field(i int) any {
 type InvokeOutput struct {
 	StatusCode          *int64
 	FunctionError       *string
-	LogResult           *string
+	LogResult           api.Sensitive
 	Payload             api.Sensitive
 	ExecutedVersion     *string
 	DurableExecutionArn *string

@@ -39,6 +39,5 @@
 //
 // Event streams (InvokeWithResponseStream), lists in headers, host prefixes and
 // JSON names that differ from the members': [NewRouter] refuses to serve an
-// operation that needs them. Errors have no members but their text, so the
-// Retry-After of TooManyRequestsException is not sent.
+// operation that needs them. Of the members of errors only texts are sent.
 package restjson

@@ -39,7 +39,7 @@ func TestAppend(t *testing.T) {
 		"a status of its own":         {lambdaapi.DeleteFunction.Operation, &lambdaapi.DeleteFunctionOutput{StatusCode: new(int64(204))}, "204\n" + json + "\n"},
 		"an event":                    {lambdaapi.Invoke.Operation, &lambdaapi.InvokeOutput{StatusCode: new(int64(202)), Payload: api.Sensitive{}}, "202\n" + json + "\n"},
 		"a dry run":                   {lambdaapi.Invoke.Operation, &lambdaapi.InvokeOutput{StatusCode: new(int64(204))}, "204\n" + json + "\n"},
-		"an answer":                   {lambdaapi.Invoke.Operation, &lambdaapi.InvokeOutput{ExecutedVersion: new("1"), LogResult: new(""), Payload: api.Sensitive("null")}, "200\n" + json + "X-Amz-Executed-Version: 1\n\nnull"},
+		"an answer":                   {lambdaapi.Invoke.Operation, &lambdaapi.InvokeOutput{ExecutedVersion: new("1"), LogResult: api.Sensitive{}, Payload: api.Sensitive("null")}, "200\n" + json + "X-Amz-Executed-Version: 1\n\nnull"},
 		"a header does not end early": {lambdaapi.Invoke.Operation, &lambdaapi.InvokeOutput{FunctionError: new("a\r\nSet-Cookie: b")}, "200\n" + json + "X-Amz-Function-Error: a  Set-Cookie: b\n\n"},
 		"headers of other types": {put, &oddAnswer{odd{Flag: new(false), At: &at, Meta: map[string]string{"a": "1", "b": "", "c d": "2"}, Text: new("ü")}},
 			"200\n" + json + "X-Amz-At: Sat, 31 Jan 2026 09:20:30 GMT\nX-Amz-Flag: false\nX-Amz-Meta-A: 1\n\nü"},

@@ -35,7 +35,32 @@ func AppendError(dst []byte, h http.Header, svc *api.Service, e *fault.Error) (b
 		dst = append(dst, ':')
 		dst = api.AppendJSONString(dst, text)
 	}
+	if modelled != nil {
+		dst = appendMembers(dst, h, modelled.Shape, e)
+	}
 	return append(dst, '}'), statusCode
+}
+
+// appendMembers appends the further members that e has, all of them texts, and sets
+// those that are headers.
+func appendMembers(dst []byte, h http.Header, sh *api.Shape, e *fault.Error) []byte {
+	for i := range sh.Members {
+		m := &sh.Members[i]
+		value, ok := e.Members[m.Name]
+		switch {
+		case !ok || m.Shape.Kind != api.String || m.Name == "Type":
+		case m.Location == "header":
+			setHeader(h, wireName(m), value)
+		case m.Location == "":
+			if dst[len(dst)-1] != '{' {
+				dst = append(dst, ',')
+			}
+			dst = api.AppendJSONString(dst, m.Name)
+			dst = append(dst, ':')
+			dst = api.AppendJSONString(dst, value)
+		}
+	}
+	return dst
 }
 
 // credentials returns why a request was not authenticated, if that is what e is

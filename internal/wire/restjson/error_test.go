@@ -33,6 +33,7 @@ func TestAppendError(t *testing.T) {
 		"bad value":           {svc, lambdaapi.InvalidParameterValueException("bad"), "InvalidParameterValueException", `400 {"Type":"User","message":"bad"}`},
 		"conflict":            {svc, lambdaapi.ResourceConflictException("is there"), "ResourceConflictException", `409 {"Type":"User","message":"is there"}`},
 		"too many":            {svc, lambdaapi.TooManyRequestsException("Rate exceeded"), "TooManyRequestsException", `429 {"Type":"User","message":"Rate exceeded"}`},
+		"a further member":    {svc, lambdaapi.TooManyRequestsException("Rate Exceeded.").With("Reason", "ConcurrentInvocationLimitExceeded").With("Type", "no").With("No", "x"), "TooManyRequestsException", `429 {"Type":"User","message":"Rate Exceeded.","Reason":"ConcurrentInvocationLimitExceeded"}`},
 		"a fault of ours":     {svc, svc.Internal(errors.New("cause")), "ServiceException", `500 {"Type":"Server","Message":"An error occurred on the server side."}`},
 		"no text":             {svc, lambdaapi.KMSDisabledException(""), "KMSDisabledException", `502 {"Type":"Server"}`},
 		"denied":              {svc, api.AccessDeniedException("no"), "AccessDeniedException", `403 {"Message":"no"}`},

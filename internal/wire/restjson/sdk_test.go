@@ -164,7 +164,7 @@ func TestSDKInvoke(t *testing.T) {
 			t.Errorf("%+v", i)
 		}
 		body, status := restjson.Append(nil, h, lambdaapi.Invoke.Operation, &lambdaapi.InvokeOutput{
-			StatusCode: new(int64(200)), FunctionError: new("Unhandled"), ExecutedVersion: new("$LATEST"), LogResult: new("bG9n"), Payload: []byte(`{"errorType":"E"}`),
+			StatusCode: new(int64(200)), FunctionError: new("Unhandled"), ExecutedVersion: new("$LATEST"), LogResult: api.Sensitive("bG9n"), Payload: []byte(`{"errorType":"E"}`),
 		})
 		return status, body
 	})
