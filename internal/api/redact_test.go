@@ -203,7 +203,7 @@ func TestServices(t *testing.T) {
 		}
 	}
 	if smapi.GetSecretValue.Action() != "secretsmanager:GetSecretValue" || smapi.GetSecretValue.Mode != api.Read ||
-		smapi.CreateSecret.Mode != api.Write || smapi.RotateSecret.Mode != api.Unserved {
+		smapi.CreateSecret.Mode != api.Write || smapi.ReplicateSecretToRegions.Mode != api.Unserved {
 		t.Error("operations are not as listed")
 	}
 	if e := kmsapi.Service.Error("KeyUnavailableException"); e.Status != 500 || !e.Server || e.MessageKey != "message" {
