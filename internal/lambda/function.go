@@ -31,18 +31,18 @@ type Function struct {
 
 // Version is code with its configuration.
 type Version struct {
-	Number      int          `cbor:"1,keyasint,omitempty"` // 0: $LATEST
-	Description string       `cbor:"2,keyasint,omitempty"`
-	Runtime     string       `cbor:"3,keyasint"`
-	Handler     string       `cbor:"4,keyasint"`
-	Role        string       `cbor:"5,keyasint"` // ARN
-	Timeout     int          `cbor:"6,keyasint"` // seconds
-	Memory      int          `cbor:"7,keyasint"` // MiB
-	Storage     int          `cbor:"8,keyasint"` // MiB of /tmp
-	Code        Code         `cbor:"9,keyasint"`
-	Layers      []LayerUse   `cbor:"10,keyasint,omitempty"`
-	Environment *Environment `cbor:"11,keyasint,omitempty"` // nil: no variables
-	KMSKey      string       `cbor:"12,keyasint,omitempty"` // as it was given; empty: the AWS managed key
+	Number      int        `cbor:"1,keyasint,omitempty"` // 0: $LATEST
+	Description string     `cbor:"2,keyasint,omitempty"`
+	Runtime     string     `cbor:"3,keyasint"`
+	Handler     string     `cbor:"4,keyasint"`
+	Role        string     `cbor:"5,keyasint"` // ARN
+	Timeout     int        `cbor:"6,keyasint"` // seconds
+	Memory      int        `cbor:"7,keyasint"` // MiB
+	Storage     int        `cbor:"8,keyasint"` // MiB of /tmp
+	Code        Code       `cbor:"9,keyasint"`
+	Layers      []LayerUse `cbor:"10,keyasint,omitempty"`
+	Environment *Variables `cbor:"11,keyasint,omitempty"` // nil: no variables
+	KMSKey      string     `cbor:"12,keyasint,omitempty"` // as it was given; empty: the AWS managed key
 
 	Architecture string   `cbor:"13,keyasint"`
 	Tracing      string   `cbor:"14,keyasint"`
@@ -71,8 +71,8 @@ type LayerUse struct {
 	Code Code   `cbor:"2,keyasint"`
 }
 
-// Environment is the variables of a version, encrypted by KMS.
-type Environment struct {
+// Variables are the environment variables of a version, encrypted by KMS.
+type Variables struct {
 	Sealed []byte `cbor:"1,keyasint"` // KMS's ciphertext of the variables as a JSON object
 	Key    string `cbor:"2,keyasint"` // ARN of the key
 	Mark   []byte `cbor:"3,keyasint"` // the same for the same variables; see Service.mark
@@ -204,7 +204,7 @@ func (v *Version) same(o *Version) bool {
 		v.SnapStart == o.SnapStart && v.Logging == o.Logging && v.VPC.same(o.VPC)
 }
 
-func (e *Environment) same(o *Environment) bool {
+func (e *Variables) same(o *Variables) bool {
 	if e == nil || o == nil {
 		return e == o
 	}

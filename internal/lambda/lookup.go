@@ -109,7 +109,7 @@ func (t *target) policy() (*policy.Set, error) {
 	qualified := t.arn != functionARN(t.region, t.account, t.name)
 	switch {
 	case t.builtIn != nil && !qualified:
-		return t.builtIn.policy(t.arn, t.account)
+		return t.builtIn.policy()
 	case t.function == nil:
 		return nil, nil
 	case !qualified && t.function.HasPolicy:

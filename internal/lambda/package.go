@@ -379,3 +379,7 @@ func (u *unpacker) Close() error {
 	u.left = nil
 	return nil
 }
+
+func tooLarge(op *api.Operation) error {
+	return lambdaapi.RequestTooLargeException(fmt.Sprintf(textTooBig, maxUpload, op.Name))
+}

@@ -1,0 +1,47 @@
+package lambda
+
+import (
+	"time"
+
+	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/policy"
+)
+
+// BuiltIn is a function that comes with Coffer: every account has it in every region,
+// unless it has made one of that name itself.
+type BuiltIn struct {
+	Name        string
+	Description string
+	Timeout     time.Duration // whole seconds
+	Memory      int           // MiB
+
+	version Version
+}
+
+// made is b with the version that it is shown as.
+func (b BuiltIn) made() *BuiltIn {
+	b.version = Version{
+		Description: b.Description, Handler: b.Name, Timeout: int(b.Timeout / time.Second), Memory: b.Memory, Storage: minStorage,
+		Architecture: lambdaapi.ArchitectureX8664, Tracing: lambdaapi.TracingModePassThrough, SnapStart: lambdaapi.SnapStartApplyOnNone,
+		Logging:  Logging{Format: lambdaapi.LogFormatText, Group: logGroup(b.Name)},
+		Revision: b.Name, Content: b.Name,
+	}
+	return &b
+}
+
+// builtInPolicy lets Secrets Manager invoke built-in functions for secrets of the
+// account that they are named in.
+const builtInPolicy = `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"SecretsManagerAccess","Effect":"Allow",
+"Principal":{"Service":"secretsmanager.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"*",
+"Condition":{"StringEquals":{"AWS:SourceAccount":"${aws:ResourceAccount}"}}}]}`
+
+var builtInCompiled policy.Compiled
+
+func (b *BuiltIn) policy() (*policy.Set, error) {
+	return builtInCompiled.Set(builtInPolicy, policy.Resource, nil, "the built-in function's policy")
+}
+
+// fixed is the error of changing a built-in function.
+func (b *BuiltIn) fixed() error {
+	return lambdaapi.InvalidParameterValueException("The function " + b.Name + " comes with Coffer and cannot be changed. Create a function of another name, or of the same, which then takes its place.")
+}

@@ -1,0 +1,5 @@
+package lambda
+
+import "coffer/internal/api"
+
+func (s *Service) concurrencyOperations() []api.Bound { return nil }

@@ -1,0 +1,5 @@
+package lambda
+
+import "coffer/internal/api"
+
+func (s *Service) tagOperations() []api.Bound { return nil }
