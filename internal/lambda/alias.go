@@ -34,4 +34,7 @@ func (f *Function) alias(tx *table.Tx, name string) (*Alias, error) {
 	return a, err
 }
 
+// uses reports whether the alias stands for a version.
+func (a *Alias) uses(version int) bool { return a.Version == version }
+
 func (s *Service) aliasOperations() []api.Bound { return nil }
