@@ -57,10 +57,15 @@ func (f *Function) alias(tx *table.Tx, name string) (*Alias, error) {
 	return a, err
 }
 
-// aliased reports whether some alias means the version.
-func (f *Function) aliased(tx *table.Tx, version int) (bool, error) {
-	for _, err := range Aliases.ScanIndex(tx, byVersion, table.Range{Prefix: f.part(numberPart(version))}) {
-		return err == nil, err
+// aliasesOf are the names of the aliases that mean a version, of many the first.
+func (f *Function) aliasesOf(tx *table.Tx, version int) (names []string, err error) {
+	for e, err := range Aliases.ScanIndex(tx, byVersion, table.Range{Prefix: f.part(numberPart(version))}) {
+		if err != nil {
+			return nil, err
+		}
+		if names = append(names, e.Key.Parts()[4]); len(names) == maxPage {
+			break
+		}
 	}
-	return false, nil
+	return names, nil
 }

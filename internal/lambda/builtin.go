@@ -20,12 +20,9 @@ type BuiltIn struct {
 
 // made is b with the version that it is shown as.
 func (b BuiltIn) made() *BuiltIn {
-	b.version = Version{
-		Description: b.Description, Handler: b.Name, Timeout: int(b.Timeout / time.Second), Memory: b.Memory, Storage: minStorage,
-		Architecture: lambdaapi.ArchitectureX8664, Tracing: lambdaapi.TracingModePassThrough, SnapStart: lambdaapi.SnapStartApplyOnNone,
-		Logging:  Logging{Format: lambdaapi.LogFormatText, Group: logGroup(b.Name)},
-		Revision: b.Name, Content: b.Name,
-	}
+	b.version = usual(b.Name)
+	v := &b.version
+	v.Description, v.Handler, v.Timeout, v.Memory, v.Revision, v.Content = b.Description, b.Name, int(b.Timeout/time.Second), b.Memory, b.Name, b.Name
 	return &b
 }
 

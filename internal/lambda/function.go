@@ -22,11 +22,9 @@ type Function struct {
 	Created   table.Millis `cbor:"5,keyasint"`
 	Latest    Version      `cbor:"6,keyasint"`
 	Published int          `cbor:"7,keyasint,omitempty"` // the last number given to a version; none is given twice
-	Stored    int64        `cbor:"8,keyasint"`           // bytes of the code of all versions, as quotas count it
-	Tags      []policy.Tag `cbor:"9,keyasint,omitempty"` // by key
-	Reserved  *int         `cbor:"10,keyasint,omitempty"`
-	HasPolicy bool         `cbor:"11,keyasint,omitempty"` // saves readers the look into lambda.policy
-	Grants    []Grant      `cbor:"12,keyasint,omitempty"` // on customer keys, for the sessions of its roles
+	Tags      []policy.Tag `cbor:"8,keyasint,omitempty"` // by key
+	Reserved  *int         `cbor:"9,keyasint,omitempty"`
+	HasPolicy bool         `cbor:"10,keyasint,omitempty"` // saves readers the look into lambda.policy
 }
 
 // Version is code with its configuration.
@@ -93,12 +91,6 @@ type Network struct {
 	IPv6           bool     `cbor:"3,keyasint,omitempty"`
 }
 
-// Grant is a grant on a KMS key that was made for a function.
-type Grant struct {
-	Key string `cbor:"1,keyasint"` // ARN
-	ID  string `cbor:"2,keyasint"`
-}
-
 // Published is a version that was published: it never changes.
 type Published struct {
 	Account string  `cbor:"1,keyasint"`
@@ -110,11 +102,9 @@ type Published struct {
 
 // Purge says that a function is gone and some of what it had is still to be removed.
 type Purge struct {
-	Account string  `cbor:"1,keyasint"`
-	Region  string  `cbor:"2,keyasint"`
-	UID     string  `cbor:"3,keyasint"`
-	ARN     string  `cbor:"4,keyasint"`
-	Grants  []Grant `cbor:"5,keyasint,omitempty"`
+	Account string `cbor:"1,keyasint"`
+	Region  string `cbor:"2,keyasint"`
+	UID     string `cbor:"3,keyasint"`
 }
 
 // Account is what an account has in a region, for its quotas.
@@ -158,7 +148,7 @@ func (f *Function) part(ids ...string) table.Key {
 // clone copies what changes in place: the lists.
 func (f *Function) clone() *Function {
 	c := *f
-	c.Tags, c.Grants = slices.Clone(f.Tags), slices.Clone(f.Grants)
+	c.Tags = slices.Clone(f.Tags)
 	c.Latest.Layers = slices.Clone(f.Latest.Layers)
 	return &c
 }

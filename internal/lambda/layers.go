@@ -20,7 +20,6 @@ const (
 	textNoLayer        = "Layer version %s does not exist."
 	textLayerRegion    = "Layers are not in the same region as the function. Layers are expected to be in region %s."
 	textLayerTwice     = "Two different versions of the same layer are not allowed to be referenced in the same function. %s and %s are versions of the same layer."
-	textLayerSize      = "Function code combined with layers exceeds the maximum allowed size of %d bytes. The actual size is %d bytes."
 	textLayerPolicy    = "No policy is associated with the given resource."
 	textLayerRevised   = "The Revision Id provided does not match the latest Revision Id. Call the GetLayerPolicy API to retrieve the latest Revision Id"
 	textLayerEverybody = "OrganizationId can only be given with the principal *."
@@ -62,7 +61,7 @@ func onLayerVersion(r *api.Request, name string, number int64) (*layerTarget, ap
 	if number > 0 && number < 1<<31 {
 		ref.number = int(number)
 	}
-	t, a, err := findLayer(r, r.Tx, ref)
+	t, a, err := findLayer(r, ref)
 	// The version as it was asked for, also where there cannot be one.
 	a.Resource = fmt.Sprintf("%s:%d", ref.arn(), number)
 	a.Named = a.Resource
@@ -70,14 +69,14 @@ func onLayerVersion(r *api.Request, name string, number int64) (*layerTarget, ap
 }
 
 // findLayer looks a version up, and says what access to it is decided on.
-func findLayer(r *api.Request, tx *table.Tx, ref layerReference) (*layerTarget, api.Access, error) {
+func findLayer(r *api.Request, ref layerReference) (*layerTarget, api.Access, error) {
 	a := api.Access{Resource: ref.versionARN(), Account: ref.account, Named: ref.versionARN(), Keys: &target{r: r}}
 	t := &layerTarget{layerReference: ref}
 	if ref.region != r.Region {
 		return t, a, nil
 	}
 	var err error
-	if t.version, err = ref.version(tx); err != nil || t.version == nil {
+	if t.version, err = ref.version(r.Tx); err != nil || t.version == nil {
 		return t, a, err
 	}
 	a.Policy, err = t.version.policy()
@@ -215,7 +214,7 @@ func getLayerVersion(_ *api.Request, in *lambdaapi.GetLayerVersionInput, t *laye
 
 func resolveGetLayerVersionByArn(r *api.Request, in *lambdaapi.GetLayerVersionByArnInput) (*layerTarget, api.Access, error) {
 	ref, _ := parseLayer(*in.Arn)
-	t, a, err := findLayer(r, r.Tx, ref)
+	t, a, err := findLayer(r, ref)
 	a.Resource, a.Named = *in.Arn, *in.Arn
 	return t, a, err
 }
@@ -462,10 +461,10 @@ func getLayerVersionPolicy(r *api.Request, in *lambdaapi.GetLayerVersionPolicyIn
 
 // layerAccess is what the caller must be allowed to do to have a function use layers: to
 // get each of them ("lambda:GetLayerVersion"). It does not tell whether they exist.
-func layerAccess(r *api.Request, tx *table.Tx, arns []string) (needs []api.Access, err error) {
+func layerAccess(r *api.Request, arns []string) (needs []api.Access, err error) {
 	for _, name := range arns {
 		ref, _ := parseLayer(name)
-		_, a, err := findLayer(r, tx, ref)
+		_, a, err := findLayer(r, ref)
 		if err != nil {
 			return nil, err
 		}
@@ -475,11 +474,10 @@ func layerAccess(r *api.Request, tx *table.Tx, arns []string) (needs []api.Acces
 	return needs, nil
 }
 
-// layerUses are the versions of layers that a function of the request's region is to use
-// with its code. The caller has been allowed to get them.
-func layerUses(r *api.Request, arns []string, code Code) (uses []LayerUse, err error) {
+// layerUses are the versions of layers that a function of the request's region is to
+// use. The caller has been allowed to get them.
+func layerUses(r *api.Request, arns []string) (uses []LayerUse, err error) {
 	seen := make(map[string]string)
-	unpacked := code.Unpacked
 	for _, name := range arns {
 		ref, ok := parseLayer(name)
 		if ok && ref.region != r.Region {
@@ -496,11 +494,7 @@ func layerUses(r *api.Request, arns []string, code Code) (uses []LayerUse, err e
 		if v == nil {
 			return nil, lambdaapi.InvalidParameterValueException(fmt.Sprintf(textNoLayer, name))
 		}
-		unpacked += v.Code.Unpacked
 		uses = append(uses, LayerUse{ARN: name, Code: v.Code})
-	}
-	if len(uses) > 0 && unpacked > MaxUnpacked {
-		return nil, lambdaapi.InvalidParameterValueException(fmt.Sprintf(textLayerSize, MaxUnpacked, unpacked))
 	}
 	return uses, nil
 }

@@ -104,9 +104,12 @@ func parseUnqualified(r *api.Request, s string) (reference, error) {
 	return ref, err
 }
 
+// function is the ARN of the function.
+func (ref *reference) function() string { return functionARN(ref.region, ref.account, ref.name) }
+
 // arn is what the name stands for, with the qualifier if there is one.
 func (ref *reference) arn() string {
-	a := functionARN(ref.region, ref.account, ref.name)
+	a := ref.function()
 	if ref.qualifier != "" {
 		a += ":" + ref.qualifier
 	}

@@ -12,6 +12,7 @@ import (
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/fault"
 	"coffer/internal/table"
 )
 
@@ -380,6 +381,6 @@ func (u *unpacker) Close() error {
 	return nil
 }
 
-func tooLarge(op *api.Operation) error {
+func tooLarge(op *api.Operation) *fault.Error {
 	return lambdaapi.RequestTooLargeException(fmt.Sprintf(textTooBig, maxUpload, op.Name))
 }

@@ -2,11 +2,13 @@ package lambda
 
 import (
 	"cmp"
+	"crypto/rand"
 	"slices"
 	"time"
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/table"
 )
 
 // Config says what a Service needs.
@@ -17,16 +19,26 @@ type Config struct {
 	// BuiltIns are the functions that every account has in every region.
 	BuiltIns []BuiltIn
 
+	// BuiltInRole gives the ARN of the role that built-in functions have in an account,
+	// which it makes if there is none. It is called in a transaction that writes.
+	BuiltInRole func(tx *table.Tx, account string, now time.Time) (string, error)
+
+	// MarkKey makes marks of environment variables by which equal ones are known. Derive
+	// it from the keyring; without one, equal ones are not known after a restart.
+	MarkKey []byte
+
 	// MaxCode is how many bytes of code an account may have in a region; 0: AWS's 75 GB.
 	MaxCode int64
 }
 
 // Service is Lambda. Safe for concurrent use.
 type Service struct {
-	runner   Runner
-	builtIns map[string]*BuiltIn
-	maxCode  int64
-	woken    chan struct{} // an event was queued; see event.go
+	runner      Runner
+	builtIns    map[string]*BuiltIn
+	builtInRole func(tx *table.Tx, account string, now time.Time) (string, error)
+	markKey     []byte
+	maxCode     int64
+	woken       chan struct{} // an event was queued; see event.go
 }
 
 // maxCode is the quota "function and layer storage", in bytes.
@@ -34,7 +46,14 @@ const maxCode = 75 << 30
 
 // New returns a Service.
 func New(cfg Config) *Service {
-	s := &Service{runner: cfg.Runner, builtIns: make(map[string]*BuiltIn), maxCode: cmp.Or(cfg.MaxCode, maxCode), woken: make(chan struct{}, 1)}
+	s := &Service{
+		runner: cfg.Runner, builtIns: make(map[string]*BuiltIn), builtInRole: cfg.BuiltInRole,
+		markKey: cfg.MarkKey, maxCode: cmp.Or(cfg.MaxCode, maxCode), woken: make(chan struct{}, 1),
+	}
+	if len(s.markKey) == 0 {
+		s.markKey = make([]byte, 32)
+		rand.Read(s.markKey) // never fails (Go 1.24)
+	}
 	for _, b := range cfg.BuiltIns {
 		s.builtIns[b.Name] = b.made()
 	}
@@ -59,10 +78,8 @@ func (s *Service) Operations() []api.Bound {
 func (s *Service) Tasks() []api.Task {
 	return []api.Task{
 		{Name: "lambda.packages", Service: lambdaapi.Service, Every: 10 * time.Minute, Run: s.cleanPackages},
+		{Name: "lambda.purge", Service: lambdaapi.Service, Every: time.Minute, Run: s.purge},
 	}
 }
 
-// The operations of the files that are named like these.
-func (s *Service) functionOperations() []api.Bound { return nil }
-func (s *Service) versionOperations() []api.Bound  { return nil }
-func (s *Service) invokeOperations() []api.Bound   { return nil }
+func (s *Service) invokeOperations() []api.Bound { return nil }

@@ -76,7 +76,7 @@ func (s *Service) resolveListTags(r *api.Request, in *lambdaapi.ListTagsInput) (
 
 func (s *Service) resolveTagResource(r *api.Request, in *lambdaapi.TagResourceInput) (*target, api.Access, error) {
 	t, a, err := s.tagged(r, *in.Resource, func(ref reference) (*target, error) { return s.write(r, ref) })
-	a.RequestTags = requestTags(in.Tags)
+	a.RequestTags = sortedTags(in.Tags)
 	return t, a, err
 }
 
@@ -88,14 +88,18 @@ func (s *Service) resolveUntagResource(r *api.Request, in *lambdaapi.UntagResour
 
 // listTags shows that built-in functions have none.
 func listTags(_ *api.Request, _ *lambdaapi.ListTagsInput, t *target) (*lambdaapi.ListTagsOutput, error) {
+	out := &lambdaapi.ListTagsOutput{Tags: map[string]string{}}
 	if t.function == nil && t.builtIn != nil {
-		return &lambdaapi.ListTagsOutput{Tags: map[string]string{}}, nil
+		return out, nil
 	}
 	f, err := t.tags()
 	if err != nil {
 		return nil, err
 	}
-	return &lambdaapi.ListTagsOutput{Tags: shownTags(f.Tags)}, nil
+	if len(f.Tags) > 0 {
+		out.Tags = tagMap(f.Tags)
+	}
+	return out, nil
 }
 
 func tagResource(r *api.Request, in *lambdaapi.TagResourceInput, t *target) (*lambdaapi.TagResourceOutput, error) {
@@ -135,7 +139,7 @@ func untagResource(r *api.Request, in *lambdaapi.UntagResourceInput, t *target) 
 // mergeTags returns old with the tags of add, by key; old is not changed.
 func mergeTags(old []policy.Tag, add map[string]string) ([]policy.Tag, error) {
 	tags := slices.Clone(old)
-	for _, t := range requestTags(add) {
+	for _, t := range sortedTags(add) {
 		if err := checkTag(t); err != nil {
 			return nil, err
 		}
@@ -151,6 +155,12 @@ func mergeTags(old []policy.Tag, add map[string]string) ([]policy.Tag, error) {
 		}
 	}
 	return tags, nil
+}
+
+// checkTags checks the tags of something new.
+func checkTags(tags map[string]string) error {
+	_, err := mergeTags(nil, tags)
+	return err
 }
 
 func checkTag(t policy.Tag) error {
@@ -180,8 +190,8 @@ func findTag(tags []policy.Tag, key string) (int, bool) {
 	return slices.BinarySearchFunc(tags, key, func(t policy.Tag, key string) int { return strings.Compare(t.Key, key) })
 }
 
-// requestTags are the tags that a request gives, by key.
-func requestTags(tags map[string]string) []policy.Tag {
+// sortedTags are tags as they are stored, and as a request gives them: by key.
+func sortedTags(tags map[string]string) []policy.Tag {
 	out := make([]policy.Tag, 0, len(tags))
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		out = append(out, policy.Tag{Key: key, Value: tags[key]})
@@ -189,8 +199,11 @@ func requestTags(tags map[string]string) []policy.Tag {
 	return out
 }
 
-// shownTags are tags as answers show them.
-func shownTags(tags []policy.Tag) map[string]string {
+// tagMap are tags as answers show them; nil if there are none.
+func tagMap(tags []policy.Tag) map[string]string {
+	if len(tags) == 0 {
+		return nil
+	}
 	out := make(map[string]string, len(tags))
 	for _, t := range tags {
 		out[t.Key] = t.Value
