@@ -2,14 +2,10 @@ package lambda
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
-	"coffer/internal/policy"
 )
 
 // What a function has if nobody says, and the quotas ("Lambda quotas").
@@ -20,21 +16,16 @@ const (
 	maxMemory    = 10240
 	minStorage   = 512 // MiB of /tmp; also the usual
 	maxLayers    = 5
-	maxTags      = 50
-	maxTagKey    = 128
-	maxTagValue  = 256
 )
 
 const (
-	textNoImages    = "Coffer does not run container images: send the code as a .zip file in ZipFile."
-	textMandatory   = "Runtime and Handler are mandatory parameters for functions created with deployment packages."
-	textMemory      = "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to %d"
-	textLayers      = "You cannot reference more than 5 layers."
-	textRuntime     = "The runtime parameter of %s is not one that Coffer runs. It runs python3.x, nodejs and provided.al2 or later."
-	textLogLevels   = "Log levels can only be set for the log format JSON."
-	textNotHere     = "Coffer does not have %s of functions: leave out %s."
-	textTooManyTags = "Too many tags: a function can have up to 50."
-	textBadTag      = "Tag keys have 1 to 128 characters and do not begin with aws:, tag values have up to 256."
+	textNoImages  = "Coffer does not run container images: send the code as a .zip file in ZipFile."
+	textMandatory = "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+	textMemory    = "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to %d"
+	textLayers    = "You cannot reference more than 5 layers."
+	textRuntime   = "The runtime parameter of %s is not one that Coffer runs. It runs python3.x, nodejs and provided.al2 or later."
+	textLogLevels = "Log levels can only be set for the log format JSON."
+	textNotHere   = "Coffer does not have %s of functions: leave out %s."
 )
 
 func logGroup(name string) string { return "/aws/lambda/" + name }
@@ -205,39 +196,6 @@ func usual(name string) Version {
 		Tracing: lambdaapi.TracingModePassThrough, SnapStart: lambdaapi.SnapStartApplyOnNone,
 		Logging: Logging{Format: lambdaapi.LogFormatText, Group: logGroup(name)},
 	}
-}
-
-// sortedTags are tags as they are stored: by key.
-func sortedTags(in map[string]string) []policy.Tag {
-	out := make([]policy.Tag, 0, len(in))
-	for _, k := range slices.Sorted(maps.Keys(in)) {
-		out = append(out, policy.Tag{Key: k, Value: in[k]})
-	}
-	return out
-}
-
-// tagMap is the reverse of sortedTags.
-func tagMap(tags []policy.Tag) map[string]string {
-	if len(tags) == 0 {
-		return nil
-	}
-	out := make(map[string]string, len(tags))
-	for _, t := range tags {
-		out[t.Key] = t.Value
-	}
-	return out
-}
-
-func checkTags(tags map[string]string) error {
-	if len(tags) > maxTags {
-		return lambdaapi.InvalidParameterValueException(textTooManyTags)
-	}
-	for k, v := range tags {
-		if n := utf8.RuneCountInString(k); n == 0 || n > maxTagKey || utf8.RuneCountInString(v) > maxTagValue || len(k) >= 4 && strings.EqualFold(k[:4], "aws:") {
-			return lambdaapi.InvalidParameterValueException(textBadTag)
-		}
-	}
-	return nil
 }
 
 // described is a version as answers show it, by the name that it was asked for.

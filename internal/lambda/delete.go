@@ -67,14 +67,9 @@ func (s *Service) deleteFunction(r *api.Request, _ *lambdaapi.DeleteFunctionInpu
 
 // unreferenced checks that no alias stands for a version.
 func (f *Function) unreferenced(tx *table.Tx, n int) error {
-	var by []string
-	for e, err := range Aliases.Scan(tx, table.Range{Prefix: f.part()}) {
-		if err != nil {
-			return err
-		}
-		if e.Value.uses(n) {
-			by = append(by, e.Value.Name)
-		}
+	by, err := f.aliasesOf(tx, n)
+	if err != nil {
+		return err
 	}
 	if len(by) > 0 {
 		return lambdaapi.ResourceConflictException(fmt.Sprintf(textDeleteAliased, strings.Join(by, ", ")))

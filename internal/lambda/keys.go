@@ -62,7 +62,7 @@ func (t *target) removedPrincipal(dst []string, sid string) ([]string, bool) {
 	if t.function == nil {
 		return dst, false
 	}
-	p, err := t.function.permissions(t.r.Tx, t.qualifier)
+	p, err := t.function.permissions(t.tx, t.qualifier)
 	if err != nil {
 		t.failed = err
 		return dst, false

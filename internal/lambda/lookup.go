@@ -19,6 +19,7 @@ const (
 type target struct {
 	reference
 	r        *api.Request
+	tx       *table.Tx // that it was looked up in
 	arn      string    // that access is decided on
 	function *Function // nil: there is none
 	builtIn  *BuiltIn  // in its stead, if it is called like one of ours
@@ -38,7 +39,7 @@ func (s *Service) write(r *api.Request, ref reference) (*target, error) {
 }
 
 func (s *Service) find(r *api.Request, tx *table.Tx, ref reference, get func(*table.Tx, table.Key) (*Function, error)) (*target, error) {
-	t := &target{reference: ref, r: r, arn: functionARN(ref.region, ref.account, ref.name)}
+	t := &target{reference: ref, r: r, tx: tx, arn: functionARN(ref.region, ref.account, ref.name)}
 	f, err := get(tx, table.K(ref.account, ref.region, ref.name))
 	if errors.Is(err, table.ErrNotFound) {
 		if t.builtIn = s.builtIns[ref.name]; t.builtIn != nil && (ref.qualifier == "" || ref.qualifier == latest) {
@@ -113,10 +114,10 @@ func (t *target) policy() (*policy.Set, error) {
 	case t.function == nil:
 		return nil, nil
 	case !qualified && t.function.HasPolicy:
-		return t.function.policy(t.r, "")
+		return t.function.policy(t.tx, "")
 	case qualified && t.alias != nil && t.alias.HasPolicy,
 		qualified && t.alias == nil && t.version != nil && t.version.Number != 0 && t.version.HasPolicy:
-		return t.function.policy(t.r, t.qualifier)
+		return t.function.policy(t.tx, t.qualifier)
 	}
 	return nil, nil
 }
