@@ -221,9 +221,11 @@ const (
 func (s *Service) Deliver(r *api.Request, q *Queued) (Outcome, error) {
 	ref := reference{region: q.Region, account: q.Account, name: q.Name, qualifier: q.Qualifier}
 	var t *target
-	err := within(r, func() (err error) {
-		t, err = s.read(r, r.Tx, ref)
-		return err
+	err := within(r, func(tx *table.Tx) (err error) {
+		if t, err = s.read(r, tx, ref); err != nil {
+			return err
+		}
+		return t.route(tx)
 	})
 	if err != nil {
 		return Held, err

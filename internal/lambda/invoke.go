@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -41,15 +42,11 @@ func (s *Service) invokeOperations() []api.Bound {
 }
 
 // within runs f in the request's transaction, or in a snapshot for one that has none.
-func within(r *api.Request, f func() error) error {
+func within(r *api.Request, f func(*table.Tx) error) error {
 	if r.Tx != nil {
-		return f()
+		return f(r.Tx)
 	}
-	return r.Read(func(tx *table.Tx) error {
-		r.Tx = tx
-		defer func() { r.Tx = nil }()
-		return f()
-	})
+	return r.Read(f)
 }
 
 // resolveInvoke: access is decided on the function, version or alias as it was named.
@@ -58,15 +55,25 @@ func (s *Service) resolveInvoke(r *api.Request, in *lambdaapi.InvokeInput) (t *t
 	if err != nil {
 		return nil, a, err
 	}
-	err = within(r, func() (err error) {
-		if t, err = s.read(r, r.Tx, ref); err != nil {
+	err = within(r, func(tx *table.Tx) (err error) {
+		if t, err = s.read(r, tx, ref); err != nil {
 			return err
 		}
 		t.qualified()
-		a, err = t.access()
-		return err
+		if a, err = t.access(); err != nil {
+			return err
+		}
+		return t.route(tx)
 	})
 	return t, a, err
+}
+
+// route picks one of the two versions that an alias may have.
+func (t *target) route(tx *table.Tx) (err error) {
+	if t.alias != nil && t.alias.Also != nil {
+		t.version, err = t.function.published(tx, t.alias.pick(rand.Float64()))
+	}
+	return err
 }
 
 func (s *Service) invoke(r *api.Request, in *lambdaapi.InvokeInput, t *target) (*lambdaapi.InvokeOutput, error) {
