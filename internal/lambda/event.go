@@ -216,6 +216,11 @@ const (
 	Dropped                  // there is nobody to get it any more
 )
 
+// String is the outcome as metrics name it.
+func (o Outcome) String() string {
+	return [...]string{"delivered", "failed", "held", "dropped"}[o&3]
+}
+
 // Deliver gives a claimed event to its function, for a request without a transaction. The
 // error says why it was not delivered.
 func (s *Service) Deliver(r *api.Request, q *Queued) (Outcome, error) {
