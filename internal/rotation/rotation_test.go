@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,10 +245,11 @@ func TestWorkerBounds(t *testing.T) {
 func TestWorkerGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t)
-		hang := true
+		var hang atomic.Bool
+		hang.Store(true)
 		g.invoke = func(ctx context.Context, _, step, _ string) (*lambdaapi.InvokeOutput, error) {
 			g.note(step)
-			if hang && step == "setSecret" {
+			if hang.Load() && step == "setSecret" {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
@@ -257,7 +259,7 @@ func TestWorkerGoesOn(t *testing.T) {
 		stop := g.start(rotation.Config{})
 		time.Sleep(time.Minute)
 		stop()
-		hang = false
+		hang.Store(false)
 		stop = g.start(rotation.Config{})
 		time.Sleep(time.Minute)
 		stop()
