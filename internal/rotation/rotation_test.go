@@ -270,6 +270,29 @@ func TestWorkerGoesOn(t *testing.T) {
 	})
 }
 
+// A rotation under way may finish when the worker is stopped: readers would have the old
+// password of a database that has the new one. Nothing new begins.
+func TestWorkerFinishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t)
+		g.invoke = func(_ context.Context, _, step, secret string) (*lambdaapi.InvokeOutput, error) {
+			g.note(secret + " " + step)
+			time.Sleep(time.Second)
+			return ok()
+		}
+		g.scheduled("f", 1, 0)
+		g.scheduled("g", 1, 2*time.Second)
+		stop := g.start(rotation.Config{})
+		time.Sleep(1500 * time.Millisecond)
+		began := time.Now()
+		stop()
+		want := "f-0000 createSecret f-0000 setSecret f-0000 testSecret f-0000 finishSecret"
+		if got := strings.Join(g.steps, " "); got != want || time.Since(began) != 2500*time.Millisecond {
+			t.Errorf("after %v: %s", time.Since(began), got)
+		}
+	})
+}
+
 // Transactions that fail are tried again, whichever they are.
 func TestWorkerOutlastsTrouble(t *testing.T) {
 	for broken := range 20 {
