@@ -140,7 +140,7 @@ func createServiceLinkedRole(r *api.Request, in *iamapi.CreateServiceLinkedRoleI
 	role := &Role{
 		ID: newID("AROA"), Account: r.Account, Name: t.name, Path: t.path, Created: table.At(r.Time),
 		Description: str(in.Description), MaxSession: defaultMaxSession, Service: t.service.principal,
-		Trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["` + t.service.principal + `"]},"Action":["sts:AssumeRole"]}]}`,
+		Trust: linkedTrust(t.service.principal),
 	}
 	if err := insertRole(r, role); err != nil {
 		return nil, err

@@ -30,6 +30,10 @@ var managedServices = []managedService{{
 	name:        "secretsmanager",
 	title:       "AWS Secrets Manager",
 	description: "Default key that protects my Secrets Manager data when no other key is defined",
+}, {
+	name:        "lambda",
+	title:       "AWS Lambda",
+	description: "Default key that protects my Lambda functions when no other key is defined",
 }}
 
 // through reports whether the request was forwarded by the service.

@@ -83,7 +83,7 @@ func (f *Function) deleteVersion(r *api.Request, a *Account, v *Version) error {
 	if err := drop(r, a, v); err != nil {
 		return err
 	}
-	if err := Policies.Delete(r.Tx, f.part(v.name())); err != nil {
+	if err := errors.Join(Policies.Delete(r.Tx, f.part(v.name())), EventConfigs.Delete(r.Tx, f.part(v.name()))); err != nil {
 		return err
 	}
 	return Versions.Delete(r.Tx, f.part(numberPart(v.Number)))
@@ -150,6 +150,9 @@ func purgeSome(r *api.Request, p *Purge) error {
 		return err
 	}
 	if done, err := purgeOf(r.Tx, &Policies, rest); !done || err != nil {
+		return err
+	}
+	if done, err := purgeOf(r.Tx, &EventConfigs, rest); !done || err != nil {
 		return err
 	}
 	return Purges.Delete(r.Tx, table.K(p.Account, p.Region, p.UID))

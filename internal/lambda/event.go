@@ -27,6 +27,8 @@ type Queued struct {
 	Failed        int          `cbor:"11,keyasint,omitempty"` // tries that the function failed
 	Held          int          `cbor:"12,keyasint,omitempty"` // tries in a row that it did not get the event
 	Owner         string       `cbor:"13,keyasint,omitempty"` // process that works on it
+	Retries       int          `cbor:"14,keyasint"`           // most tries after the first
+	Until         table.Millis `cbor:"15,keyasint"`           // no try begins after
 }
 
 // Backlog counts what is queued for an account in a region.
@@ -98,6 +100,15 @@ func (s *Service) enqueue(r *api.Request, t *target, e Event) error {
 		return errors.New("lambda: an event cannot be queued inside a transaction")
 	}
 	err := r.Write(func(tx *table.Tx) error {
+		var c *EventConfig
+		if t.function != nil {
+			var err error
+			if c, err = t.function.eventConfig(tx, t.qualifier); err != nil {
+				return err
+			}
+		}
+		retries, age := c.limits()
+		q.Retries, q.Until = retries, table.At(r.Time.Add(age))
 		if err := queue(tx, q.Account, q.Region, 1); err != nil {
 			return err
 		}
@@ -271,12 +282,12 @@ func (s *Service) Settle(r *api.Request, id string, o Outcome) error {
 	default:
 		wait = -1
 	}
-	if wait < 0 || q.Failed > maxRetries || r.Time.Add(wait).Sub(q.At.Time()) > maxAge {
+	q.Due = table.At(r.Time.Add(wait))
+	if wait < 0 || q.Failed > q.Retries || q.Due > q.Until {
 		if err := queue(r.Tx, q.Account, q.Region, -1); err != nil {
 			return err
 		}
 		return Events.Delete(r.Tx, table.K(id))
 	}
-	q.Due = table.At(r.Time.Add(wait))
 	return Events.Put(r.Tx, q)
 }

@@ -283,7 +283,7 @@ func (x *execution) role() (arn string, err error) {
 		return "", errors.New("lambda: there is no role for built-in functions")
 	}
 	err = x.r.Write(func(tx *table.Tx) (err error) {
-		arn, err = x.s.builtInRole(tx, x.t.account, x.r.Time)
+		arn, err = x.s.builtInRole(tx, x.t.account, x.t.region, x.r.Time)
 		return err
 	})
 	return arn, err

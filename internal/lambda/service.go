@@ -21,7 +21,7 @@ type Config struct {
 
 	// BuiltInRole gives the ARN of the role that built-in functions have in an account,
 	// which it makes if there is none. It is called in a transaction that writes.
-	BuiltInRole func(tx *table.Tx, account string, now time.Time) (string, error)
+	BuiltInRole func(tx *table.Tx, account, region string, now time.Time) (string, error)
 
 	// MarkKey makes marks of environment variables by which equal ones are known. Derive
 	// it from the keyring; without one, equal ones are not known after a restart.
@@ -35,7 +35,7 @@ type Config struct {
 type Service struct {
 	runner      Runner
 	builtIns    map[string]*BuiltIn
-	builtInRole func(tx *table.Tx, account string, now time.Time) (string, error)
+	builtInRole func(tx *table.Tx, account, region string, now time.Time) (string, error)
 	markKey     []byte
 	maxCode     int64
 	woken       chan struct{} // an event was queued; see event.go
@@ -66,6 +66,8 @@ func (s *Service) Operations() []api.Bound {
 		s.functionOperations(),
 		s.versionOperations(),
 		s.invokeOperations(),
+		s.eventConfigOperations(),
+		s.managementOperations(),
 		s.aliasOperations(),
 		s.policyOperations(),
 		s.layerOperations(),

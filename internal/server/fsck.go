@@ -12,6 +12,7 @@ import (
 	"coffer/internal/kms"
 	"coffer/internal/kv"
 	"coffer/internal/kv/pebble"
+	"coffer/internal/lambda"
 	"coffer/internal/secretsmanager"
 	"coffer/internal/table"
 )
@@ -27,6 +28,8 @@ func collections() []table.Checker {
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
 		&secretsmanager.Runs, &secretsmanager.Histories,
 		&kms.Keys, &kms.Aliases, &kms.Policies, &kms.Grants,
+		&lambda.Functions, &lambda.Versions, &lambda.Aliases, &lambda.Policies, &lambda.Layers, &lambda.LayerVersions,
+		&lambda.Packages, &lambda.Chunks, &lambda.Purges, &lambda.Accounts, &lambda.Events, &lambda.Backlogs, &lambda.EventConfigs,
 		&gateway.Pending, &Anchors,
 	}
 }
@@ -60,6 +63,9 @@ func CheckStore(ctx context.Context, db *table.DB, svcs services, report func(wh
 			return err
 		}
 		if err := svcs.kms.Check(ctx, tx, of("kms")); err != nil {
+			return err
+		}
+		if err := svcs.lambda.Check(ctx, tx, of("lambda")); err != nil {
 			return err
 		}
 		return svcs.iam.Check(ctx, tx, of("iam"))

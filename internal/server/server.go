@@ -32,9 +32,12 @@ import (
 	"coffer/internal/api"
 	iamapi "coffer/internal/api/iam"
 	kmsapi "coffer/internal/api/kms"
+	lambdaapi "coffer/internal/api/lambda"
 	smapi "coffer/internal/api/secretsmanager"
 	stsapi "coffer/internal/api/sts"
+	"coffer/internal/arn"
 	"coffer/internal/audit"
+	"coffer/internal/dispatch"
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
@@ -43,6 +46,7 @@ import (
 	"coffer/internal/kv"
 	"coffer/internal/kv/memory"
 	"coffer/internal/kv/pebble"
+	"coffer/internal/lambda"
 	"coffer/internal/material"
 	"coffer/internal/oidc"
 	"coffer/internal/rotation"
@@ -83,6 +87,12 @@ type Config struct {
 	SAMLRecipient string
 
 	Throttle gateway.Throttle // how fast accounts may call; with Dev nothing is limited but what Rates names
+
+	Runner lambda.Runner // of functions; nil: they are switched off
+
+	// The functions that every account has, and what their role allows (an IAM policy).
+	BuiltIns      []lambda.BuiltIn
+	BuiltInPolicy string
 
 	Store kv.Store // rows go here instead of the embedded store in Dir; for tests
 
@@ -206,6 +216,7 @@ type Server struct {
 	gate     *gateway.Gateway
 	sched    *scheduler.Scheduler
 	rotation *rotation.Worker
+	dispatch *dispatch.Worker
 	services services
 	registry *prometheus.Registry
 	cert     *certificate
@@ -231,6 +242,7 @@ type services struct {
 	sm        *secretsmanager.Service
 	iam       *iam.Service
 	sts       *sts.Service
+	lambda    *lambda.Service
 }
 
 func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Source, cfg *Config) (services, error) {
@@ -251,14 +263,24 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Sour
 		sm:        secretsmanager.New(secretsmanager.Config{TokenKey: ring.Derive("page tokens").Bytes()}),
 		iam:       iam.New(iam.Config{Directory: directory}),
 		sts:       sts.New(sts.Config{Tokens: tokens, Directory: directory, Keys: issuers, SAMLRecipient: cfg.SAMLRecipient}),
+		lambda: lambda.New(lambda.Config{
+			Runner: cfg.Runner, BuiltIns: cfg.BuiltIns, MarkKey: ring.Derive("marks of environment variables").Bytes(),
+			BuiltInRole: func(tx *table.Tx, account, region string, now time.Time) (string, error) {
+				role := iam.OwnRole{
+					Service: lambdaapi.Service.EventSource, Name: "CofferRotation", Policy: cfg.BuiltInPolicy,
+					Description: "Lets the rotation functions that come with Coffer rotate the secrets of the account",
+				}
+				return role.Ensure(tx, account, arn.Partition(region), now)
+			},
+		}),
 	}, nil
 }
 
 // served is the literal table of services.
-var served = []*api.Service{smapi.Service, kmsapi.Service, iamapi.Service, stsapi.Service}
+var served = []*api.Service{smapi.Service, kmsapi.Service, iamapi.Service, stsapi.Service, lambdaapi.Service}
 
 func (s *services) operations() []api.Bound {
-	return slices.Concat(s.sm.Operations(), s.kms.Operations(), s.iam.Operations(), s.sts.Operations())
+	return slices.Concat(s.sm.Operations(), s.kms.Operations(), s.iam.Operations(), s.sts.Operations(), s.lambda.Operations())
 }
 
 // tuneCollector trades idle memory for time on the hot path: with a heap of a few
@@ -318,7 +340,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	gc := gateway.Config{
 		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Region: cfg.Region, Logger: cfg.Logger,
 		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
-		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs},
+		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs, lambdaapi.Service: s.services.lambda.Needs},
 		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
 		Throttle: cfg.Throttle, Proxies: cfg.Proxies,
@@ -330,9 +352,10 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.gate, err = gateway.New(gc); err != nil {
 		return s, err
 	}
-	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks())
+	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks(), s.services.lambda.Tasks())
 	s.sched = scheduler.New(tasks, s.gate, cfg.Logger, s.registry)
 	s.rotation = rotation.New(rotation.Config{Gate: s.gate, Secrets: s.services.sm, DB: s.db, Logger: cfg.Logger, Metrics: s.registry})
+	s.dispatch = dispatch.New(dispatch.Config{Gate: s.gate, Functions: s.services.lambda, DB: s.db, Logger: cfg.Logger, Metrics: s.registry})
 	s.registerMetrics()
 	if err := s.openCertificate(); err != nil {
 		return s, err
@@ -589,6 +612,7 @@ func (s *Server) Run(ctx context.Context) error {
 	rotating, stopRotating := context.WithCancel(context.WithoutCancel(ctx))
 	var rotationDone sync.WaitGroup
 	rotationDone.Go(func() { s.rotation.Run(rotating) })
+	rotationDone.Go(func() { s.dispatch.Run(rotating) })
 	defer func() {
 		stopSched()
 		schedDone.Wait()
@@ -633,7 +657,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = fmt.Errorf("the store has stopped: %w", s.store.(*pebble.Store).Err())
 	}
 	s.ready.Store(false)
-	// While the API is still served: rotation functions call it.
+	// While the API is still served: functions call it.
 	stopRotating()
 	rotationDone.Wait()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)

@@ -80,13 +80,13 @@ func (q *assumption) find(tx *table.Tx) error {
 
 // access is what must be allowed: to assume the role, and to set tags and source
 // identity if the session has any. All of it is the trust policy's to grant. A
-// role that does not exist, and one that is a service's own, has none.
+// role that does not exist has none, and one that is a service's own none for others.
 func (q *assumption) access(r *api.Request) (api.Access, error) {
 	a := api.Access{
 		Resource: q.text, Account: q.arn.Account, Named: q.text, Denied: q.denied(r, r.Op.Action()), Governs: true,
 		RequestTags: q.tags.passed, Keys: q, MFA: q.mfa,
 	}
-	if q.role != nil && q.role.Service == "" {
+	if q.role != nil && (q.role.Service == "" || q.role.Service == r.Principal.Service) {
 		trust, err := q.role.TrustPolicy()
 		if err != nil {
 			return a, err
