@@ -48,7 +48,8 @@ func (s *Service) resolveCreateFunction(r *api.Request, in *lambdaapi.CreateFunc
 		tag.Action = lambdaapi.TagResource.Action()
 		a.Also = append(a.Also, tag)
 	}
-	return t, a, t.further(&a, *in.Role, in.Layers)
+	err = t.further(&a, *in.Role, in.Layers)
+	return t, a, err
 }
 
 // further adds what setting a role and layers takes.

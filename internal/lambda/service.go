@@ -81,5 +81,3 @@ func (s *Service) Tasks() []api.Task {
 		{Name: "lambda.purge", Service: lambdaapi.Service, Every: time.Minute, Run: s.purge},
 	}
 }
-
-func (s *Service) invokeOperations() []api.Bound { return nil }

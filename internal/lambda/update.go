@@ -86,7 +86,8 @@ func (s *Service) resolveUpdateFunctionConfiguration(r *api.Request, in *lambdaa
 	if err != nil {
 		return nil, a, err
 	}
-	return t, a, t.further(&a, str(in.Role), in.Layers)
+	err = t.further(&a, str(in.Role), in.Layers)
+	return t, a, err
 }
 
 func (s *Service) updateFunctionConfiguration(r *api.Request, in *lambdaapi.UpdateFunctionConfigurationInput, t *target) (*lambdaapi.UpdateFunctionConfigurationOutput, error) {

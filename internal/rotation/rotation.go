@@ -60,6 +60,8 @@ const (
 	longestSleep = time.Minute
 	// afterTrouble is the pause after a transaction that failed.
 	afterTrouble = 5 * time.Second
+	// grace is how long rotations under way may go on after the end.
+	grace = 8 * time.Second
 	// passEvery is how often the whole queue is looked through for functions with room.
 	passEvery = 5 * time.Second
 	// stepTimeout is beyond the longest a function may take, 15 minutes.
@@ -69,10 +71,11 @@ const (
 // Worker rotates secrets.
 type Worker struct {
 	cfg    Config
-	owner  string        // of the runs that this process claims
-	freed  chan struct{} // a rotation ended
-	passed time.Time     // when the whole queue was last looked through
-	found  table.Key     // where in it there was something to claim
+	owner  string          // of the runs that this process claims
+	freed  chan struct{}   // a rotation ended
+	work   context.Context // of the rotations under way
+	passed time.Time       // when the whole queue was last looked through
+	found  table.Key       // where in it there was something to claim
 
 	mu    sync.Mutex
 	busy  map[string]int // rotations at once, by function
@@ -108,9 +111,28 @@ func New(cfg Config) *Worker {
 	return w
 }
 
-// Run works until ctx ends, and returns when no step is under way any more.
+// Run works until ctx ends. Rotations under way then get a little time to finish: between
+// setSecret and finishSecret the database has a password that readers of the secret
+// do not know yet. It returns when no step is under way any more.
 func (w *Worker) Run(ctx context.Context) {
-	defer w.done.Wait()
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	w.take(ctx, work)
+	finished := make(chan struct{})
+	go func() { w.done.Wait(); close(finished) }()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-finished:
+	case <-timer.C:
+		stop()
+		<-finished
+	}
+}
+
+// take takes what is due and begins it, for its work to be done under work.
+func (w *Worker) take(ctx, work context.Context) {
+	w.work = work
 	for released := false; ctx.Err() == nil; {
 		var err error
 		if !released {
@@ -185,7 +207,7 @@ func (w *Worker) claim(ctx context.Context, after table.Key) (more table.Key, n 
 		}
 		n += len(claimed)
 		for _, u := range claimed {
-			w.begin(ctx, u)
+			w.begin(u)
 		}
 	}
 }
@@ -248,7 +270,7 @@ func (w *Worker) crowded() func(function string) bool {
 }
 
 // begin works on a claimed rotation beside others.
-func (w *Worker) begin(ctx context.Context, u secretsmanager.Run) {
+func (w *Worker) begin(u secretsmanager.Run) {
 	w.mu.Lock()
 	w.total++
 	w.busy[u.Function]++
@@ -266,7 +288,7 @@ func (w *Worker) begin(ctx context.Context, u secretsmanager.Run) {
 			default:
 			}
 		}()
-		w.rotate(ctx, u)
+		w.rotate(w.work, u)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,10 +245,11 @@ func TestWorkerBounds(t *testing.T) {
 func TestWorkerGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t)
-		hang := true
+		var hang atomic.Bool
+		hang.Store(true)
 		g.invoke = func(ctx context.Context, _, step, _ string) (*lambdaapi.InvokeOutput, error) {
 			g.note(step)
-			if hang && step == "setSecret" {
+			if hang.Load() && step == "setSecret" {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
@@ -257,13 +259,36 @@ func TestWorkerGoesOn(t *testing.T) {
 		stop := g.start(rotation.Config{})
 		time.Sleep(time.Minute)
 		stop()
-		hang = false
+		hang.Store(false)
 		stop = g.start(rotation.Config{})
 		time.Sleep(time.Minute)
 		stop()
 		want := "createSecret setSecret setSecret testSecret finishSecret"
 		if got := strings.Join(g.steps, " "); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	})
+}
+
+// A rotation under way may finish when the worker is stopped: readers would have the old
+// password of a database that has the new one. Nothing new begins.
+func TestWorkerFinishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t)
+		g.invoke = func(_ context.Context, _, step, secret string) (*lambdaapi.InvokeOutput, error) {
+			g.note(secret + " " + step)
+			time.Sleep(time.Second)
+			return ok()
+		}
+		g.scheduled("f", 1, 0)
+		g.scheduled("g", 1, 2*time.Second)
+		stop := g.start(rotation.Config{})
+		time.Sleep(1500 * time.Millisecond)
+		began := time.Now()
+		stop()
+		want := "f-0000 createSecret f-0000 setSecret f-0000 testSecret f-0000 finishSecret"
+		if got := strings.Join(g.steps, " "); got != want || time.Since(began) != 2500*time.Millisecond {
+			t.Errorf("after %v: %s", time.Since(began), got)
 		}
 	})
 }

@@ -32,6 +32,9 @@ type Run struct {
 	Closes   table.Millis `cbor:"13,keyasint,omitempty"` // the window's end; zero for one that was asked for
 	Due      table.Millis `cbor:"14,keyasint,omitempty"` // when to go on; zero: when somebody asks
 	Owner    string       `cbor:"15,keyasint,omitempty"` // the process at work on it
+
+	Claimed table.Millis   `cbor:"16,keyasint,omitempty"` // when this attempt began
+	Done    []table.Millis `cbor:"17,keyasint,omitempty"` // when its steps ended
 }
 
 // Steps are what a rotation function is invoked for, in this order ("Lambda
@@ -88,6 +91,9 @@ type Outcome struct {
 	Step    string       `cbor:"7,keyasint,omitempty"` // that failed
 	Message string       `cbor:"8,keyasint,omitempty"` // what the function said
 	Log     string       `cbor:"9,keyasint,omitempty"` // its last lines
+
+	Claimed table.Millis   `cbor:"10,keyasint,omitempty"` // as in Run
+	Done    []table.Millis `cbor:"11,keyasint,omitempty"`
 }
 
 // The results of an Outcome.
@@ -263,6 +269,7 @@ func remember(r *api.Request, u *Run, o Outcome) error {
 		return err
 	}
 	o.Version, o.Test, o.Attempt, o.Started, o.Ended = u.Version, u.Test, u.Attempt, u.Started, table.At(r.Time)
+	o.Claimed, o.Done = u.Claimed, u.Done
 	o.Message, o.Log = cut(o.Message, maxMessage), cutFront(o.Log, maxLog)
 	h.Ended = append([]Outcome{o}, h.Ended...)
 	h.Ended = h.Ended[:min(len(h.Ended), maxHistory)]
@@ -354,6 +361,9 @@ func (s *Service) ClaimRuns(r *api.Request, owner string, limit int, busy func(f
 			continue
 		}
 		u.Owner = owner
+		if u.Claimed == 0 {
+			u.Claimed = table.At(r.Time)
+		}
 		if err := Runs.Put(r.Tx, u); err != nil {
 			return nil, next, err
 		}
@@ -430,6 +440,7 @@ func (s *Service) ReportRun(r *api.Request, u Run, result StepResult) (*Run, err
 	if result.Failed {
 		return nil, sec.fail(r, now, result)
 	}
+	now.Done = append(now.Done, table.At(r.Time))
 	if now.Test {
 		return nil, sec.endTest(r, now, Outcome{Result: Succeeded}, rotationSucceeded, "")
 	}
@@ -483,7 +494,7 @@ func (s *Secret) fail(r *api.Request, u *Run, result StepResult) error {
 	}
 	now := table.At(r.Time)
 	again := now + table.Millis((firstBackOff << (u.Attempt - 1)).Milliseconds())
-	u.Owner, u.Step = "", 0
+	u.Owner, u.Step, u.Claimed, u.Done = "", 0, 0, nil
 	if u.Attempt < maxAttempts && (u.Closes == 0 || again < u.Closes) {
 		u.Attempt++
 		u.Due = again

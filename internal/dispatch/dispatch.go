@@ -1,0 +1,201 @@
+// Package dispatch delivers the events of asynchronous invocations to their functions.
+//
+// It keeps nothing: an event is a row (lambda.Queued). A process that dies leaves its rows
+// claimed; the next process on the store releases them and delivers them again. So each is
+// delivered at least once, as on AWS.
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"coffer/internal/api"
+	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/fault"
+	"coffer/internal/lambda"
+	"coffer/internal/table"
+)
+
+// Gate is how the worker reaches the store and functions: as Lambda itself.
+type Gate interface {
+	RunTask(ctx context.Context, t *api.Task) (more bool, err error)
+	Work(ctx context.Context, s *api.Service, region string, f func(*api.Request) error) error
+}
+
+// Config says what a Worker connects.
+type Config struct {
+	Gate      Gate
+	Functions *lambda.Service
+	DB        *table.DB // to ask when something is due
+	Logger    *slog.Logger
+	Metrics   prometheus.Registerer
+	AtOnce    int // most events at once; 0: DefaultAtOnce
+}
+
+// DefaultAtOnce is the usual bound on events at once. It leaves processes to those who
+// wait for an answer.
+const DefaultAtOnce = 8
+
+const (
+	// longestSleep bounds what a due date costs that the worker did not hear of: a
+	// clock that was set.
+	longestSleep = time.Minute
+	// afterTrouble is the pause after a transaction that failed.
+	afterTrouble = 5 * time.Second
+	// claimAtOnce keeps a transaction within the bytes that it may write.
+	claimAtOnce = 4
+)
+
+// Worker delivers events.
+type Worker struct {
+	cfg   Config
+	owner string        // of the events that this process claims
+	room  chan struct{} // one for each event under way
+	freed chan struct{} // one ended
+	done  sync.WaitGroup
+
+	results *prometheus.CounterVec
+}
+
+// New returns a worker; Run works. There is one on a store.
+func New(cfg Config) *Worker {
+	if cfg.AtOnce == 0 {
+		cfg.AtOnce = DefaultAtOnce
+	}
+	w := &Worker{
+		cfg: cfg, owner: api.NewID(), room: make(chan struct{}, cfg.AtOnce), freed: make(chan struct{}, 1),
+		results: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coffer_function_events_total", Help: "Tries to deliver events of asynchronous invocations, by result: delivered, failed, held (the function could not get it now) or dropped.",
+		}, []string{"result"}),
+	}
+	cfg.Metrics.MustRegister(w.results)
+	return w
+}
+
+// Run works until ctx ends, and returns when no delivery is under way any more.
+func (w *Worker) Run(ctx context.Context) {
+	defer w.done.Wait()
+	for released := false; ctx.Err() == nil; {
+		var err error
+		if !released {
+			err = w.transact(ctx, "release", func(r *api.Request) (bool, error) { return w.cfg.Functions.ReleaseEvents(r, w.owner) })
+			released = err == nil
+		}
+		next := afterTrouble
+		if err == nil {
+			next, err = w.round(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.cfg.Logger.Error("events of functions cannot be delivered; it will be tried again", "after", afterTrouble, "error", err)
+			next = afterTrouble
+		}
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+		case <-w.cfg.Functions.Woken():
+		case <-w.freed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// round delivers what is due, as far as there is room, and says how long to sleep.
+func (w *Worker) round(ctx context.Context) (time.Duration, error) {
+	for {
+		n := min(cap(w.room)-len(w.room), claimAtOnce)
+		if n == 0 {
+			return longestSleep, nil // until one ends
+		}
+		var claimed []lambda.Queued
+		err := w.transact(ctx, "claim", func(r *api.Request) (_ bool, err error) {
+			claimed, err = w.cfg.Functions.ClaimEvents(r, w.owner, n)
+			return false, err
+		})
+		if err != nil {
+			return 0, err
+		}
+		if len(claimed) == 0 {
+			return w.sleep(ctx)
+		}
+		for i := range claimed {
+			w.room <- struct{}{} // only this goroutine fills it
+			w.done.Go(func() {
+				w.deliver(ctx, &claimed[i])
+				<-w.room
+				select {
+				case w.freed <- struct{}{}:
+				default:
+				}
+			})
+		}
+	}
+}
+
+// sleep is how long nothing will be due.
+func (w *Worker) sleep(ctx context.Context) (time.Duration, error) {
+	d := longestSleep
+	err := w.cfg.DB.View(ctx, func(tx *table.Tx) error {
+		at, err := w.cfg.Functions.NextEvent(tx)
+		d = longestSleep
+		if err == nil && !at.IsZero() {
+			d = min(d, max(time.Until(at), 0))
+		}
+		return err
+	})
+	return d, err
+}
+
+// deliver gives an event to its function and stores what came of it. At shutdown it leaves
+// the row claimed: the next process releases it.
+func (w *Worker) deliver(ctx context.Context, q *lambda.Queued) {
+	outcome := lambda.Held
+	err := w.cfg.Gate.Work(ctx, lambdaapi.Service, q.Region, func(r *api.Request) (err error) {
+		outcome, err = w.cfg.Functions.Deliver(r, q)
+		return err
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		outcome = lambda.Held // also when its records could not be written
+		if f, ok := fault.As(err); !ok || f.Kind == fault.Internal || f.Kind == fault.Unavailable {
+			w.cfg.Logger.Error("an event could not be given to its function; it will be tried again", "account", q.Account, "region", q.Region, "function", q.Name, "request", q.ID, "error", err)
+		}
+	}
+	w.results.WithLabelValues(outcome.String()).Inc()
+	for {
+		err := w.transact(ctx, "settle", func(r *api.Request) (bool, error) {
+			return false, w.cfg.Functions.Settle(r, q.ID, outcome)
+		})
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		w.cfg.Logger.Error("what came of an event cannot be stored; it will be tried again", "request", q.ID, "after", afterTrouble, "error", err)
+		timer := time.NewTimer(afterTrouble)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// transact runs a bounded transaction's worth until there is no more.
+func (w *Worker) transact(ctx context.Context, what string, run func(*api.Request) (bool, error)) error {
+	t := api.Task{Name: "lambda.events." + what, Service: lambdaapi.Service, Run: run}
+	for {
+		more, err := w.cfg.Gate.RunTask(ctx, &t)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		if !more {
+			return nil
+		}
+	}
+}
