@@ -1,0 +1,189 @@
+package lambda_test
+
+import (
+	"strings"
+	"testing"
+
+	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/lambda"
+)
+
+// allow lets Secrets Manager invoke a function.
+func allow(name, sid string) *lambdaapi.AddPermissionInput {
+	return &lambdaapi.AddPermissionInput{FunctionName: &name, StatementId: &sid, Action: new("lambda:InvokeFunction"), Principal: new("secretsmanager.amazonaws.com")}
+}
+
+func (c client) policy(name, qualifier string) (text, revision string) {
+	c.Helper()
+	in := &lambdaapi.GetPolicyInput{FunctionName: &name}
+	if qualifier != "" {
+		in.Qualifier = &qualifier
+	}
+	out := must(c, lambdaapi.GetPolicy, in)
+	return *out.Policy, *out.RevisionId
+}
+
+// Statements are as AWS prints them.
+func TestAddPermissionStatement(t *testing.T) {
+	t.Parallel()
+	const head = `{"Sid":"s","Effect":"Allow","Principal":`
+	const tail = `,"Action":"lambda:InvokeFunction","Resource":"` + prefix + `function:f"`
+	for _, tc := range []struct {
+		rule string
+		set  func(*lambdaapi.AddPermissionInput)
+		want string
+	}{
+		{"a service", func(in *lambdaapi.AddPermissionInput) {}, head + `{"Service":"secretsmanager.amazonaws.com"}` + tail + `}`},
+		{"a source account", func(in *lambdaapi.AddPermissionInput) { in.SourceAccount = new(ours) },
+			head + `{"Service":"secretsmanager.amazonaws.com"}` + tail + `,"Condition":{"StringEquals":{"AWS:SourceAccount":"` + ours + `"}}}`},
+		{"a source", func(in *lambdaapi.AddPermissionInput) { in.SourceArn = new("arn:aws:s3:::bucket") },
+			head + `{"Service":"secretsmanager.amazonaws.com"}` + tail + `,"Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::bucket"}}}`},
+		{"both", func(in *lambdaapi.AddPermissionInput) {
+			in.SourceAccount, in.SourceArn = new(ours), new("arn:aws:s3:::bucket")
+		}, head + `{"Service":"secretsmanager.amazonaws.com"}` + tail + `,"Condition":{"StringEquals":{"AWS:SourceAccount":"` + ours + `"},"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::bucket"}}}`},
+		{"an account", func(in *lambdaapi.AddPermissionInput) { in.Principal = new(theirs) }, head + `{"AWS":"arn:aws:iam::` + theirs + `:root"}` + tail + `}`},
+		{"an account's root", func(in *lambdaapi.AddPermissionInput) { in.Principal = new("arn:aws:iam::" + theirs + ":root") },
+			head + `{"AWS":"arn:aws:iam::` + theirs + `:root"}` + tail + `}`},
+		{"a user", func(in *lambdaapi.AddPermissionInput) { in.Principal = new("arn:aws:iam::" + ours + ":user/ann") },
+			head + `{"AWS":"arn:aws:iam::` + ours + `:user/ann"}` + tail + `}`},
+		{"an organization", func(in *lambdaapi.AddPermissionInput) {
+			in.Principal, in.PrincipalOrgID = new("*"), new("o-abcdefghij")
+		}, head + `"*"` + tail + `,"Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-abcdefghij"}}}`},
+		{"a token", func(in *lambdaapi.AddPermissionInput) { in.EventSourceToken = new("abc") },
+			head + `{"Service":"secretsmanager.amazonaws.com"}` + tail + `,"Condition":{"StringEquals":{"lambda:EventSourceToken":"abc"}}}`},
+		{"a function URL", func(in *lambdaapi.AddPermissionInput) {
+			in.Principal, in.Action = new("*"), new("lambda:InvokeFunctionUrl")
+			in.FunctionUrlAuthType, in.InvokedViaFunctionUrl = new("NONE"), new(true)
+		}, head + `"*"` + strings.Replace(tail, "InvokeFunction", "InvokeFunctionUrl", 1) +
+			`,"Condition":{"StringEquals":{"lambda:FunctionUrlAuthType":"NONE"},"Bool":{"lambda:InvokedViaFunctionUrl":"true"}}}`},
+		{"quotes", func(in *lambdaapi.AddPermissionInput) { in.SourceArn = new(`arn:aws:s3:::a"b\c`) },
+			head + `{"Service":"secretsmanager.amazonaws.com"}` + tail + `,"Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::a\"b\\c"}}}`},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			c := newWorld(t, lambda.Config{}).root()
+			c.function("f")
+			ann := c
+			ann.user = "ann"
+			ann.principal()
+			in := allow("f", "s")
+			tc.set(in)
+			if got := *must(c, lambdaapi.AddPermission, in).Statement; got != tc.want {
+				t.Errorf("statement\n got %s\nwant %s", got, tc.want)
+			}
+			got, _ := c.policy("f", "")
+			if want := `{"Version":"2012-10-17","Id":"default","Statement":[` + tc.want + `]}`; got != want {
+				t.Errorf("policy\n got %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+func TestAddPermissionRefusals(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t, lambda.Config{}).root()
+	c.function("f")
+	must(c, lambdaapi.AddPermission, allow("f", "taken"))
+	const principal = "The provided principal was invalid. Please check the principal and try again."
+	const revised = "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to retrieve the latest Revision Id"
+	for _, tc := range []struct {
+		rule       string
+		set        func(*lambdaapi.AddPermissionInput)
+		code, text string
+	}{
+		{"a statement id twice", func(in *lambdaapi.AddPermissionInput) { in.StatementId = new("taken") }, "ResourceConflictException",
+			"The statement id (taken) provided already exists. Please provide a new statement id, or remove the existing statement."},
+		{"no such function", func(in *lambdaapi.AddPermissionInput) { in.FunctionName = new("g") }, "ResourceNotFoundException",
+			"Function not found: " + prefix + "function:g"},
+		{"no such version", func(in *lambdaapi.AddPermissionInput) { in.Qualifier = new("7") }, "ResourceNotFoundException",
+			"Function not found: " + prefix + "function:f:7"},
+		{"no such alias", func(in *lambdaapi.AddPermissionInput) { in.FunctionName = new("f:live") }, "ResourceNotFoundException",
+			"Function not found: " + prefix + "function:f:live"},
+		{"two qualifiers", func(in *lambdaapi.AddPermissionInput) { in.FunctionName, in.Qualifier = new("f:1"), new("2") }, "InvalidParameterValueException",
+			"The derived qualifier from the function name does not match the specified qualifier."},
+		{"$LATEST", func(in *lambdaapi.AddPermissionInput) { in.Qualifier = new("$LATEST") }, "InvalidParameterValueException",
+			"We currently do not support adding policies for $LATEST."},
+		{"no principal", func(in *lambdaapi.AddPermissionInput) { in.Principal = new("somebody") }, "InvalidParameterValueException", principal},
+		{"a user who does not exist", func(in *lambdaapi.AddPermissionInput) { in.Principal = new("arn:aws:iam::" + ours + ":user/bob") },
+			"InvalidParameterValueException", principal},
+		{"a pattern", func(in *lambdaapi.AddPermissionInput) { in.Principal = new("arn:aws:iam::" + ours + ":user/*") }, "InvalidParameterValueException", principal},
+		{"a group", func(in *lambdaapi.AddPermissionInput) { in.Principal = new("arn:aws:iam::" + ours + ":group/g") }, "InvalidParameterValueException", principal},
+		{"a unique id", func(in *lambdaapi.AddPermissionInput) { in.Principal = new("AIDAABCDEFGHIJKLMNOPQ") }, "InvalidParameterValueException", principal},
+		{"an auth type without URL", func(in *lambdaapi.AddPermissionInput) { in.FunctionUrlAuthType = new("NONE") }, "InvalidParameterValueException",
+			"FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action"},
+		{"another revision", func(in *lambdaapi.AddPermissionInput) { in.RevisionId = new("0") }, "PreconditionFailedException", revised},
+		{"an odd action", func(in *lambdaapi.AddPermissionInput) { in.Action = new("s3:GetObject") }, "ValidationException",
+			"1 validation error detected: Value 's3:GetObject' at 'action' failed to satisfy constraint: Member must satisfy regular expression pattern: (lambda:[*]|lambda:[a-zA-Z]+|[*])"},
+		{"a source that can never be compared", func(in *lambdaapi.AddPermissionInput) { in.SourceArn = new("arn:aws:s3:::${") }, "InvalidParameterValueException",
+			"The provided source ARN was invalid. Please check the source ARN and try again."},
+	} {
+		in := allow("f", "s")
+		tc.set(in)
+		t.Run(tc.rule, func(t *testing.T) {
+			c := c
+			c.world = c.world.in(t)
+			refuse(c, lambdaapi.AddPermission, in, tc.code, tc.text)
+		})
+	}
+}
+
+func TestRemovePermission(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t, lambda.Config{}).root()
+	c.function("f")
+	remove := func(sid string) *lambdaapi.RemovePermissionInput {
+		return &lambdaapi.RemovePermissionInput{FunctionName: new("f"), StatementId: &sid}
+	}
+	const none = "The resource you requested does not exist."
+	refuse(c, lambdaapi.GetPolicy, &lambdaapi.GetPolicyInput{FunctionName: new("f")}, "ResourceNotFoundException", none)
+	refuse(c, lambdaapi.RemovePermission, remove("a"), "ResourceNotFoundException", none)
+	must(c, lambdaapi.AddPermission, allow("f", "a"))
+	_, first := c.policy("f", "")
+	in := allow("f", "b")
+	in.RevisionId = &first
+	must(c, lambdaapi.AddPermission, in)
+	_, second := c.policy("f", "")
+	if first == second {
+		t.Error("the revision stays")
+	}
+	// It is the function's own as well.
+	if got := *must(c, lambdaapi.GetFunctionConfiguration, &lambdaapi.GetFunctionConfigurationInput{FunctionName: new("f")}).RevisionId; got != second {
+		t.Error("the function has another revision")
+	}
+	stale := remove("a")
+	stale.RevisionId = &first
+	refuse(c, lambdaapi.RemovePermission, stale, "PreconditionFailedException",
+		"The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to retrieve the latest Revision Id")
+	refuse(c, lambdaapi.RemovePermission, remove("z"), "ResourceNotFoundException", "Statement z is not found in resource policy.")
+	must(c, lambdaapi.RemovePermission, remove("a"))
+	if text, _ := c.policy("f", ""); strings.Contains(text, `"Sid":"a"`) || !strings.Contains(text, `"Sid":"b"`) {
+		t.Error(text)
+	}
+	must(c, lambdaapi.RemovePermission, remove("b"))
+	refuse(c, lambdaapi.GetPolicy, &lambdaapi.GetPolicyInput{FunctionName: new("f")}, "ResourceNotFoundException", none)
+	// A policy does not outlive its function.
+	must(c, lambdaapi.AddPermission, allow("f", "a"))
+	must(c, lambdaapi.DeleteFunction, &lambdaapi.DeleteFunctionInput{FunctionName: new("f")})
+	c.function("f")
+	refuse(c, lambdaapi.GetPolicy, &lambdaapi.GetPolicyInput{FunctionName: new("f")}, "ResourceNotFoundException", none)
+}
+
+// The limit is on the policy as GetPolicy shows it.
+func TestPolicyLimit(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t, lambda.Config{}).root()
+	c.function("f")
+	in := allow("f", "a")
+	in.SourceArn = new("arn:aws:s3:::a")
+	must(c, lambdaapi.AddPermission, in)
+	text, _ := c.policy("f", "")
+	must(c, lambdaapi.RemovePermission, &lambdaapi.RemovePermissionInput{FunctionName: new("f"), StatementId: new("a")})
+	fits := "arn:aws:s3:::a" + strings.Repeat("a", 20480-len(text))
+	in.SourceArn = new(fits + "a")
+	refuse(c, lambdaapi.AddPermission, in, "PolicyLengthExceededException", "The final policy size (20481) is bigger than the limit (20480).")
+	in.SourceArn = &fits
+	must(c, lambdaapi.AddPermission, in)
+	if text, _ := c.policy("f", ""); len(text) != 20480 {
+		t.Errorf("%d bytes", len(text))
+	}
+}
