@@ -48,7 +48,6 @@ func newWorld(t testing.TB, cfg lambda.Config) *world {
 		t.Fatal(err)
 	}
 	store := memory.New()
-	t.Cleanup(func() { store.Close() })
 	w := &world{
 		TB: t, db: table.New(table.Config{Store: store, Sealer: sealer}), service: lambda.New(cfg),
 		bound: make(map[*api.Operation]*api.Bound), now: time.Date(2026, 1, 31, 10, 20, 30, 123_000_000, time.UTC),
@@ -57,7 +56,50 @@ func newWorld(t testing.TB, cfg lambda.Config) *world {
 	for i := range ops {
 		w.bound[ops[i].Op] = &ops[i]
 	}
+	t.Cleanup(func() {
+		for _, finding := range w.check() {
+			t.Errorf("fsck: %s", finding)
+		}
+		store.Close()
+	})
 	return w
+}
+
+func (w *world) check() (findings []string) {
+	w.Helper()
+	err := w.db.View(context.Background(), func(tx *table.Tx) error {
+		findings = nil
+		return w.service.Check(context.Background(), tx, func(format string, args ...any) {
+			findings = append(findings, fmt.Sprintf(format, args...))
+		})
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return findings
+}
+
+// work runs a background task until it has no more to do.
+func (w *world) work(name string) {
+	w.Helper()
+	for _, task := range w.service.Tasks() {
+		if task.Name != name {
+			continue
+		}
+		for more := true; more; {
+			r := &api.Request{Context: context.Background(), Time: w.now, Caller: gate{w}}
+			err := w.db.Update(r.Context, func(tx *table.Tx) (err error) {
+				r.Tx = tx
+				more, err = task.Run(r)
+				return err
+			})
+			if err != nil {
+				w.Fatalf("%s: %v", name, err)
+			}
+		}
+		return
+	}
+	w.Fatalf("no task %s", name)
 }
 
 // client is who calls, and from where.
@@ -67,7 +109,7 @@ type client struct {
 	region  string
 	service string // in place of an account: a service, for the resource source
 	source  string
-	user    string // an IAM user's name; empty: the account root
+	user    *iam.User // nil: the account root
 }
 
 func (w *world) as(account string) client { return client{world: w, account: account, region: here} }
@@ -84,26 +126,30 @@ func (c client) principal() api.Principal {
 	switch {
 	case c.service != "":
 		return api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: c.service}}
-	case c.user != "":
-		return c.userPrincipal()
+	case c.user != nil:
+		u := c.user
+		return api.Principal{Caller: policy.Caller{Type: policy.IAMUser, ARN: u.ARN("aws"), Account: u.Account, Entity: u.ARN("aws"), ID: u.ID}, Name: u.Name}
 	}
 	return iamtest.Root(c.account, c.region)
 }
 
-// userPrincipal makes the user if need be: one without policies.
-func (c client) userPrincipal() api.Principal {
+// named makes a user of the account, without policies, or gives the one with the number
+// another name. It is who calls.
+func (c client) named(name string, number int) client {
 	c.Helper()
-	u := &iam.User{ID: "AIDA" + c.account + strings.ToUpper(c.user), Account: c.account, Name: c.user, Path: "/"}
-	err := c.db.Update(context.Background(), func(tx *table.Tx) error {
-		if _, err := iam.Users.Get(tx, table.K(u.ID)); err == nil {
-			return nil
-		}
-		return iam.Users.Put(tx, u)
-	})
-	if err != nil {
+	c.user = &iam.User{ID: fmt.Sprintf("AIDA%017d", number), Account: c.account, Name: name, Path: "/"}
+	if err := c.db.Update(context.Background(), func(tx *table.Tx) error { return iam.Users.Put(tx, c.user) }); err != nil {
 		c.Fatal(err)
 	}
-	return api.Principal{Caller: policy.Caller{Type: policy.IAMUser, ARN: u.ARN("aws"), Account: c.account, Entity: u.ARN("aws"), ID: u.ID}, Name: u.Name}
+	return c
+}
+
+// gone removes the user.
+func (c client) gone() {
+	c.Helper()
+	if err := c.db.Update(context.Background(), func(tx *table.Tx) error { return iam.Users.Delete(tx, table.K(c.user.ID)) }); err != nil {
+		c.Fatal(err)
+	}
 }
 
 var directory = iamtest.NewDirectory()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/fault"
 	"coffer/internal/lambda"
 )
 
@@ -63,9 +64,7 @@ func TestAddPermissionStatement(t *testing.T) {
 			t.Parallel()
 			c := newWorld(t, lambda.Config{}).root()
 			c.function("f")
-			ann := c
-			ann.user = "ann"
-			ann.principal()
+			c.named("ann", 1)
 			in := allow("f", "s")
 			tc.set(in)
 			if got := *must(c, lambdaapi.AddPermission, in).Statement; got != tc.want {
@@ -185,5 +184,120 @@ func TestPolicyLimit(t *testing.T) {
 	must(c, lambdaapi.AddPermission, in)
 	if text, _ := c.policy("f", ""); len(text) != 20480 {
 		t.Errorf("%d bytes", len(text))
+	}
+}
+
+// invocable is what a dry run of Invoke answers: "" or an error's code.
+func (c client) invocable(name string) string {
+	c.Helper()
+	out, err := call(c, lambdaapi.Invoke, &lambdaapi.InvokeInput{FunctionName: &name, InvocationType: new("DryRun")})
+	if err == nil && *out.StatusCode != 204 {
+		c.Errorf("status %d", *out.StatusCode)
+	}
+	return fault.Code(err)
+}
+
+// Secrets Manager may invoke exactly what the policy of what it names lets it.
+func TestPolicyDecides(t *testing.T) {
+	t.Parallel()
+	const secret = "arn:aws:secretsmanager:" + here + ":" + ours + ":secret:db-AbCdEf"
+	const other = "arn:aws:secretsmanager:" + here + ":" + theirs + ":secret:db-AbCdEf"
+	with := func(set ...func(*lambdaapi.AddPermissionInput)) *lambdaapi.AddPermissionInput {
+		in := allow("f", "s")
+		for _, f := range set {
+			f(in)
+		}
+		return in
+	}
+	on := func(qualifier string) func(*lambdaapi.AddPermissionInput) {
+		return func(in *lambdaapi.AddPermissionInput) { in.Qualifier = &qualifier }
+	}
+	const denied = "AccessDeniedException"
+	for _, tc := range []struct {
+		rule            string
+		in              *lambdaapi.AddPermissionInput // nil: no permission
+		name            string
+		service, source string // in place of them an account:
+		account         string
+		want            string
+	}{
+		{"no permission", nil, "f", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"a permission", with(), "f", "secretsmanager.amazonaws.com", secret, "", ""},
+		{"the function by its ARN", with(), prefix + "function:f", "secretsmanager.amazonaws.com", secret, "", ""},
+		{"another service", with(), "f", "sns.amazonaws.com", secret, "", denied},
+		{"for its account", with(func(in *lambdaapi.AddPermissionInput) { in.SourceAccount = new(ours) }), "f", "secretsmanager.amazonaws.com", secret, "", ""},
+		{"for another account", with(func(in *lambdaapi.AddPermissionInput) { in.SourceAccount = new(ours) }), "f", "secretsmanager.amazonaws.com", other, "", denied},
+		{"for the secret", with(func(in *lambdaapi.AddPermissionInput) { in.SourceArn = new(secret) }), "f", "secretsmanager.amazonaws.com", secret, "", ""},
+		{"for secrets of a pattern", with(func(in *lambdaapi.AddPermissionInput) { in.SourceArn = new(strings.Replace(secret, "AbCdEf", "*", 1)) }),
+			"f", "secretsmanager.amazonaws.com", secret, "", ""},
+		{"for another secret", with(func(in *lambdaapi.AddPermissionInput) { in.SourceArn = new(secret + "x") }), "f", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"to do something else", with(func(in *lambdaapi.AddPermissionInput) { in.Action = new("lambda:GetFunction") }), "f", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"to do anything", with(func(in *lambdaapi.AddPermissionInput) { in.Action = new("lambda:*") }), "f", "secretsmanager.amazonaws.com", secret, "", ""},
+		{"of an organization, to a service", with(func(in *lambdaapi.AddPermissionInput) { in.PrincipalOrgID = new("o-abcdefghij") }),
+			"f", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"with a token", with(func(in *lambdaapi.AddPermissionInput) { in.EventSourceToken = new("abc") }), "f", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"on the function, for a version", with(), "f:1", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"on the function, for $LATEST", with(), "f:$LATEST", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"on a version, for it", with(on("1")), "f:1", "secretsmanager.amazonaws.com", secret, "", ""},
+		{"on a version, for another", with(on("1")), "f:2", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"on a version, for an alias of it", with(on("1")), "f:live", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"on a version, for the function", with(on("1")), "f", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"on an alias, for it", with(on("live")), "f:live", "secretsmanager.amazonaws.com", secret, "", ""},
+		{"on an alias, for its version", with(on("live")), "f:1", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"for a function that is not there", with(), "g", "secretsmanager.amazonaws.com", secret, "", denied},
+		{"another account, not allowed", with(), prefix + "function:f", "", "", theirs, denied},
+		{"another account, allowed", with(func(in *lambdaapi.AddPermissionInput) { in.Principal = new(theirs) }), prefix + "function:f", "", "", theirs, ""},
+		{"everybody", with(func(in *lambdaapi.AddPermissionInput) { in.Principal = new("*") }), prefix + "function:f", "", "", theirs, ""},
+		{"its own account", nil, "f", "", "", ours, ""},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, lambda.Config{})
+			c := w.root()
+			c.function("f")
+			c.publish("f", "one")
+			c.publish("f", "two")
+			must(c, lambdaapi.CreateAlias, &lambdaapi.CreateAliasInput{FunctionName: new("f"), Name: new("live"), FunctionVersion: new("1")})
+			if tc.in != nil {
+				must(c, lambdaapi.AddPermission, tc.in)
+			}
+			caller := w.as(tc.account)
+			if tc.service != "" {
+				caller = w.aws(tc.service, tc.source)
+				caller.account = ours
+			}
+			if got := caller.invocable(tc.name); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// A statement means the user that there was, not one made later under the same name.
+func TestPolicyMeansTheUserThatWas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, lambda.Config{})
+	c := w.root()
+	c.function("f")
+	ann := c.named("ann", 1)
+	in := allow("f", "s")
+	in.Principal = new(ann.principal().ARN)
+	must(c, lambdaapi.AddPermission, in)
+	if got := ann.invocable(prefix + "function:f"); got != "" {
+		t.Errorf("the user is refused: %s", got)
+	}
+	bob := c.named("bob", 1)
+	if text, _ := c.policy("f", ""); !strings.Contains(text, `{"AWS":"`+bob.principal().ARN+`"}`) {
+		t.Errorf("after the user was renamed: %s", text)
+	}
+	if got := bob.invocable("f"); got != "" {
+		t.Errorf("the renamed user is refused: %s", got)
+	}
+	if got := c.named("ann", 2).invocable("f"); got != "AccessDeniedException" {
+		t.Errorf("another user of the name may invoke: %q", got)
+	}
+	bob.gone()
+	if text, _ := c.policy("f", ""); !strings.Contains(text, `{"AWS":"`+bob.user.ID+`"}`) {
+		t.Errorf("after the user is gone: %s", text)
 	}
 }
