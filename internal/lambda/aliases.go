@@ -9,14 +9,13 @@ import (
 )
 
 const (
-	textAliasExists  = "Alias already exists: "
-	textNoAlias      = "Cannot find alias arn: "
-	textRevised      = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
-	textRoutes       = "Number of items in AdditionalVersionWeights cannot be greater than 1"
-	textRouteTwice   = "Invalid function version %[1]s. Function version %[1]s is already included in routing configuration."
-	textRouteLatest  = "$LATEST is not supported for an alias pointing to more than 1 version"
-	textRouteRole    = "Specified versions must be associated with the same execution role"
-	textRouteWeights = "The weights in AdditionalVersionWeights must be numbers from 0.0 to 1.0."
+	textAliasExists = "Alias already exists: "
+	textNoAlias     = "Cannot find alias arn: "
+	textRevised     = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
+	textRoutes      = "Number of items in AdditionalVersionWeights cannot be greater than 1"
+	textRouteTwice  = "Invalid function version %[1]s. Function version %[1]s is already included in routing configuration."
+	textRouteLatest = "$LATEST is not supported for an alias pointing to more than 1 version"
+	textRouteRole   = "Specified versions must be associated with the same execution role"
 )
 
 func (s *Service) aliasOperations() []api.Bound {
@@ -215,9 +214,6 @@ func (f *Function) route(tx *table.Tx, weights map[string]float64) (*Route, erro
 		return nil, lambdaapi.InvalidParameterValueException(textRoutes)
 	}
 	for name, weight := range weights {
-		if !(weight >= 0 && weight <= 1) { // nor is NaN
-			return nil, lambdaapi.InvalidParameterValueException(textRouteWeights)
-		}
 		v, err := f.versionNamed(tx, name)
 		if err != nil {
 			return nil, err

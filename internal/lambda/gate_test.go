@@ -351,3 +351,22 @@ func (w *world) in(t testing.TB) *world {
 	inner.TB = t
 	return &inner
 }
+
+// packages is how many deployment packages are stored.
+func (w *world) packages() (n int) {
+	w.Helper()
+	err := w.db.View(context.Background(), func(tx *table.Tx) error {
+		n = 0
+		for _, err := range lambda.Packages.Scan(tx, table.Range{}) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return n
+}
