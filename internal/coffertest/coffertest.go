@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
@@ -158,6 +159,9 @@ func (s *Server) SecretsManager(testing.TB) *secretsmanager.Client {
 
 // KMS is a client in eu-west-1.
 func (s *Server) KMS(testing.TB) *kms.Client { return kms.NewFromConfig(s.Config("eu-west-1")) }
+
+// Lambda is a client in eu-west-1.
+func (s *Server) Lambda(testing.TB) *lambda.Client { return lambda.NewFromConfig(s.Config("eu-west-1")) }
 
 // IAM is a client of the root of the first account.
 func (s *Server) IAM(testing.TB) *iam.Client { return iam.NewFromConfig(s.Config("us-east-1")) }

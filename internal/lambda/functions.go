@@ -2,6 +2,7 @@ package lambda
 
 import (
 	"errors"
+	"strings"
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
@@ -57,6 +58,10 @@ func (t *target) further(a *api.Access, role string, layers []string) error {
 	if role != "" {
 		of, err := arn.Parse(role)
 		if err != nil {
+			return lambdaapi.InvalidParameterValueException(textNotAssumed)
+		}
+		// A service's own role is for what it was made for, and cannot be passed.
+		if strings.HasPrefix(of.Resource, "role/aws-service-role/") {
 			return lambdaapi.InvalidParameterValueException(textNotAssumed)
 		}
 		if of.Account != t.account || of.Partition != t.r.Partition() {

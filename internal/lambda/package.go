@@ -381,6 +381,9 @@ func (u *unpacker) Close() error {
 	return nil
 }
 
+// tooLarge has the code of AWS's front, which is not in the model.
 func tooLarge(op *api.Operation) *fault.Error {
-	return lambdaapi.RequestTooLargeException(fmt.Sprintf(textTooBig, maxUpload, op.Name))
+	e := api.RequestEntityTooLargeException()
+	e.Message = fmt.Sprintf(textTooBig, maxUpload, op.Name)
+	return e
 }
