@@ -13,17 +13,18 @@ import (
 // and ends the check. tx must be a View's.
 func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format string, args ...any)) error {
 	c := checker{
-		ctx: ctx, tx: tx, report: report, functions: make(map[string]bool),
+		ctx: ctx, tx: tx, report: report, functions: make(map[string]bool), purged: make(map[string]bool), layers: make(map[table.Key]int),
 		uses: make(map[table.Key]int), accounts: make(map[table.Key]*Account), backlogs: make(map[table.Key]int),
 	}
 	return errors.Join(
-		each(c, &Purges, func(p *Purge) error { c.functions[p.UID] = true; return nil }),
+		each(c, &Purges, func(p *Purge) error { c.functions[p.UID], c.purged[p.UID] = true, true; return nil }),
 		each(c, &Functions, c.function),
 		each(c, &Versions, c.version),
-		each(c, &Aliases, func(a *Alias) error { return c.owned("alias "+a.Name, a.UID) }),
+		each(c, &Aliases, c.alias),
 		each(c, &Policies, func(p *Permissions) error { return c.owned("policy of "+p.Qualifier, p.UID) }),
 		each(c, &EventConfigs, func(e *EventConfig) error { return c.owned("event configuration of "+e.Qualifier, e.UID) }),
-		each(c, &LayerVersions, c.layer),
+		each(c, &LayerVersions, c.layerVersion),
+		each(c, &Layers, c.layer),
 		each(c, &Packages, c.stored),
 		each(c, &Accounts, c.account),
 		each(c, &Events, func(q *Queued) error { c.backlogs[table.K(q.Account, q.Region)]++; return nil }),
@@ -37,6 +38,8 @@ type checker struct {
 	tx        *table.Tx
 	report    func(format string, args ...any)
 	functions map[string]bool        // UIDs that are known, also of those being purged
+	purged    map[string]bool        // UIDs of those alone
+	layers    map[table.Key]int      // versions of layers
 	uses      map[table.Key]int      // of packages
 	accounts  map[table.Key]*Account // what they have
 	backlogs  map[table.Key]int      // events
@@ -90,9 +93,14 @@ func (c checker) function(f *Function) error {
 		a.Reserved += *f.Reserved
 	}
 	c.used(f.Region, &f.Latest)
-	p, err := f.permissions(c.tx, "")
-	if err == nil && f.HasPolicy != (p != nil) {
-		c.report("function %s: it says it has a policy or has none, and it is not so", f.arn())
+	return c.governed("function "+f.arn(), f, "", f.HasPolicy)
+}
+
+// governed checks that there is a policy exactly where one is said to be.
+func (c checker) governed(what string, f *Function, qualifier string, has bool) error {
+	p, err := f.permissions(c.tx, qualifier)
+	if err == nil && has != (p != nil) {
+		c.report("%s: it says it has a policy or has none, and it is not so", what)
 	}
 	return err
 }
@@ -100,12 +108,51 @@ func (c checker) function(f *Function) error {
 func (c checker) version(p *Published) error {
 	c.of(p.Account, p.Region).Code += p.Version.Code.Size
 	c.used(p.Region, &p.Version)
-	return c.owned(fmt.Sprintf("version %d of %s", p.Version.Number, p.Name), p.UID)
+	what := fmt.Sprintf("version %d of %s", p.Version.Number, p.Name)
+	f := &Function{Account: p.Account, Region: p.Region, UID: p.UID}
+	if c.purged[p.UID] {
+		return nil // in whatever state the purge is
+	}
+	return errors.Join(c.owned(what, p.UID), c.governed(what, f, p.Version.name(), p.Version.HasPolicy))
 }
 
-func (c checker) layer(v *LayerVersion) error {
+// alias checks that the versions are there that an alias means.
+func (c checker) alias(a *Alias) error {
+	if c.purged[a.UID] {
+		return nil
+	}
+	what := "alias " + a.Name + " of " + a.UID
+	f := &Function{Account: a.Account, Region: a.Region, UID: a.UID}
+	means := []int{a.Version}
+	if a.Also != nil {
+		means = append(means, a.Also.Version)
+	}
+	for _, n := range means {
+		v, err := f.published(c.tx, n)
+		if err != nil {
+			return err
+		}
+		if v == nil {
+			c.report("%s: version %d does not exist", what, n)
+		}
+	}
+	return errors.Join(c.owned(what, a.UID), c.governed(what, f, a.Name, a.HasPolicy))
+}
+
+func (c checker) layerVersion(v *LayerVersion) error {
 	c.of(v.Account, v.Region).Code += v.Code.Size
 	c.uses[v.Code.key(v.Region)]++
+	c.layers[table.K(v.Account, v.Region, v.Layer)]++
+	return nil
+}
+
+// layer checks that a layer has as many versions as it counts.
+func (c checker) layer(l *Layer) error {
+	k := table.K(l.Account, l.Region, l.Name)
+	if n := c.layers[k]; n != l.Versions {
+		c.report("layer %s of %s in %s: it counts %d versions and has %d", l.Name, l.Account, l.Region, l.Versions, n)
+	}
+	delete(c.layers, k)
 	return nil
 }
 
@@ -163,6 +210,9 @@ func (c checker) backlog(b *Backlog) error {
 func (c checker) rest() error {
 	for k := range c.uses {
 		c.report("package %q does not exist and is used", k.Parts())
+	}
+	for k := range c.layers {
+		c.report("layer %q does not exist and has versions", k.Parts())
 	}
 	for k := range c.accounts {
 		c.report("account %q has functions and counts nothing", k.Parts())

@@ -171,6 +171,9 @@ func removePermission(r *api.Request, in *lambdaapi.RemovePermissionInput, t *ta
 }
 
 func getPolicy(r *api.Request, _ *lambdaapi.GetPolicyInput, t *target) (*lambdaapi.GetPolicyOutput, error) {
+	if t.builtIn != nil && t.qualifier == "" {
+		return &lambdaapi.GetPolicyOutput{Policy: new(builtInPolicy), RevisionId: new(t.revision())}, nil
+	}
 	f, err := t.holder()
 	if err != nil {
 		return nil, err
