@@ -70,7 +70,11 @@ func onLayerVersion(r *api.Request, name string, number int64) (*layerTarget, ap
 
 // findLayer looks a version up, and says what access to it is decided on.
 func findLayer(r *api.Request, ref layerReference) (*layerTarget, api.Access, error) {
-	a := api.Access{Resource: ref.versionARN(), Account: ref.account, Named: ref.versionARN(), Keys: &target{r: r}}
+	name := ref.arn()
+	if ref.number != 0 {
+		name = ref.versionARN()
+	}
+	a := api.Access{Resource: name, Account: ref.account, Named: name, Keys: &target{r: r}}
 	t := &layerTarget{layerReference: ref}
 	if ref.region != r.Region {
 		return t, a, nil

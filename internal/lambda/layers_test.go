@@ -412,3 +412,20 @@ func TestLayerPermissions(t *testing.T) {
 	must(c, lambdaapi.RemoveLayerVersionPermission, remove("b"))
 	refuse(c, lambdaapi.GetLayerVersionPolicy, policy, absent, none)
 }
+
+// Whatever a layer is called, there is an answer that the model has.
+func FuzzLayerName(f *testing.F) {
+	f.Add("l", int64(1))
+	f.Add(prefix+"layer:l:1", int64(-1))
+	f.Add("arn:a:lambda:b:"+ours+":layer:l", int64(1<<62))
+	f.Fuzz(func(t *testing.T, name string, number int64) {
+		c := newWorld(t, lambda.Config{}).root()
+		call(c, lambdaapi.GetLayerVersion, version(name, number))
+		call(c, lambdaapi.GetLayerVersionByArn, &lambdaapi.GetLayerVersionByArnInput{Arn: &name})
+		call(c, lambdaapi.ListLayerVersions, &lambdaapi.ListLayerVersionsInput{LayerName: &name})
+		call(c, lambdaapi.DeleteLayerVersion, &lambdaapi.DeleteLayerVersionInput{LayerName: &name, VersionNumber: &number})
+		call(c, lambdaapi.AddLayerVersionPermission, &lambdaapi.AddLayerVersionPermissionInput{
+			LayerName: &name, VersionNumber: &number, StatementId: new("s"), Action: new("lambda:GetLayerVersion"), Principal: new("*"),
+		})
+	})
+}

@@ -1,6 +1,7 @@
 package lambda_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -300,4 +301,74 @@ func TestPolicyMeansTheUserThatWas(t *testing.T) {
 	if text, _ := c.policy("f", ""); !strings.Contains(text, `{"AWS":"`+bob.user.ID+`"}`) {
 		t.Errorf("after the user is gone: %s", text)
 	}
+}
+
+// What comes with Coffer shows its policy and takes no changes.
+func TestBuiltInIsFixed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, lambda.Config{BuiltIns: []lambda.BuiltIn{{Name: "Rotator", Timeout: 30e9, Memory: 128}}})
+	c := w.root()
+	text, _ := c.policy("Rotator", "")
+	var doc struct {
+		Statement []struct{ Principal struct{ Service string } }
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil || len(doc.Statement) != 1 || doc.Statement[0].Principal.Service != "secretsmanager.amazonaws.com" {
+		t.Errorf("policy %s: %v", text, err)
+	}
+	for _, tc := range []struct{ source, want string }{
+		{"arn:aws:secretsmanager:" + here + ":" + ours + ":secret:db-AbCdEf", ""},
+		{"arn:aws:secretsmanager:" + here + ":" + theirs + ":secret:db-AbCdEf", "AccessDeniedException"},
+	} {
+		caller := w.aws("secretsmanager.amazonaws.com", tc.source)
+		caller.account = ours
+		if got := caller.invocable("Rotator"); got != tc.want {
+			t.Errorf("for %s: %q", tc.source, got)
+		}
+	}
+	const invalid, text2 = "InvalidParameterValueException", "The function Rotator comes with Coffer and cannot be changed. Create a function of another name, or of the same, which then takes its place."
+	refuse(c, lambdaapi.AddPermission, allow("Rotator", "s"), invalid, text2)
+	refuse(c, lambdaapi.RemovePermission, &lambdaapi.RemovePermissionInput{FunctionName: new("Rotator"), StatementId: new("SecretsManagerAccess")}, invalid, text2)
+	refuse(c, lambdaapi.CreateAlias, &lambdaapi.CreateAliasInput{FunctionName: new("Rotator"), Name: new("a"), FunctionVersion: new("$LATEST")}, invalid, text2)
+	refuse(c, lambdaapi.TagResource, &lambdaapi.TagResourceInput{Resource: new(prefix + "function:Rotator"), Tags: map[string]string{"a": "1"}}, invalid, text2)
+	refuse(c, lambdaapi.PutFunctionConcurrency, &lambdaapi.PutFunctionConcurrencyInput{FunctionName: new("Rotator"), ReservedConcurrentExecutions: new(int64(1))}, invalid, text2)
+	if got := c.tags("Rotator"); len(got) != 0 {
+		t.Errorf("tags %v", got)
+	}
+	if got := must(c, lambdaapi.ListAliases, &lambdaapi.ListAliasesInput{FunctionName: new("Rotator")}).Aliases; len(got) != 0 {
+		t.Errorf("aliases %v", got)
+	}
+	if got := c.reserved("Rotator"); got != -1 {
+		t.Errorf("reserved %d", got)
+	}
+}
+
+// Whatever is permitted, the policy is JSON with one statement that says it.
+func FuzzAddPermission(f *testing.F) {
+	f.Add("secretsmanager.amazonaws.com", "arn:aws:s3:::bucket")
+	f.Add("*", `arn:aws:s3:::a"},"Effect":"Deny`)
+	f.Add(theirs, "arn:aws:s3:::\u0000\xff${aws:username}*?\u2028")
+	f.Add("arn:aws:iam::"+theirs+":role/x/y", "arn:aws:s3:::${")
+	f.Fuzz(func(t *testing.T, principal, source string) {
+		c := newWorld(t, lambda.Config{}).root()
+		c.function("f")
+		in := allow("f", "s")
+		in.Principal, in.SourceArn = &principal, &source
+		if _, err := call(c, lambdaapi.AddPermission, in); err != nil {
+			return // with a code of the model: call looks
+		}
+		text, _ := c.policy("f", "")
+		var doc struct {
+			Statement []struct {
+				Sid, Effect, Action, Resource string
+				Condition                     map[string]map[string]string
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &doc); err != nil || len(doc.Statement) != 1 {
+			t.Fatalf("%s: %v", text, err)
+		}
+		s := doc.Statement[0]
+		if s.Sid != "s" || s.Effect != "Allow" || s.Action != "lambda:InvokeFunction" || s.Resource != prefix+"function:f" || s.Condition["ArnLike"]["AWS:SourceArn"] != strings.ToValidUTF8(source, "\uFFFD") {
+			t.Fatal(text)
+		}
+	})
 }
