@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	lambdaapi "coffer/internal/api/lambda"
-	"coffer/internal/fault"
 )
 
 const (
@@ -183,6 +182,3 @@ func (t tree) follow(name string, depth int) (string, error) {
 	}
 	return at, nil
 }
-
-// invalid reports whether an error says that a package was refused.
-func invalid(err error) bool { return fault.Code(err) == "InvalidParameterValueException" }

@@ -116,3 +116,20 @@ func TestAccountSettings(t *testing.T) {
 		t.Errorf("%d functions of others", n)
 	}
 }
+
+// A reservation of nothing stops a function.
+func TestReservedForNothing(t *testing.T) {
+	t.Parallel()
+	ran := &runs{make(map[string]int)}
+	c := newWorld(t, lambda.Config{Runner: ran}).root()
+	c.function("f")
+	if _, err := c.reserve("f", 0); err != nil {
+		t.Fatal(err)
+	}
+	refuse(c, lambdaapi.Invoke, &lambdaapi.InvokeInput{FunctionName: new("f")}, "TooManyRequestsException", "Rate Exceeded.")
+	must(c, lambdaapi.DeleteFunctionConcurrency, &lambdaapi.DeleteFunctionConcurrencyInput{FunctionName: new("f")})
+	must(c, lambdaapi.Invoke, &lambdaapi.InvokeInput{FunctionName: new("f")})
+	if ran.versions["$LATEST"] != 1 {
+		t.Errorf("ran %v", ran.versions)
+	}
+}

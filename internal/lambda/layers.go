@@ -292,7 +292,7 @@ func listLayerVersions(r *api.Request, in *lambdaapi.ListLayerVersionsInput, ref
 		return nil, err
 	}
 	out := &lambdaapi.ListLayerVersionsOutput{LayerVersions: []lambdaapi.LayerVersionsListItem{}}
-	if ref.region != r.Region {
+	if ref.region != r.Region || ref.partition != r.Partition() {
 		return out, nil
 	}
 	rows, last, looked := p.rows(ref.key()), 0, 0

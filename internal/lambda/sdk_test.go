@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -51,6 +52,34 @@ func TestPermissionsThroughSDK(t *testing.T) {
 	}
 	_, err = f.GetPolicy(ctx, &sdk.GetPolicyInput{FunctionName: new("f"), Qualifier: new("1")})
 	f.failed(err, "ResourceNotFoundException", "The resource you requested does not exist.")
+}
+
+// Who may change permissions can depend on whom they are for (lambda:Principal).
+func TestPermissionsOfPrincipals(t *testing.T) {
+	t.Parallel()
+	ctx, f := t.Context(), newFront(t)
+	f.create("f")
+	ann := f.newUser("ann", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["lambda:AddPermission","lambda:RemovePermission"],"Resource":"`+f.arn("f")+
+		`","Condition":{"StringEquals":{"lambda:Principal":"sns.amazonaws.com"}}}]}`)
+	for _, tc := range []struct {
+		principal string
+		may       bool
+	}{{"sns.amazonaws.com", true}, {"s3.amazonaws.com", false}} {
+		add := &sdk.AddPermissionInput{FunctionName: new("f"), Action: new("lambda:InvokeFunction"), Principal: &tc.principal}
+		add.StatementId = new(strings.ReplaceAll(tc.principal, ".", "_"))
+		remove := &sdk.RemovePermissionInput{FunctionName: new("f"), StatementId: add.StatementId}
+		if _, err := ann.AddPermission(ctx, add); (err == nil) != tc.may {
+			t.Errorf("adds one for %s: %v", tc.principal, err)
+		}
+		if !tc.may {
+			if _, err := f.AddPermission(ctx, add); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := ann.RemovePermission(ctx, remove); (err == nil) != tc.may {
+			t.Errorf("removes one for %s: %v", tc.principal, err)
+		}
+	}
 }
 
 func TestTagsThroughSDK(t *testing.T) {
