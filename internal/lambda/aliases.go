@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"errors"
 	"fmt"
 
 	"coffer/internal/api"
@@ -108,7 +109,7 @@ func deleteAlias(r *api.Request, in *lambdaapi.DeleteAliasInput, t *target) (*la
 		return out, err
 	}
 	key := t.function.part(a.Name)
-	if err := Policies.Delete(r.Tx, key); err != nil {
+	if err := errors.Join(Policies.Delete(r.Tx, key), EventConfigs.Delete(r.Tx, key)); err != nil {
 		return nil, err
 	}
 	return out, Aliases.Delete(r.Tx, key)

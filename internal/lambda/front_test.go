@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -693,4 +694,73 @@ func stored(t testing.TB, name string, content []byte) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// A rotation reaches the function as Secrets Manager's worker invokes it.
+func TestRotationInvokes(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, coffertest.With(func(c *server.Config) {
+		c.BuiltIns = []lambda.BuiltIn{{Name: "Rotator", Timeout: 30e9, Memory: 128}}
+		c.BuiltInPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:*","Resource":"*"}]}`
+	}))
+	ctx := t.Context()
+	sm := f.SecretsManager(t)
+	secret, err := sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("old")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	f.runner.answer(func(e lambda.Event) (*lambda.Answer, error) {
+		var step struct{ Step, SecretId, ClientRequestToken string }
+		if err := json.Unmarshal(e.Payload, &step); err != nil {
+			t.Error(err)
+		}
+		cfg := f.ConfigFor("eu-west-1", server.Credentials{})
+		cfg.Credentials = session{f.runner.last(t).creds}
+		own := secretsmanager.NewFromConfig(cfg)
+		var err error
+		switch step.Step {
+		case "createSecret":
+			_, err = own.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &step.SecretId, ClientRequestToken: &step.ClientRequestToken, SecretString: new("fresh"), VersionStages: []string{"AWSPENDING"}})
+		case "finishSecret":
+			defer close(done)
+			_, err = own.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{SecretId: &step.SecretId, VersionStage: new("AWSCURRENT"), MoveToVersionId: &step.ClientRequestToken, RemoveFromVersionId: secret.VersionId})
+		}
+		if err != nil {
+			t.Errorf("%s: %v", step.Step, err)
+		}
+		return &lambda.Answer{Payload: []byte("null")}, nil
+	})
+	if _, err := sm.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: secret.ARN, RotationLambdaARN: new(f.arn("Rotator"))}); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	got, err := sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: secret.ARN})
+	if err != nil || *got.SecretString != "fresh" {
+		t.Errorf("after the rotation: %v, %v", got, err)
+	}
+	if n := len(f.runner.runs); n != 4 {
+		t.Errorf("%d steps", n)
+	}
+}
+
+// BenchmarkInvoke is Coffer's own part of a warm invocation.
+func BenchmarkInvoke(b *testing.B) {
+	s := coffertest.Start(b, coffertest.InMemory(), coffertest.With(func(c *server.Config) {
+		c.Runner = warm{}
+		c.BuiltIns = []lambda.BuiltIn{{Name: "Rotator", Timeout: 30e9, Memory: 128}}
+	}))
+	c := s.Lambda(b)
+	for b.Loop() {
+		if _, err := c.Invoke(b.Context(), &sdk.InvokeInput{FunctionName: new("Rotator"), Payload: []byte("{}")}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// warm is a runner whose processes are all there.
+type warm struct{}
+
+func (warm) Run(_ context.Context, _ *lambda.Executable, e lambda.Event) (*lambda.Answer, error) {
+	return &lambda.Answer{Payload: e.Payload}, nil
 }
