@@ -34,6 +34,7 @@ import (
 	stsapi "coffer/internal/api/sts"
 	"coffer/internal/cli"
 	"coffer/internal/coffertest"
+	"coffer/internal/lambda"
 	"coffer/internal/server"
 )
 
@@ -94,6 +95,9 @@ func start(t testing.TB, opts ...coffertest.Option) *host {
 		c.Logger = slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})}, opts...)
 	opts = append(opts, coffertest.With(func(c *server.Config) { embedded, dir = c.Store == nil && !c.Dev, c.Dir }))
+	opts = append(opts, coffertest.With(func(c *server.Config) {
+		c.BuiltIns = []lambda.BuiltIn{{Name: "Rotator", Timeout: 30 * time.Second, Memory: 128}}
+	}))
 	h.Server = coffertest.Start(t, opts...)
 	h.watch.next = h.HTTP.Transport
 	h.HTTP.Transport = h.watch

@@ -171,7 +171,7 @@ func TestBadRequests(t *testing.T) {
 		{"no target", raw{body: "{}"}, 400, unknownO, ""},
 		{"unknown operation", raw{target: "secretsmanager.StealSecrets", body: "{}"}, 400, unknownO, ""},
 		{"unknown service", raw{target: "nobody.GetSecretValue", body: "{}"}, 400, unknownO, ""},
-		{"not served yet", raw{target: "secretsmanager.RotateSecret", body: "{}"}, 400, unknownO, ""},
+		{"not served yet", raw{target: "secretsmanager.ReplicateSecretToRegions", body: "{}"}, 400, unknownO, ""},
 		{"a target of nonsense", raw{target: "....", body: "{}"}, 400, unknownO, ""},
 		{"form content type", raw{target: get, contentType: "application/x-www-form-urlencoded", body: "{}"}, 400, unknownO, ""},
 		{"JSON 1.0", raw{target: get, contentType: "application/x-amz-json-1.0", body: "{}"}, 400, unknownO, ""},

@@ -137,6 +137,17 @@ func TestSecretsManager(t *testing.T) {
 		d = must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("app/db")}))(t)
 		equal(t, "DeletedDate is gone", d.DeletedDate == nil, true)
 
+		rotated := must(sm.RotateSecret(ctx, &secretsmanager.RotateSecretInput{
+			SecretId: new("app/db"), RotationLambdaARN: new("arn:aws:lambda:eu-west-1:" + h.Credentials.Account + ":function:Rotator"),
+			RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: new(int64(30))}, RotateImmediately: new(false),
+		}))(t)
+		equal(t, "RotateSecret", *rotated.ARN == *created.ARN && *rotated.Name == "app/db", true)
+		d = must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("app/db")}))(t)
+		equal(t, "RotationEnabled", *d.RotationEnabled && *d.RotationRules.AutomaticallyAfterDays == 30 && d.NextRotationDate != nil, true)
+		must(sm.CancelRotateSecret(ctx, &secretsmanager.CancelRotateSecretInput{SecretId: new("app/db")}))(t)
+		d = must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("app/db")}))(t)
+		equal(t, "RotationEnabled", *d.RotationEnabled, false)
+
 		h.allServed(t, smapi.Service)
 	})
 }
