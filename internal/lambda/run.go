@@ -16,7 +16,8 @@ type Runner interface {
 	// Run gives event to a process of f, a new one or one that is free, and waits
 	// for its answer. An error of the function itself, from a crash to a timeout, is an
 	// Answer; an error means that the function did not get the event: ErrThrottled, ErrOff,
-	// a *CodeError, or something wrong with this machine. Safe for concurrent use.
+	// a *CodeError, a *RuntimeError, or something wrong with this machine. If ctx ends first its error is
+	// returned and the function goes on, as on AWS. Safe for concurrent use.
 	Run(ctx context.Context, f *Executable, event Event) (*Answer, error)
 }
 
@@ -84,7 +85,7 @@ type Answer struct {
 // What a Runner refuses with.
 var (
 	ErrThrottled = errors.New("lambda: all processes that may run at once are busy")
-	ErrOff       = errors.New("lambda: functions are switched off")
+	ErrOff       = errors.New("lambda: functions are switched off") // wrapped with the reason
 )
 
 // CodeError says that a package cannot be run: a zip bomb, a path out of the package, too
@@ -92,3 +93,9 @@ var (
 type CodeError struct{ Text string }
 
 func (e *CodeError) Error() string { return "lambda: " + e.Text }
+
+// RuntimeError says that this machine has nothing to run a function with: no Python, no
+// Node (InvalidRuntimeException). Text is for the caller.
+type RuntimeError struct{ Text string }
+
+func (e *RuntimeError) Error() string { return "lambda: " + e.Text }
