@@ -31,9 +31,6 @@ type child struct {
 	exited chan struct{} // closed when nothing of it is left and all output was read
 }
 
-// killPatience is how long a supervisor may take to end everything.
-const killPatience = 10 * time.Second
-
 // startChild starts what s says below a supervisor. self is the command line of this
 // program, sink gets what the function writes.
 func startChild(self []string, s *spec, sink func([]byte)) (_ *child, err error) {

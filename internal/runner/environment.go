@@ -31,10 +31,10 @@ var reserved = []string{
 
 // environment is a function's whole environment, sorted: AWS's variables, those that
 // lead SDKs to this server, and its own on top.
-func environment(cfg *Config, f *lambda.Executable, c *command, p places, creds lambda.Credentials, address, stream string) []string {
+func environment(cfg *Config, f *lambda.Executable, c *command, p places, with *birth, address, stream string) []string {
 	env := map[string]string{
 		"_HANDLER":                        f.Handler,
-		"AWS_ACCESS_KEY_ID":               creds.AccessKeyID,
+		"AWS_ACCESS_KEY_ID":               with.credentials.AccessKeyID,
 		"AWS_DEFAULT_REGION":              f.Region,
 		"AWS_EC2_METADATA_DISABLED":       "true", // there is none: SDKs would wait for it
 		"AWS_EXECUTION_ENV":               "AWS_Lambda_" + f.Runtime,
@@ -46,8 +46,8 @@ func environment(cfg *Config, f *lambda.Executable, c *command, p places, creds 
 		"AWS_LAMBDA_LOG_STREAM_NAME":      stream,
 		"AWS_LAMBDA_RUNTIME_API":          address,
 		"AWS_REGION":                      f.Region,
-		"AWS_SECRET_ACCESS_KEY":           string(creds.SecretAccessKey),
-		"AWS_SESSION_TOKEN":               string(creds.SessionToken),
+		"AWS_SECRET_ACCESS_KEY":           string(with.credentials.SecretAccessKey),
+		"AWS_SESSION_TOKEN":               string(with.credentials.SessionToken),
 		"LAMBDA_RUNTIME_DIR":              p.runtime,
 		"LAMBDA_TASK_ROOT":                p.task,
 		"LANG":                            "en_US.UTF-8",
@@ -71,7 +71,7 @@ func environment(cfg *Config, f *lambda.Executable, c *command, p places, creds 
 		env["REQUESTS_CA_BUNDLE"] = bundle
 		env["NODE_EXTRA_CA_CERTS"] = filepath.Join(p.runtime, caFile)
 	}
-	for name, value := range f.Environment {
+	for name, value := range with.environment {
 		if !slices.Contains(reserved, name) && name != "" && !strings.ContainsAny(name, "=\x00") && !strings.ContainsRune(string(value), 0) {
 			env[name] = string(value)
 		}
@@ -123,6 +123,11 @@ func bundle(ca []byte) []byte {
 type failure struct {
 	Type    string `json:"errorType"`
 	Message string `json:"errorMessage"`
+}
+
+// payloadOf is an error object that names the event.
+func (f *failure) payloadOf(event lambda.Event) []byte {
+	return (&failure{f.Type, "RequestId: " + event.RequestID + " Error: " + f.Message}).payload()
 }
 
 func (f *failure) payload() []byte {

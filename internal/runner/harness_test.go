@@ -293,8 +293,8 @@ func function(runtime, handler string, code *lambda.Package) *lambda.Executable 
 		Name: name, Version: "$LATEST", Revision: "1",
 		Runtime: runtime, Handler: handler, Code: code,
 		Timeout: 10 * time.Second, Memory: 256, Storage: 512, LogGroup: "/aws/lambda/" + name,
-		Credentials: func(context.Context) (lambda.Credentials, error) {
-			return lambda.Credentials{
+		Start: func(context.Context) (lambda.Environment, lambda.Credentials, error) {
+			return nil, lambda.Credentials{
 				AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: api.Sensitive("secret-key"), SessionToken: api.Sensitive("session-token"),
 				Expires: time.Now().Add(time.Hour),
 			}, nil

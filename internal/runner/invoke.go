@@ -10,11 +10,9 @@ import (
 // invoke has an event served by p, or by a new process if p is nil. It returns an answer
 // and what it counts as, or an error if the function did not get the event. The
 // process is then idle, or about to be, or ended.
-func (r *Runner) invoke(f *lambda.Executable, event lambda.Event, p *process) (*lambda.Answer, string, error) {
+func (r *Runner) invoke(f *lambda.Executable, event lambda.Event, p *process, with *birth) (*lambda.Answer, string, error) {
 	var init time.Duration
 	if p != nil {
-		p.f = f // same revision; what it can ask for credentials may be another
-		p.journal.begin()
 		p.peak, p.looks = 0, 0
 	} else {
 		slot, err := r.slot()
@@ -27,7 +25,7 @@ func (r *Runner) invoke(f *lambda.Executable, event lambda.Event, p *process) (*
 		r.ends.Add(1)
 		var answer *lambda.Answer
 		var result string
-		if p, init, answer, result, err = r.initialize(f, event, slot); p == nil {
+		if p, init, answer, result, err = r.initialize(f, with, event, slot); p == nil {
 			return answer, result, err
 		}
 	}
@@ -36,8 +34,8 @@ func (r *Runner) invoke(f *lambda.Executable, event lambda.Event, p *process) (*
 
 // initialize starts a process and waits until it asks for its first event. If it does not
 // come to that, the process is ended, and the answer or error says why.
-func (r *Runner) initialize(f *lambda.Executable, event lambda.Event, slot int) (*process, time.Duration, *lambda.Answer, string, error) {
-	p, fail, err := r.start(f, slot, nil)
+func (r *Runner) initialize(f *lambda.Executable, with *birth, event lambda.Event, slot int) (*process, time.Duration, *lambda.Answer, string, error) {
+	p, fail, err := r.start(f, with, slot, nil)
 	if err != nil {
 		r.abandon(slot)
 		return nil, 0, nil, resultRefused, err
@@ -53,7 +51,7 @@ func (r *Runner) initialize(f *lambda.Executable, event lambda.Event, slot int) 
 		// with the configured function timeout" (Lambda execution environments).
 		p.initReport(took, "init", "timeout", "")
 		again := p.again()
-		if p, fail, err = r.start(f, slot, again); err != nil {
+		if p, fail, err = r.start(f, with, slot, again); err != nil {
 			again.close()
 			r.abandon(slot)
 			return nil, 0, nil, resultRefused, err
@@ -73,7 +71,7 @@ func (r *Runner) initialize(f *lambda.Executable, event lambda.Event, slot int) 
 	p.child.drain()
 	if v == exited {
 		<-p.child.exited
-		return nil, 0, p.refuse(event, p.exitError(event), "init", took), resultCrash, nil
+		return nil, 0, p.refuse(event, p.exitError(), "init", took), resultCrash, nil
 	}
 	if body, kind := p.api.initError(); body != nil {
 		p.initReport(took, "init", "error", kind)
@@ -111,23 +109,19 @@ func (p *process) initReport(took time.Duration, phase, status, errorType string
 
 // refuse answers an event that the function never saw because of its own fault.
 func (p *process) refuse(event lambda.Event, fail *failure, phase string, took time.Duration) *lambda.Answer {
-	if fail.Type == "Runtime.InvalidEntrypoint" {
-		fail.Message = fmt.Sprintf("RequestId: %s Error: %s", event.RequestID, fail.Message)
-	}
 	p.initReport(took, phase, "error", fail.Type)
 	p.journal.line("START RequestId: %s Version: %s", event.RequestID, p.f.Version)
 	p.journal.line("RequestId: %s Error: %s\t%s", event.RequestID, fail.Message, fail.Type)
 	p.report(event.RequestID, took, 0, "error", fail.Type)
-	return p.last(fail.payload(), true)
+	return p.last(fail.payloadOf(event), true)
 }
 
 // exitError is the error of a process that ended without an answer.
-func (p *process) exitError(event lambda.Event) *failure {
-	reason := p.child.end.reason()
+func (p *process) exitError() *failure {
 	if p.killed != "" {
-		reason = "Runtime exited with error: signal: killed"
+		return &failure{"Runtime.ExitError", "Runtime exited with error: signal: killed"}
 	}
-	return &failure{"Runtime.ExitError", fmt.Sprintf("RequestId: %s Error: %s", event.RequestID, reason)}
+	return &failure{"Runtime.ExitError", p.child.end.reason()}
 }
 
 // last answers an event and ends the process.
@@ -144,16 +138,14 @@ func (p *process) timeout(event lambda.Event, took time.Duration) *lambda.Answer
 	text := fmt.Sprintf("Task timed out after %.2f seconds", p.f.Timeout.Seconds())
 	p.journal.line("%s %s %s", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), event.RequestID, text)
 	p.report(event.RequestID, took, 0, "timeout", "")
-	fail := failure{"Sandbox.Timedout", fmt.Sprintf("RequestId: %s Error: %s", event.RequestID, text)}
-	return p.last(fail.payload(), true)
+	fail := failure{"Sandbox.Timedout", text}
+	return p.last(fail.payloadOf(event), true)
 }
 
 // serve gives the event to p, which is waiting for one, and waits for the answer.
 func (p *process) serve(event lambda.Event, init time.Duration) (*lambda.Answer, string, error) {
 	r := p.r
-	if init > 0 {
-		p.journal.begin() // Answer.Log is from START on
-	}
+	p.journal.begin() // Answer.Log is from START on
 	p.journal.line("START RequestId: %s Version: %s", event.RequestID, p.f.Version)
 	began := time.Now()
 	until := began.Add(p.f.Timeout)
@@ -167,10 +159,10 @@ func (p *process) serve(event lambda.Event, init time.Duration) (*lambda.Answer,
 	case exited:
 		p.measure()
 		<-p.child.exited
-		fail := p.exitError(event)
-		p.journal.line("RequestId: %s Error: %s\t%s", event.RequestID, p.child.end.reason(), fail.Type)
+		fail := p.exitError()
+		p.journal.line("RequestId: %s Error: %s\t%s", event.RequestID, fail.Message, fail.Type)
 		p.report(event.RequestID, took, init, "error", fail.Type)
-		return p.last(fail.payload(), true), resultCrash, nil
+		return p.last(fail.payloadOf(event), true), resultCrash, nil
 	}
 	answer := &lambda.Answer{Payload: inv.payload, Failed: inv.failed}
 	p.measure()

@@ -110,17 +110,16 @@ func (j *journal) finish() {
 
 // add takes a line without its newline. j.mu is held.
 func (j *journal) add(line []byte) {
-	if j.bytes+len(line)+1+eventCost > maxPending || len(j.pending) >= maxEvents-1 {
-		j.dropped++
-		j.lost.Inc()
-		j.keep(line)
-		return
-	}
-	text := strings.ToValidUTF8(string(line), "\uFFFD")
+	j.keep(line)
+	text := strings.ToValidUTF8(string(line), "?") // no longer than it was
 	if j.records {
 		text = strings.ReplaceAll(text, "\r", "\n")
 	}
-	j.keep(line)
+	if j.bytes+len(text)+1+eventCost > maxPending || len(j.pending) >= maxEvents-1 {
+		j.dropped++
+		j.lost.Inc()
+		return
+	}
 	j.pending = append(j.pending, LogEvent{Time: time.Now(), Message: text + "\n"})
 	j.bytes += len(text) + 1 + eventCost
 	select {

@@ -25,7 +25,7 @@ func (r *Runner) findLayers() (*layers, error) {
 			return nil, errors.New("runner: functions can be given a user only by a server that runs as root")
 		}
 	default:
-		u, err := chooseUsers(r.cfg.User, r.cfg.MaxProcesses)
+		u, err := chooseUsers(r.cfg.User, r.cfg.Dir)
 		if err != nil && r.cfg.User != "" {
 			return nil, fmt.Errorf("runner: %w", err)
 		}
@@ -190,7 +190,9 @@ func (r *Runner) confine(l *layers, s *spec, slot int, c confinement) error {
 		// The limit is the user's, who has other processes.
 		s.Limits.Processes += uint64(threadsOf(uid))
 	}
-	s.Seccomp, s.Unix = l.seccomp, l.bubblewrap != "" || l.users != nil
+	// Who is the server's own user may be let in by a local socket, an abstract one also
+	// from another file system.
+	s.Seccomp, s.Unix = l.seccomp, l.users != nil
 	temp := filepath.Join(c.private, "tmp")
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		return err
@@ -228,6 +230,7 @@ const (
 func wrap(s *spec, c confinement) []string {
 	args := []string{
 		"--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+		"--cap-drop", "ALL", // which root keeps otherwise, within its namespaces
 		"--hostname", "function", "--clearenv", "--proc", "/proc", "--dev", "/dev",
 	}
 	for _, v := range s.Env {

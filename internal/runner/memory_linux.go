@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 )
 
 // memory is what the process tree uses, in bytes. Where the quick sum is over limit, the
@@ -48,16 +47,9 @@ func (r *Runner) endUser(slot int) {
 		return
 	}
 	uid := r.layers.users.uid(slot)
-	for end := time.Now().Add(killPatience); time.Now().Before(end); pause() {
-		left := processesOf(uid)
-		if len(left) == 0 {
-			return
-		}
-		for _, pid := range left {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
-		}
+	if err := endUsers(uid, uid); err != nil {
+		r.logger.Error("processes of a function go on", "error", err)
 	}
-	r.logger.Error("processes of a function cannot be killed", "uid", uid)
 }
 
 // belongs reports whether the other end of a connection to the process's Runtime API
@@ -67,10 +59,8 @@ func (p *process) belongs(remote, local string) bool {
 	if !ok {
 		return false
 	}
-	if u := p.r.layers.users; u != nil {
-		if !u.fixed {
-			return uid == u.uid(p.slot) // nobody else has this user
-		}
+	if u := p.r.layers.users; u != nil && !u.fixed {
+		return uid == u.uid(p.slot) // nobody else has this user
 	}
 	if p.child == nil || uid != ownUser(p) {
 		return false

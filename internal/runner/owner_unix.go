@@ -22,7 +22,7 @@ func owner(info fs.FileInfo) (uid int, known bool) {
 func (r *Runner) runProbe(cmd *exec.Cmd) ([]byte, error) {
 	if r.layers != nil && r.layers.users != nil {
 		u := r.layers.users
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(u.first), Gid: uint32(u.shared)}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(u.probe), Gid: uint32(u.shared)}}
 	}
 	return cmd.Output()
 }

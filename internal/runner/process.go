@@ -37,6 +37,15 @@ type process struct {
 	killed  string // why the runner killed it, for its log
 }
 
+// killPatience is how long a supervisor may take to end everything.
+const killPatience = 10 * time.Second
+
+// birth is what a new process gets of its function (lambda.Executable.Start).
+type birth struct {
+	environment lambda.Environment
+	credentials lambda.Credentials
+}
+
 // stale reports whether the credentials could end during an event of f.
 func (p *process) stale(f *lambda.Executable) bool {
 	return !p.expires.IsZero() && time.Until(p.expires) < f.Timeout
@@ -53,7 +62,7 @@ func (p *process) gone() bool {
 
 // start makes a process for f that will begin to run its initialization. A *failure is
 // the function's own. j is its journal, made here if it is nil, and stays open.
-func (r *Runner) start(f *lambda.Executable, slot int, j *journal) (_ *process, _ *failure, err error) {
+func (r *Runner) start(f *lambda.Executable, with *birth, slot int, j *journal) (_ *process, _ *failure, err error) {
 	ctx, cancel := context.WithTimeout(r.abort, codeTimeout)
 	defer cancel()
 	p := &process{r: r, f: f, slot: slot, journal: j, limit: int64(f.Memory) << 20}
@@ -81,17 +90,11 @@ func (r *Runner) start(f *lambda.Executable, slot int, j *journal) (_ *process, 
 		failed = false // p has no child, and is answered for and closed like one that has
 		return p, fail, nil
 	}
-	var creds lambda.Credentials
-	if f.Credentials != nil {
-		if creds, err = f.Credentials(ctx); err != nil {
-			return nil, nil, fmt.Errorf("runner: credentials of the function's role: %w", err)
-		}
-		p.expires = creds.Expires
-	}
+	p.expires = with.credentials.Expires
 	if p.api, err = newRuntimeAPI(f.ARN, p.belongs, r.logger, r.metrics.strangers); err != nil {
 		return nil, nil, err
 	}
-	s.Env = environment(&r.cfg, f, at.command, at.places, creds, p.api.address, p.journal.stream)
+	s.Env = environment(&r.cfg, f, at.command, at.places, with, p.api.address, p.journal.stream)
 	if err := r.confine(r.layers, s, slot, at.confinement); err != nil {
 		return nil, nil, fmt.Errorf("runner: %w", err)
 	}

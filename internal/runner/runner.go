@@ -345,6 +345,17 @@ func (r *Runner) Run(ctx context.Context, f *lambda.Executable, event lambda.Eve
 		r.metrics.invocations.WithLabelValues(resultRefused).Inc()
 		return nil, err
 	}
+	var with *birth
+	if p == nil {
+		with = &birth{}
+		if f.Start != nil {
+			if with.environment, with.credentials, err = f.Start(ctx); err != nil {
+				r.untake(f)
+				r.metrics.invocations.WithLabelValues(resultRefused).Inc()
+				return nil, err
+			}
+		}
+	}
 	type outcome struct {
 		answer *lambda.Answer
 		err    error
@@ -352,7 +363,7 @@ func (r *Runner) Run(ctx context.Context, f *lambda.Executable, event lambda.Eve
 	done := make(chan outcome, 1)
 	go func() {
 		defer r.runs.Done()
-		answer, result, err := r.invoke(f, event, p)
+		answer, result, err := r.invoke(f, event, p, with)
 		r.done(f) // before the caller can come again
 		r.metrics.invocations.WithLabelValues(result).Inc()
 		done <- outcome{answer, err}
@@ -411,6 +422,15 @@ func (r *Runner) done(f *lambda.Executable) {
 	if r.busy[f.ARN]--; r.busy[f.ARN] == 0 {
 		delete(r.busy, f.ARN)
 	}
+}
+
+// untake takes back a take that found no process.
+func (r *Runner) untake(f *lambda.Executable) {
+	r.mu.Lock()
+	r.alive--
+	r.mu.Unlock()
+	r.done(f)
+	r.runs.Done()
 }
 
 // retire ends an idle process. r.mu is held.
@@ -501,5 +521,16 @@ func (r *Runner) Close(ctx context.Context) error {
 	r.mu.Unlock()
 	<-served
 	r.ends.Wait()
-	return nil
+	return r.release()
+}
+
+// release gives the users of functions back. Nothing runs any more.
+func (r *Runner) release() error {
+	var err error
+	r.prepared.Do(func() { r.failed = errClosed }) // else a late Report would take them
+	if l := r.layers; l != nil && l.users != nil && l.users.claim != nil {
+		err = l.users.claim.Close()
+		l.users.claim = nil
+	}
+	return err
 }

@@ -90,6 +90,11 @@ func (s *spec) confined() (int, error) {
 		// It sets no_new_privs itself, after its mounts; it may be installed setuid.
 		return s.wrapped(a)
 	}
+	if !s.Drop {
+		if err := dropCapabilities(); err != nil {
+			return 0, err
+		}
+	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("no_new_privs: %w", err)
 	}
@@ -104,6 +109,29 @@ func (s *spec) confined() (int, error) {
 		}
 	}
 	return s.fork(s.Argv, s.Env, a)
+}
+
+// dropCapabilities takes root's powers from the calling thread and its later children,
+// for a function that stays root. It does nothing to others, who have none.
+func dropCapabilities() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	for c := uintptr(0); ; c++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) { // there are no more
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("capabilities: %w", err)
+		}
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
+	return nil
 }
 
 // wrapped starts the function within bwrap. The environment goes to bwrap on a pipe: on

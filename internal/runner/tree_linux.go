@@ -6,18 +6,52 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // descendants lists the processes below pid. One that forks meanwhile may be missed:
 // who must have all asks until nothing is new.
 func descendants(pid int) []int {
+	below := children
+	if !listsChildren() {
+		all := allChildren()
+		below = func(pid int) []int { return all[pid] }
+	}
 	var all []int
 	for next := []int{pid}; len(next) > 0; {
 		p := next[0]
 		next = next[1:]
-		for _, c := range children(p) {
+		for _, c := range below(p) {
 			all = append(all, c)
 			next = append(next, c)
+		}
+	}
+	return all
+}
+
+// listsChildren reports whether the kernel lists the children of a thread
+// (CONFIG_PROC_CHILDREN, which gVisor and some small kernels lack).
+var listsChildren = sync.OnceValue(func() bool {
+	_, err := os.Stat("/proc/thread-self/children")
+	return err == nil
+})
+
+// allChildren lists the children of every process, by asking each for its parent.
+func allChildren() map[int][]int {
+	names, _ := readNames("/proc")
+	all := make(map[int][]int)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		// pid (name) state parent ...; the name may hold anything.
+		stat, err := os.ReadFile("/proc/" + name + "/stat")
+		if i := bytes.LastIndexByte(stat, ')'); err == nil && i >= 0 {
+			if f := bytes.Fields(stat[i+1:]); len(f) > 1 {
+				parent, _ := strconv.Atoi(string(f[1]))
+				all[parent] = append(all[parent], pid)
+			}
 		}
 	}
 	return all
@@ -101,17 +135,17 @@ func exactMemoryOf(pids []int) (total int64) {
 
 // threadsOf counts the threads of a user's processes.
 func threadsOf(uid int) (n int) {
-	eachOf(uid, func(_, threads int) { n += threads })
+	eachOf(uid, uid, func(_, threads int) { n += threads })
 	return n
 }
 
-// processesOf lists a user's processes.
-func processesOf(uid int) (pids []int) {
-	eachOf(uid, func(pid, _ int) { pids = append(pids, pid) })
+// processesOf lists the processes of the users first to last.
+func processesOf(first, last int) (pids []int) {
+	eachOf(first, last, func(pid, _ int) { pids = append(pids, pid) })
 	return pids
 }
 
-func eachOf(uid int, do func(pid, threads int)) {
+func eachOf(first, last int, do func(pid, threads int)) {
 	names, err := readNames("/proc")
 	if err != nil {
 		return
@@ -122,7 +156,7 @@ func eachOf(uid int, do func(pid, threads int)) {
 			continue
 		}
 		// There is one directory in it for each thread.
-		if owner, links, ok := ownerOf("/proc/" + name + "/task"); ok && owner == uid {
+		if owner, links, ok := ownerOf("/proc/" + name + "/task"); ok && owner >= first && owner <= last {
 			do(pid, links-2)
 		}
 	}
