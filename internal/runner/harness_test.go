@@ -4,12 +4,14 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,51 +27,137 @@ import (
 	"coffer/internal/runner"
 )
 
-// The test binary stands in for coffer: it is the supervisor, and the functions that are
-// built in.
+// The test binary stands in for coffer: it is the supervisor, the functions that are built
+// in, and a server that is killed. A mark before that tells whose processes they are.
 func TestMain(m *testing.M) {
-	if code, yes := runner.Supervise(os.Args[1:]); yes {
+	args := os.Args[1:]
+	if len(args) > 0 && strings.HasPrefix(args[0], markPrefix) {
+		args = args[1:]
+	}
+	if code, yes := runner.Supervise(args); yes {
 		os.Exit(code)
 	}
-	if len(os.Args) == 3 && os.Args[1] == "function" {
-		os.Exit(builtIn(os.Args[2]))
+	if len(args) == 2 && args[0] == "function" {
+		os.Exit(builtIn(args[1]))
 	}
-	if len(os.Args) == 3 && os.Args[1] == "victim" {
-		os.Exit(victim(os.Args[2]))
+	if len(args) == 3 && args[0] == "victim" {
+		os.Exit(victim(args[1], args[2]))
 	}
+	os.Setenv("COFFER_ROOT_PASSPHRASE", "of-the-server") // no function may see it
 	os.Exit(m.Run())
 }
 
-// builtIn is a client of the Runtime API in Go.
+const markPrefix = "mark-"
+
+// lambdaClient is a client of the Runtime API in Go.
+type lambdaClient struct {
+	base string
+	id   string // of the event under way
+}
+
+func (c *lambdaClient) get(path string) (int, []byte, error) {
+	response, err := http.Get(c.base + path)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if id := response.Header.Get("Lambda-Runtime-Aws-Request-Id"); id != "" {
+		c.id = id
+	}
+	return response.StatusCode, body, err
+}
+
+func (c *lambdaClient) post(path string, body []byte) (int, []byte, error) {
+	response, err := http.Post(c.base+path, "application/json", bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// builtIn is the functions of this binary.
 func builtIn(name string) int {
-	base := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/"
+	address := os.Getenv("AWS_LAMBDA_RUNTIME_API")
+	c := &lambdaClient{base: "http://" + address + "/2018-06-01/runtime/"}
+	nonce := make([]byte, 8)
+	rand.Read(nonce)
+	switch name {
+	case "absent":
+		return 2
+	case "init-error":
+		c.post("init/error", []byte(`{"errorType":"Unready","errorMessage":"no database"}`))
+		return 1
+	case "init-hangs":
+		select {}
+	}
 	for {
-		response, err := http.Get(base + "invocation/next")
-		if err != nil {
+		status, body, err := c.get("invocation/next")
+		if err != nil || status != 200 {
 			return 1
 		}
-		body, _ := io.ReadAll(response.Body)
-		response.Body.Close()
-		id := response.Header.Get("Lambda-Runtime-Aws-Request-Id")
 		answer := "response"
 		switch name {
 		case "echo":
+		case "nonce":
+			body = fmt.Appendf(nil, "%q", nonce)
 		case "environment":
 			body, _ = json.Marshal(os.Environ())
+		case "hold": // until the test closes the connection
+			if conn, err := net.Dial("tcp", strings.Trim(string(body), `"`)); err == nil {
+				fmt.Fprintf(conn, "%x\n", nonce)
+				io.Copy(io.Discard, conn)
+			}
 		case "fail":
 			answer, body = "error", []byte(`{"errorType":"Broken","errorMessage":"as told"}`)
+		case "fail-badly":
+			answer, body = "error", []byte("no \xff JSON")
 		case "exit":
 			return 3
+		case "twice":
+			path := "invocation/" + c.id + "/response"
+			c.post(path, body)
+			status, _, _ := c.post(path, []byte(`"a second answer"`))
+			fmt.Println("second answer:", status)
+			continue
+		case "then-exit":
+			c.post("invocation/"+c.id+"/response", body)
+			return 0
+		case "nonsense":
+			body, _ = json.Marshal(nonsense(c, address))
 		default:
 			return 2
 		}
-		response, err = http.Post(base+"invocation/"+id+"/"+answer, "application/json", bytes.NewReader(body))
-		if err != nil {
+		if _, _, err := c.post("invocation/"+c.id+"/"+answer, body); err != nil {
 			return 1
 		}
-		io.Copy(io.Discard, response.Body)
-		response.Body.Close()
 	}
+}
+
+// nonsense says what is no part of the Runtime API, and returns what it was told.
+func nonsense(c *lambdaClient, address string) (statuses []int) {
+	say := func(status int, _ []byte, _ error) { statuses = append(statuses, status) }
+	say(c.get("invocation/next"))
+	say(c.get("nothing"))
+	say(c.post("invocation/other/response", []byte("{}")))
+	say(c.post("invocation/"+c.id+"/nothing", nil))
+	say(c.post("init/error", []byte("{}")))
+	for _, raw := range []string{
+		"\x00\x01\x02\x03\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "POST /2018-06-01/runtime/invocation/" + c.id + "/response HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ncut",
+		"GET /" + strings.Repeat("a", 1<<20) + " HTTP/1.1\r\n\r\n",
+	} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			continue
+		}
+		io.WriteString(conn, raw)
+		conn.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, conn)
+		conn.Close()
+	}
+	return statuses
 }
 
 // layouts are the layers that tests run in: each as the best that a machine has.
@@ -80,6 +168,8 @@ var layouts = []struct {
 	{"bubblewrap", nil},
 	{"landlock", []string{runner.LayerBubblewrap}},
 	{"user", []string{runner.LayerBubblewrap, runner.LayerLandlock, runner.LayerSeccomp}},
+	{"bubblewrap-alone", []string{runner.LayerUser}},
+	{"landlock-alone", []string{runner.LayerUser, runner.LayerBubblewrap}},
 }
 
 // eachLayout runs a test in each layout that this machine and user have.
@@ -90,7 +180,7 @@ func eachLayout(t *testing.T, test func(t *testing.T, change func(*runner.Config
 			if l.name == "user" && os.Geteuid() != 0 {
 				t.Skip("users can be dropped by root only")
 			}
-			if _, err := exec.LookPath("bwrap"); l.name == "bubblewrap" && err != nil {
+			if _, err := exec.LookPath("bwrap"); strings.HasPrefix(l.name, "bubblewrap") && err != nil {
 				missing(t, "bubblewrap is not installed")
 			}
 			test(t, func(c *runner.Config) { c.Without = append(c.Without, l.without...) })
@@ -190,9 +280,10 @@ func (w testWriter) Write(b []byte) (int, error) {
 
 // recorder keeps what functions log.
 type recorder struct {
-	mu     sync.Mutex
-	events map[string][]runner.LogEvent // by stream
-	block  chan struct{}                // Write waits for it to be closed
+	mu      sync.Mutex
+	events  map[string][]runner.LogEvent // by ARN
+	batches [][]runner.LogEvent
+	block   chan struct{} // Write waits for it to be closed
 }
 
 func (l *recorder) Write(ctx context.Context, f *lambda.Executable, stream string, events []runner.LogEvent) error {
@@ -208,29 +299,23 @@ func (l *recorder) Write(ctx context.Context, f *lambda.Executable, stream strin
 	if l.events == nil {
 		l.events = make(map[string][]runner.LogEvent)
 	}
-	l.events[stream] = append(l.events[stream], events...)
+	l.events[f.ARN] = append(l.events[f.ARN], events...)
+	l.batches = append(l.batches, events)
 	return nil
 }
 
-func (l *recorder) text() string {
+func (l *recorder) eventsOf(f *lambda.Executable) []runner.LogEvent {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var b strings.Builder
-	for _, events := range l.events {
-		for _, e := range events {
-			b.WriteString(e.Message)
-		}
-	}
-	return b.String()
+	return slices.Clone(l.events[f.ARN])
 }
 
-func (l *recorder) all() (events []runner.LogEvent) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.events {
-		events = append(events, e...)
+func (l *recorder) of(f *lambda.Executable) string {
+	var b strings.Builder
+	for _, e := range l.eventsOf(f) {
+		b.WriteString(e.Message)
 	}
-	return events
+	return b.String()
 }
 
 // eventually waits for something that another process or goroutine does.

@@ -44,7 +44,7 @@ func (r *Runner) initialize(f *lambda.Executable, with *birth, event lambda.Even
 		return nil, 0, p.refuse(event, fail, "init", 0), resultInit, nil
 	}
 	began := time.Now()
-	v := p.await(p.api.initialized, began.Add(initTimeout))
+	v := p.await(p.api.initialized, began.Add(r.initTimeout))
 	took := time.Since(began)
 	if v == late {
 		// "Lambda retries the Init phase at the time of the first function invocation

@@ -113,7 +113,7 @@ func (r *Runner) try(l *layers) error {
 	defer os.RemoveAll(private)
 	var mu sync.Mutex
 	var said strings.Builder
-	s := &spec{Argv: []string{path, supervisorCommand, "nothing"}}
+	s := &spec{Argv: append(append([]string{path}, r.cfg.Self[1:]...), supervisorCommand, "nothing")}
 	if l.bubblewrap != "" {
 		s.Argv[0] = ourProgram
 	}

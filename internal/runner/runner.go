@@ -76,6 +76,7 @@ type Runner struct {
 	logger       *slog.Logger
 	metrics      *Metrics
 	interpreters *interpreters
+	initTimeout  time.Duration
 
 	prepared sync.Once // what follows
 	failed   error
@@ -135,7 +136,7 @@ func New(cfg Config) (*Runner, error) {
 		cfg.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	r := &Runner{
-		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics,
+		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics, initTimeout: initTimeout,
 		all: make(map[*process]bool), busy: make(map[string]int),
 		stop: make(chan struct{}), looks: make(chan struct{}),
 	}

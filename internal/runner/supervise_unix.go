@@ -127,11 +127,12 @@ func supervise(in *os.File, status *json.Encoder) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		end()
 	}()
-	return reap(main, status, end)
+	return reap(main, s.Bubblewrap != nil, status, end)
 }
 
 // reap waits for the function and for all that was left to us, until nothing is left.
-func reap(main int, status *json.Encoder, end func()) error {
+// bwrap exits with 128 and the number of the signal that ended its child.
+func reap(main int, wrapped bool, status *json.Encoder, end func()) error {
 	for {
 		var ws syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &ws, 0, nil)
@@ -149,6 +150,9 @@ func reap(main int, status *json.Encoder, end func()) error {
 		if ws.Exited() {
 			code := ws.ExitStatus()
 			e = ended{Exit: &code}
+			if wrapped && code > 128 && code < 128+64 {
+				e = ended{Signal: syscall.Signal(code - 128).String()}
+			}
 		}
 		_ = status.Encode(e) // the server may be gone
 		go end()
