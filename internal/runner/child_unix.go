@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -89,6 +90,9 @@ func startChild(self []string, s *spec, sink func([]byte)) (_ *child, err error)
 		close(c.ended)
 		statusR.Close()
 		c.wait()
+		if first.Entry {
+			return nil, &entryError{s.Argv[0], errors.New(first.Error[strings.LastIndex(first.Error, ": ")+2:])}
+		}
 		return nil, fmt.Errorf("runner: %s", first.Error)
 	}
 	_ = statusR.SetReadDeadline(time.Time{})

@@ -227,12 +227,23 @@ func TestProvidedFaults(t *testing.T) {
 	if _, err := b.Run(context.Background(), function("ruby3.3", "a.b", zipped(t, nil)), event(`{}`)); !errors.As(err, &wrongRuntime) {
 		t.Errorf("a runtime that there is not: %v", err)
 	}
-	for name, program := range map[string]string{"a program of no kind": "\x00\x01\x02", "a script of a shell that is not there": "#!/nothing/sh\n"} {
-		a, err := b.Run(context.Background(), provided(t, program), event(`{}`))
-		if err == nil && !a.Failed {
-			t.Errorf("%s: %s", name, a.Payload)
+}
+
+func TestBootstrapThatIsNoProgram(t *testing.T) {
+	t.Parallel()
+	eachLayout(t, func(t *testing.T, change func(*runner.Config)) {
+		b := start(t, change)
+		want := "Runtime.InvalidEntrypoint"
+		if b.wrapped() {
+			want = "Runtime.ExitError" // it is bwrap that finds out
 		}
-	}
+		for _, program := range []string{"\x00\x01\x02", "#!/nothing/sh\n"} {
+			message, a := b.fails(provided(t, program), `{}`, want)
+			if text := strings.ToLower(message + string(a.Log)); !strings.Contains(text, "exec format error") && !strings.Contains(text, "no such file") && !strings.Contains(text, "not found") {
+				t.Errorf("%q: message %q, log %q", program, message, a.Log)
+			}
+		}
+	})
 }
 
 // A process that does not come to its first event is started anew, once, and has the

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -161,10 +162,7 @@ func nonsense(c *lambdaClient, address string) (statuses []int) {
 }
 
 // layouts are the layers that tests run in: each as the best that a machine has.
-var layouts = []struct {
-	name    string
-	without []string
-}{
+var layouts = []layout{
 	{"bubblewrap", nil},
 	{"landlock", []string{runner.LayerBubblewrap}},
 	{"user", []string{runner.LayerBubblewrap, runner.LayerLandlock, runner.LayerSeccomp}},
@@ -172,17 +170,31 @@ var layouts = []struct {
 	{"landlock-alone", []string{runner.LayerUser, runner.LayerBubblewrap}},
 }
 
+type layout struct {
+	name    string
+	without []string
+}
+
+// check skips a test whose layers this machine or user does not have.
+func (l layout) check(t *testing.T) {
+	t.Helper()
+	if l.name == "user" && os.Geteuid() != 0 {
+		t.Skip("users can be dropped by root only")
+	}
+	if _, err := exec.LookPath("bwrap"); strings.HasPrefix(l.name, "bubblewrap") && err != nil {
+		missing(t, "bubblewrap is not installed")
+	}
+	if runtime.GOOS != "linux" && l.name != "bubblewrap" {
+		t.Skip("layers are Linux's")
+	}
+}
+
 // eachLayout runs a test in each layout that this machine and user have.
 func eachLayout(t *testing.T, test func(t *testing.T, change func(*runner.Config))) {
 	for _, l := range layouts {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			if l.name == "user" && os.Geteuid() != 0 {
-				t.Skip("users can be dropped by root only")
-			}
-			if _, err := exec.LookPath("bwrap"); strings.HasPrefix(l.name, "bubblewrap") && err != nil {
-				missing(t, "bubblewrap is not installed")
-			}
+			l.check(t)
 			test(t, func(c *runner.Config) { c.Without = append(c.Without, l.without...) })
 		})
 	}

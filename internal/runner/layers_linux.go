@@ -190,9 +190,14 @@ func (r *Runner) confine(l *layers, s *spec, slot int, c confinement) error {
 		// The limit is the user's, who has other processes.
 		s.Limits.Processes += uint64(threadsOf(uid))
 	}
-	// Who is the server's own user may be let in by a local socket, an abstract one also
-	// from another file system.
-	s.Seccomp, s.Unix = l.seccomp, l.users != nil
+	if l.seccomp {
+		s.Seccomp = &filter{
+			// Abstract sockets are reached from any file system, and others may let in who is
+			// the server's own user.
+			Unix: l.users != nil && l.bubblewrap == "",
+			Own:  l.users == nil && l.bubblewrap == "",
+		}
+	}
 	temp := filepath.Join(c.private, "tmp")
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		return err

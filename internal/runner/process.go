@@ -40,6 +40,14 @@ type process struct {
 // killPatience is how long a supervisor may take to end everything.
 const killPatience = 10 * time.Second
 
+// entryError says that a program cannot be started, because of what it is.
+type entryError struct {
+	path string
+	err  error
+}
+
+func (e *entryError) Error() string { return fmt.Sprintf("fork/exec %s: %v", e.path, e.err) }
+
 // birth is what a new process gets of its function (lambda.Executable.Start).
 type birth struct {
 	environment lambda.Environment
@@ -98,7 +106,13 @@ func (r *Runner) start(f *lambda.Executable, with *birth, slot int, j *journal) 
 	if err := r.confine(r.layers, s, slot, at.confinement); err != nil {
 		return nil, nil, fmt.Errorf("runner: %w", err)
 	}
-	if p.child, err = startChild(r.cfg.Self, s, p.journal.write); err != nil {
+	p.child, err = startChild(r.cfg.Self, s, p.journal.write)
+	var entry *entryError
+	if errors.As(err, &entry) && strings.HasPrefix(f.Runtime, "provided") {
+		failed = false
+		return p, &failure{"Runtime.InvalidEntrypoint", entry.Error()}, nil
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	p.journal.records = !f.BuiltIn && !strings.HasPrefix(f.Runtime, "provided")

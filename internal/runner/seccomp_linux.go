@@ -35,6 +35,13 @@ var absent = []uint32{
 	unix.SYS_CLONE3, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER, unix.SYS_IO_URING_SETUP,
 }
 
+// owners are what the owner of a file may do to it without opening it, which Landlock does not
+// know or learned late: a function that is the server's own user could open the data to others.
+var owners = append([]uint32{
+	unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWNAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR,
+	unix.SYS_SETXATTRAT, unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR, unix.SYS_REMOVEXATTRAT, unix.SYS_TRUNCATE,
+}, ownersHere...)
+
 // Offsets in struct seccomp_data; arguments are 64 bits, their lower half first on
 // both architectures.
 const (
@@ -46,15 +53,15 @@ const (
 )
 
 // seccompFilter allows all calls but those above, namespaces made by clone, and sockets
-// other than of the internet, routing information (the resolver asks for it) and, if
-// local, the local machine.
-func seccompFilter(local bool) ([]bpf.RawInstruction, error) {
+// other than of the internet, routing information (the resolver asks for it) and, with Unix,
+// the local machine.
+func (f filter) assemble() ([]bpf.RawInstruction, error) {
 	refuse := func(errno uint32) bpf.Instruction {
 		return bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | errno}
 	}
 	allow := bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}
 	families := []uint32{unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
-	if local {
+	if f.Unix {
 		families = append(families, unix.AF_UNIX)
 	}
 	p := []bpf.Instruction{
@@ -70,6 +77,19 @@ func seccompFilter(local bool) ([]bpf.RawInstruction, error) {
 	for _, nr := range absent {
 		p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 1}, refuse(uint32(unix.ENOSYS)))
 	}
+	if f.Own {
+		for _, nr := range owners {
+			p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 1}, refuse(uint32(unix.EPERM)))
+		}
+		// Limits of another process of the same user; 0 is one's own.
+		p = append(p,
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_PRLIMIT64, SkipTrue: 4},
+			bpf.LoadAbsolute{Off: seccompArgument0, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
+			refuse(uint32(unix.EPERM)),
+			allow,
+		)
+	}
 	p = append(p,
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_CLONE, SkipTrue: 4},
 		bpf.LoadAbsolute{Off: seccompArgument0, Size: 4},
@@ -80,16 +100,16 @@ func seccompFilter(local bool) ([]bpf.RawInstruction, error) {
 		allow,
 		bpf.LoadAbsolute{Off: seccompArgument0, Size: 4},
 	)
-	for _, f := range families {
-		p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: f, SkipTrue: 1}, allow)
+	for _, family := range families {
+		p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: family, SkipTrue: 1}, allow)
 	}
 	p = append(p, refuse(uint32(unix.EAFNOSUPPORT)))
 	return bpf.Assemble(p)
 }
 
-// seccompProgram is the filter as bwrap reads it: an array of struct sock_filter.
-func seccompProgram(local bool) ([]byte, error) {
-	raw, err := seccompFilter(local)
+// program is the filter as bwrap reads it: an array of struct sock_filter.
+func (f filter) program() ([]byte, error) {
+	raw, err := f.assemble()
 	if err != nil {
 		return nil, fmt.Errorf("seccomp: %w", err)
 	}
@@ -102,18 +122,18 @@ func seccompProgram(local bool) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// enforceSeccomp puts the calling thread and its later children under the filter. It
-// needs no_new_privs.
-func enforceSeccomp(local bool) error {
-	raw, err := seccompFilter(local)
+// enforce puts the calling thread and its later children under the filter. It needs
+// no_new_privs.
+func (f filter) enforce() error {
+	raw, err := f.assemble()
 	if err != nil {
 		return fmt.Errorf("seccomp: %w", err)
 	}
-	filter := make([]unix.SockFilter, len(raw))
+	steps := make([]unix.SockFilter, len(raw))
 	for i, r := range raw {
-		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+		steps[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	program := unix.SockFprog{Len: uint16(len(steps)), Filter: &steps[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
 		return fmt.Errorf("seccomp: %w", errno)

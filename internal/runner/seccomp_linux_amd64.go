@@ -12,6 +12,8 @@ var refusedHere = []uint32{
 	unix.SYS_CREATE_MODULE, unix.SYS_GET_KERNEL_SYMS, unix.SYS_QUERY_MODULE, unix.SYS__SYSCTL,
 }
 
+var ownersHere = []uint32{unix.SYS_CHMOD, unix.SYS_CHOWN, unix.SYS_LCHOWN}
+
 // seccompHere refuses the numbers of the x32 ABI, which reach the same calls.
 var seccompHere = []bpf.Instruction{
 	bpf.JumpIf{Cond: bpf.JumpLessThan, Val: 0x40000000, SkipTrue: 1},

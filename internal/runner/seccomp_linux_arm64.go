@@ -7,6 +7,6 @@ import (
 
 const auditArch = unix.AUDIT_ARCH_AARCH64
 
-var refusedHere []uint32
+var refusedHere, ownersHere []uint32
 
 var seccompHere []bpf.Instruction

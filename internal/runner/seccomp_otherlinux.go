@@ -6,6 +6,6 @@ import "errors"
 
 var errSeccomp = errors.New("seccomp: no filter for this architecture")
 
-func seccompProgram(bool) ([]byte, error) { return nil, errSeccomp }
-func enforceSeccomp(bool) error           { return errSeccomp }
-func seccompAvailable() bool              { return false }
+func (filter) program() ([]byte, error) { return nil, errSeccomp }
+func (filter) enforce() error           { return errSeccomp }
+func seccompAvailable() bool            { return false }

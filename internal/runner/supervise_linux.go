@@ -103,8 +103,8 @@ func (s *spec) confined() (int, error) {
 			return 0, err
 		}
 	}
-	if s.Seccomp {
-		if err := enforceSeccomp(s.Unix); err != nil {
+	if s.Seccomp != nil {
+		if err := s.Seccomp.enforce(); err != nil {
 			return 0, err
 		}
 	}
@@ -145,8 +145,8 @@ func (s *spec) wrapped(a *syscall.SysProcAttr) (int, error) {
 	defer args.Close()
 	argv := []string{s.Bubblewrap.Path, "--args", "3"}
 	files := []*os.File{args}
-	if s.Seccomp {
-		program, err := seccompProgram(s.Unix)
+	if s.Seccomp != nil {
+		program, err := s.Seccomp.program()
 		if err != nil {
 			return 0, err
 		}

@@ -4,6 +4,7 @@ package runner
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,9 +36,14 @@ type spec struct {
 
 	Limits     limits
 	Landlock   *ruleset
-	Seccomp    bool
-	Unix       bool // with Seccomp: sockets of the local machine may be made
+	Seccomp    *filter
 	Bubblewrap *bubblewrap
+}
+
+// filter is a choice of system calls.
+type filter struct {
+	Unix bool // sockets of the local machine may be made
+	Own  bool // without those that Landlock does not know and that a file's owner may do
 }
 
 // limits are those of package syscall's Setrlimit. 0: as it is.
@@ -66,6 +72,7 @@ type bubblewrap struct {
 type ended struct {
 	PID    int    `json:",omitempty"`
 	Error  string `json:",omitempty"` // it did not start
+	Entry  bool   `json:",omitempty"` // because its program cannot be started
 	Exit   *int   `json:",omitempty"` // status
 	Signal string `json:",omitempty"` // "killed"
 }
@@ -82,7 +89,8 @@ func Supervise(args []string) (code int, yes bool) {
 	}
 	status := json.NewEncoder(os.NewFile(4, "status"))
 	if err := supervise(os.NewFile(3, "spec"), status); err != nil {
-		_ = status.Encode(ended{Error: err.Error()}) // the server may be gone
+		var entry *entryError
+		_ = status.Encode(ended{Error: err.Error(), Entry: errors.As(err, &entry)}) // the server may be gone
 		return 1, true
 	}
 	return 0, true
@@ -213,6 +221,11 @@ func (s *spec) fork(argv, env []string, a *syscall.SysProcAttr, files ...*os.Fil
 		fds = append(fds, f.Fd())
 	}
 	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Dir: s.Dir, Env: env, Files: fds, Sys: a})
+	for _, wrong := range []error{syscall.ENOEXEC, syscall.ENOENT, syscall.EACCES, syscall.ELOOP, syscall.ENOTDIR} {
+		if errors.Is(err, wrong) {
+			return 0, &entryError{argv[0], err}
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", argv[0], err)
 	}
