@@ -115,7 +115,6 @@ func (r *Runner) start(f *lambda.Executable, with *birth, slot int, j *journal) 
 	if err != nil {
 		return nil, nil, err
 	}
-	p.journal.records = !f.BuiltIn && !strings.HasPrefix(f.Runtime, "provided")
 	r.metrics.starts.Inc()
 	r.metrics.processes.Inc()
 	r.mu.Lock()
