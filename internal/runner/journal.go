@@ -65,7 +65,7 @@ func newJournal(f *lambda.Executable, stream string, logs Logs, logger *slog.Log
 	j := &journal{
 		f: f, stream: stream, logs: logs, logger: logger, lost: lost,
 		records: !f.BuiltIn && !strings.HasPrefix(f.Runtime, "provided"), // our clients write them
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		wake:    make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go j.flush()
 	return j
