@@ -53,7 +53,7 @@ func BenchmarkCold(b *testing.B) {
 	for _, l := range layouts {
 		for _, kind := range []string{"builtin", "python", "node"} {
 			b.Run(l.name+"/"+kind, func(b *testing.B) {
-				r := start(b, func(c *runner.Config) { c.Without, c.MaxProcesses = l.without, 1 })
+				r := start(b, func(c *runner.Config) { c.Without, c.MaxProcesses = l.without, 4 })
 				f := map[string]*lambda.Executable{
 					"builtin": built("echo"),
 					"python":  python(b, "def lambda_handler(event, context):\n    return event\n"),
@@ -83,7 +83,7 @@ func BenchmarkColdCoffer(b *testing.B) {
 	if err := os.Chmod(program, 0o755); err != nil {
 		b.Fatal(err)
 	}
-	r := start(b, func(c *runner.Config) { c.Self, c.MaxProcesses = []string{program}, 1 })
+	r := start(b, func(c *runner.Config) { c.Self = []string{program} })
 	f := function("provided.al2023", "any", zipped(b, map[string]string{"bootstrap*": "#!/bin/sh\nexit 9\n"}))
 	measured(b, func() {
 		if a, err := r.Run(context.Background(), f, event(`1`)); err != nil || !a.Failed {
