@@ -258,7 +258,14 @@ func TestPackageCache(t *testing.T) {
 		f      *lambda.Executable
 		opened int
 	}{{one, 1}, {one, 1}, {two, 2}, {one, 2}, {three, 3}, {one, 3}, {two, 4}} {
-		b.works(rule.f, `1`, `{"echo":1}`)
+		// The one process may still be on its way to the next event.
+		eventually(t, "there is room for the function", func() bool {
+			a, err := b.Run(context.Background(), rule.f, event(`1`))
+			if err != nil && !errors.Is(err, lambda.ErrThrottled) || err == nil && string(a.Payload) != `{"echo":1}` {
+				t.Fatalf("%v, %+v", err, a)
+			}
+			return err == nil
+		})
 		if opened != rule.opened {
 			t.Fatalf("the code was read %d times, want %d", opened, rule.opened)
 		}
