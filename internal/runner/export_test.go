@@ -15,6 +15,10 @@ import (
 // SetInitTimeout is for tests, which cannot wait for AWS's 10 seconds.
 func (r *Runner) SetInitTimeout(d time.Duration) { r.initTimeout = d }
 
+// SetAfterAnswer has answers wait longer for their process to be free again, on a machine that is
+// busy with other tests.
+func (r *Runner) SetAfterAnswer(d time.Duration) { r.afterAnswer = d }
+
 // Unpack unpacks zips over each other into a directory as a function's layers are. It returns
 // the bytes and files that they took.
 func Unpack(dir string, zips ...[]byte) (bytes, files int64, err error) {

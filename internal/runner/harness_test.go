@@ -123,6 +123,13 @@ func builtIn(name string) int {
 			status, _, _ := c.post(path, []byte(`"a second answer"`))
 			fmt.Println("second answer:", status)
 			continue
+		case "then-hold":
+			c.post("invocation/"+c.id+"/response", fmt.Appendf(nil, "\"%x\"", nonce))
+			if conn, err := net.Dial("tcp", strings.Trim(string(body), `"`)); err == nil {
+				fmt.Fprintf(conn, "%x\n", nonce)
+				io.Copy(io.Discard, conn)
+			}
+			continue
 		case "then-exit":
 			c.post("invocation/"+c.id+"/response", body)
 			return 0
@@ -273,6 +280,7 @@ func start(t testing.TB, change ...func(*runner.Config)) *bench {
 		t.Fatal(err)
 	}
 	b.Runner = r
+	r.SetAfterAnswer(5 * time.Second)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

@@ -167,7 +167,7 @@ func (p *process) serve(event lambda.Event, init time.Duration) (*lambda.Answer,
 	answer := &lambda.Answer{Payload: inv.payload, Failed: inv.failed}
 	p.measure()
 	// Whoever calls again at once should find this process waiting.
-	soon := min(afterAnswer, max(0, time.Until(until)))
+	soon := min(r.afterAnswer, max(0, time.Until(until)))
 	v = p.await(p.api.ready, time.Now().Add(soon))
 	p.child.drain()
 	status, result := "", resultSuccess

@@ -292,6 +292,42 @@ func TestCallerGoesAway(t *testing.T) {
 	}
 }
 
+// What a process does after its answer holds up neither the answer nor the next event, and
+// the process serves again when it is done.
+func TestGoesOnAfterAnswer(t *testing.T) {
+	t.Parallel()
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 2 })
+	b.SetAfterAnswer(time.Millisecond)
+	h := newHolder(t)
+	f := built("then-hold")
+	f.Concurrency = 1
+	first := string(b.invoke(f, h.payload()).Payload)
+	one, _ := h.next()
+	second := string(b.invoke(f, h.payload()).Payload)
+	two, _ := h.next()
+	defer two.Close()
+	if first == second {
+		t.Fatal("a process served an event while it was busy")
+	}
+	if _, err := b.Run(context.Background(), f, event(h.payload())); !errors.Is(err, lambda.ErrThrottled) {
+		t.Errorf("both processes are busy: %v, want %v", err, lambda.ErrThrottled)
+	}
+	one.Close()
+	var third string
+	eventually(t, "the first process is free", func() bool {
+		a, err := b.Run(context.Background(), f, event(h.payload()))
+		if err == nil {
+			third = string(a.Payload)
+		}
+		return err == nil
+	})
+	if third != first {
+		t.Errorf("%s served the third event, want %s", third, first)
+	}
+	three, _ := h.next()
+	three.Close()
+}
+
 func TestIdleProcessesEnd(t *testing.T) {
 	t.Parallel()
 	mark := newMark()
@@ -374,9 +410,7 @@ func TestForkedProcessesEnd(t *testing.T) {
 		f := python(t, fmt.Sprintf(forks, mark))
 		f.Timeout = 2 * time.Second
 		b.works(f, `"go"`, `"forked"`)
-		if n := len(mark.left(t)); n < 4 {
-			t.Fatalf("%d processes: the function did not fork", n)
-		}
+		eventually(t, "the function forks", func() bool { return len(mark.left(t)) >= 4 })
 		b.fails(f, `"exit"`, "Runtime.ExitError")
 		eventually(t, "all ends with the process", func() bool { return len(mark.left(t)) == 0 })
 		b.fails(f, `"hang"`, "Sandbox.Timedout")
@@ -523,13 +557,14 @@ func TestServerIsKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			line, _ := bufio.NewReader(out).ReadString('\n')
-			n := len(mark.left(t))
+			defer server.Process.Kill() // if what follows fails
+			if line != "ready\n" {
+				t.Fatalf("the server said %q", line)
+			}
+			eventually(t, "the server has processes", func() bool { return len(mark.left(t)) >= 8 })
 			server.Process.Signal(syscall.SIGKILL)
 			io.Copy(io.Discard, out)
 			server.Wait()
-			if line != "ready\n" || n < 8 {
-				t.Fatalf("the server said %q and had %d processes", line, n)
-			}
 			eventually(t, "all processes end", func() bool { return len(mark.left(t)) == 0 })
 			b := start(t, func(c *runner.Config) { c.Dir, c.Without = dir, l.without })
 			b.works(built("echo"), `1`, `1`)

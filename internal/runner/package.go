@@ -63,6 +63,9 @@ func openPackages(dir string, bound int64, group int, now func() time.Time) (*pa
 		if info, err := e.Info(); ok && err == nil && e.IsDir() {
 			im.path, im.used = path, info.ModTime()
 			p.images[im.digest] = im
+			if err := p.admit(path); err != nil { // an earlier server's functions had another group
+				return nil, err
+			}
 			continue
 		}
 		if err := wipe(path); err != nil {
@@ -215,17 +218,11 @@ func (u *unpacking) fetch(ctx context.Context, path string, z *lambda.Package) (
 	return u.unzip(file, size)
 }
 
-// seal closes the tree to writing and gives it to the functions' group, and has it
-// on the disk before the rename that says so.
+// seal closes the tree to writing, and has it on the disk before the rename that says so.
 func (p *packages) seal(content string) error {
 	err := filepath.WalkDir(content, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
-		}
-		if p.group >= 0 {
-			if err := os.Lchown(path, -1, p.group); err != nil {
-				return err
-			}
 		}
 		if e.IsDir() {
 			return os.Chmod(path, 0o555)
@@ -235,16 +232,19 @@ func (p *packages) seal(content string) error {
 	if err != nil {
 		return err
 	}
-	// Others may not pass here, so that what is inside may be 0555: it is the
-	// functions', and secret from the machine's other users.
-	mode := fs.FileMode(0o700)
-	if p.group >= 0 {
-		mode = 0o750
-	}
-	if err := os.Chmod(content, mode); err != nil {
+	if err := p.admit(content); err != nil {
 		return err
 	}
 	return syncTree(content)
+}
+
+// admit lets the functions' group into an image, and nobody else: what is inside may then be
+// 0555, and is secret from the machine's other users all the same.
+func (p *packages) admit(dir string) error {
+	if p.group < 0 {
+		return os.Chmod(dir, 0o700)
+	}
+	return errors.Join(os.Chown(dir, -1, p.group), os.Chmod(dir, 0o750))
 }
 
 // evict removes the least used images until they are within the bound. Those in use

@@ -61,10 +61,10 @@ type Config struct {
 }
 
 const (
-	initTimeout = 10 * time.Second // AWS's, of the init phase
-	codeTimeout = time.Minute      // to fetch and unpack code
-	afterAnswer = 25 * time.Millisecond
-	lookEvery   = 5 * time.Second // at processes that are idle
+	initTimeout = 10 * time.Second      // AWS's, of the init phase
+	codeTimeout = time.Minute           // to fetch and unpack code
+	afterAnswer = 25 * time.Millisecond // in which a process asks for the next event before its answer goes out
+	lookEvery   = 5 * time.Second       // at processes that are idle
 
 	supervisorCommand = "function-init"
 	programFile       = "coffer"
@@ -77,6 +77,7 @@ type Runner struct {
 	metrics      *Metrics
 	interpreters *interpreters
 	initTimeout  time.Duration
+	afterAnswer  time.Duration
 
 	prepared sync.Once // what follows
 	failed   error
@@ -136,7 +137,7 @@ func New(cfg Config) (*Runner, error) {
 		cfg.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	r := &Runner{
-		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics, initTimeout: initTimeout,
+		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics, initTimeout: initTimeout, afterAnswer: afterAnswer,
 		all: make(map[*process]bool), busy: make(map[string]int),
 		stop: make(chan struct{}), looks: make(chan struct{}),
 	}
