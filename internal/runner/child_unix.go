@@ -60,7 +60,7 @@ func startChild(self []string, s *spec, sink func([]byte)) (_ *child, err error)
 	argv := append(append([]string{}, self...), supervisorCommand)
 	c := &child{
 		supervisor: &exec.Cmd{
-			Path: self[0], Args: argv, Dir: "/", Env: []string{"GOMAXPROCS=1"},
+			Path: self[0], Args: argv, Dir: "/", Env: supervisorEnv,
 			Stdin: control, Stdout: outputW, Stderr: outputW,
 			ExtraFiles:  []*os.File{specR, statusW},
 			SysProcAttr: &syscall.SysProcAttr{Setsid: true}, // Ctrl-C at the server is not for it

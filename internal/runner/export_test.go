@@ -12,6 +12,9 @@ import (
 	"coffer/internal/lambda"
 )
 
+// Under the race detector a process sleeps a second before it exits.
+func init() { supervisorEnv = append(supervisorEnv, "GORACE=atexit_sleep_ms=0") }
+
 // SetInitTimeout is for tests, which cannot wait for AWS's 10 seconds.
 func (r *Runner) SetInitTimeout(d time.Duration) { r.initTimeout = d }
 

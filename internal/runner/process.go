@@ -40,6 +40,9 @@ type process struct {
 // killPatience is how long a supervisor may take to end everything.
 const killPatience = 10 * time.Second
 
+// supervisorEnv is a supervisor's whole environment. It does next to nothing.
+var supervisorEnv = []string{"GOMAXPROCS=1"}
+
 // entryError says that a program cannot be started, because of what it is.
 type entryError struct {
 	path string
