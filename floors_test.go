@@ -48,6 +48,7 @@ var floors = []struct {
 	{4, "rotation", nil},
 	{4, "dispatch", nil},
 	{4, "oidc", nil},
+	{4, "runner", nil},
 	{5, "wire/", []string{"wire/"}},
 	{5, "gateway", []string{"wire/"}},
 	{6, "backup", nil},

@@ -23,6 +23,7 @@ import (
 
 	"github.com/peterbourgon/ff/v3"
 
+	"coffer/internal/runner"
 	"coffer/internal/server"
 )
 
@@ -51,7 +52,7 @@ func commands() []command {
 		whoCanCommand, explainCommand,
 		rotationStatusCommand, rotationRunCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
-		versionCommand,
+		doctorCommand, versionCommand,
 	})
 }
 
@@ -84,6 +85,9 @@ func usagef(format string, args ...any) error { return usageError(fmt.Sprintf(fo
 
 // Main runs the command line and returns the exit code.
 func Main(args []string, e Env) int {
+	if code, yes := runner.Supervise(args); yes {
+		return code // signals and descriptors are different there
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, args, e)

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"coffer/internal/runner"
+)
+
+type doctorOpts struct {
+	functions runner.Config
+	json      bool
+}
+
+var doctorCommand = command{
+	name: "doctor", summary: "what this machine can do for Coffer, and what is missing",
+	help: `
+Looks at what Lambda functions can be run with and what isolates them on this
+machine, and says how to get what is missing. It tries the layers in processes of
+its own; a server that runs is not touched. Run it as the server's user.
+
+The exit code is 3 if functions cannot run as they are configured.`,
+	flags: func(fs *flag.FlagSet) any {
+		o := &doctorOpts{}
+		functionFlags(fs, &o.functions)
+		fs.BoolVar(&o.json, "json", false, "print a JSON object instead")
+		return o
+	},
+	run: func(ctx context.Context, e Env, opts any, _ []string) error {
+		o := opts.(*doctorOpts)
+		report, err := examine(ctx, o.functions)
+		if err != nil {
+			return err
+		}
+		if o.json {
+			err = printJSON(e.Stdout, report)
+		} else {
+			err = printReport(e.Stdout, report)
+		}
+		if err == nil && (report.Problem != "" || report.Functions == runner.FunctionsRefused) {
+			err = errFound
+		}
+		return err
+	},
+}
+
+// functionFlags defines the flags of the server and of doctor that say how functions run.
+func functionFlags(fs *flag.FlagSet, cfg *runner.Config) {
+	fs.StringVar(&cfg.Mode, "functions", runner.ModeAuto, "run Lambda functions, `MODE`: auto (users' functions only where something keeps them from Coffer's own data), unconfined or off")
+	fs.StringVar(&cfg.User, "functions-user", "", "`USER` that functions run as, for a server that is root (default: each process a user of its own)")
+	fs.Func("functions-without", "isolate functions without a `LAYER`: user, landlock, seccomp or bubblewrap; repeatable", func(name string) error {
+		cfg.Without = append(cfg.Without, name)
+		return nil
+	})
+	fs.IntVar(&cfg.MaxProcesses, "functions-max", 64, "run up to `N` processes of functions at once, 256 at most")
+}
+
+// examine tries what there is, in a directory that is removed.
+func examine(ctx context.Context, cfg runner.Config) (report runner.Report, err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return report, err
+	}
+	dir, err := os.MkdirTemp("", "coffer-doctor-")
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// Functions' users must get there; it is empty.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return report, err
+	}
+	cfg.Dir, cfg.Self = filepath.Join(dir, "functions"), []string{program}
+	r, err := runner.New(cfg)
+	if err != nil {
+		return report, usageError(strings.TrimPrefix(err.Error(), "runner: "))
+	}
+	defer func() { err = errors.Join(err, r.Close(ctx)) }()
+	report = r.Report(ctx)
+	report.Directory = "" // ours is gone; the server's is another
+	return report, nil
+}
+
+func printReport(w io.Writer, r runner.Report) error {
+	what := map[string]string{
+		runner.FunctionsConfined:   "run, isolated as below",
+		runner.FunctionsUnconfined: "run, and nothing keeps them from Coffer's own data",
+		runner.FunctionsRefused:    "are refused: nothing here would keep them from Coffer's own data (built-in ones run)",
+		runner.FunctionsOff:        "are switched off, built-in ones too",
+	}[r.Functions]
+	if r.Problem != "" {
+		what = "cannot run: " + strings.TrimPrefix(r.Problem, "runner: ")
+	}
+	fmt.Fprintf(w, "Functions %s.\n", what)
+	if r.Problem != "" {
+		return nil
+	}
+	fmt.Fprint(w, "\nIsolation:\n")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, l := range r.Layers {
+		mark := "no"
+		if l.Used {
+			mark = "yes"
+		}
+		fmt.Fprintf(tw, "  %s\t%s\t%s\n", l.Name, mark, l.Does)
+		if l.Note != "" {
+			fmt.Fprintf(tw, "\t\t(%s)\n", l.Note)
+		}
+	}
+	tw.Flush()
+	fmt.Fprint(w, "\nRuntimes:\n")
+	for _, in := range r.Interpreters {
+		switch {
+		case in.Problem != "":
+			fmt.Fprintf(tw, "  %s\tno\t%s: %s\n", in.Language, in.Path, in.Problem)
+		case in.AWS:
+			fmt.Fprintf(tw, "  %s\t%s\t%s, with the AWS SDK\n", in.Language, in.Version, in.Path)
+		default:
+			fmt.Fprintf(tw, "  %s\t%s\t%s, without the AWS SDK: functions bring it along\n", in.Language, in.Version, in.Path)
+		}
+	}
+	fmt.Fprint(tw, "  provided\tyes\tprograms for this machine: provided.al2, provided.al2023\n")
+	return tw.Flush()
+}

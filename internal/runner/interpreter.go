@@ -1,0 +1,198 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Interpreter is a program of this machine that runs functions of a language.
+type Interpreter struct {
+	Language string `json:"language"` // "python" or "nodejs"
+	Path     string `json:"path"`
+	Version  string `json:"version,omitempty"` // "3.11.2"
+	AWS      bool   `json:"aws"`               // finds AWS's SDK: boto3, or @aws-sdk
+	Problem  string `json:"problem,omitempty"` // why it cannot be used
+
+	roots []string // directories that it reads
+}
+
+// language is one that functions can be written in.
+type language struct {
+	name    string
+	program string   // "python3", "node"
+	probe   []string // arguments that have it print a JSON object: path, version, roots, aws
+}
+
+var languages = []language{
+	{"python", "python3", []string{"-I", "-c", `
+import importlib.util, json, sys
+print(json.dumps({
+    "path": sys.executable,
+    "version": ".".join(map(str, sys.version_info[:3])),
+    "roots": sorted({sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}),
+    "aws": importlib.util.find_spec("boto3") is not None}))`}},
+	{"nodejs", "node", []string{"-e", `
+const path = require("path");
+let aws = true;
+try { require.resolve("@aws-sdk/client-secrets-manager", {paths: [...(require("module").globalPaths || []), "/usr/lib/node_modules", "/usr/local/lib/node_modules"]}); } catch { aws = false; }
+console.log(JSON.stringify({path: process.execPath, version: process.versions.node,
+  roots: [path.dirname(path.dirname(process.execPath))], aws}))`}},
+}
+
+// languageOf splits "python3.12" and "nodejs20.x" into language and version.
+func languageOf(runtime string) (l language, version string, ok bool) {
+	if v, ok := strings.CutPrefix(runtime, "python"); ok && strings.HasPrefix(v, "3.") {
+		return languages[0], v, true
+	}
+	if v, ok := strings.CutPrefix(runtime, "nodejs"); ok {
+		return languages[1], strings.TrimSuffix(v, ".x"), true
+	}
+	return language{}, "", false
+}
+
+// serves reports whether an interpreter's version is the one that a runtime names.
+func serves(version, want string) bool {
+	return version == want || strings.HasPrefix(version, want+".")
+}
+
+// interpreters finds and remembers interpreters. Safe for concurrent use.
+type interpreters struct {
+	path []string                        // directories to look in
+	run  func(*exec.Cmd) ([]byte, error) // as a function would be run
+
+	mu   sync.Mutex
+	seen map[string]probed // by path
+}
+
+type probed struct {
+	Interpreter
+	at time.Time
+}
+
+// Problems may be solved while the server runs; what works goes on working.
+const probeAgain = 10 * time.Second
+
+// programPath is where interpreters are looked for: where the server's user would
+// find them, then the usual places.
+func programPath() []string {
+	return append(filepath.SplitList(os.Getenv("PATH")), "/usr/local/bin", "/usr/bin", "/bin", "/opt/homebrew/bin")
+}
+
+// find returns the interpreter for a runtime: the first of its very version, else
+// the first at all.
+func (i *interpreters) find(ctx context.Context, l language, version string) (Interpreter, error) {
+	var any, bad []Interpreter
+	for _, path := range i.candidates(l.program+strings.TrimPrefix(version, "3"), l.program) {
+		in := i.probe(ctx, l, path)
+		switch {
+		case in.Problem != "":
+			bad = append(bad, in)
+		case serves(in.Version, version):
+			return in, nil
+		default:
+			any = append(any, in)
+		}
+	}
+	if len(any) > 0 {
+		return any[0], nil
+	}
+	text := fmt.Sprintf("no %s was found on this machine in %s: install it", l.program, strings.Join(i.path, ":"))
+	for _, in := range bad {
+		text += fmt.Sprintf("; %s cannot be used: %s", in.Path, in.Problem)
+	}
+	return Interpreter{}, errors.New(text)
+}
+
+// all lists the interpreters of this machine.
+func (i *interpreters) all(ctx context.Context) []Interpreter {
+	var list []Interpreter
+	seen := make(map[string]bool)
+	for _, l := range languages {
+		names := []string{l.program}
+		for minor := 14; minor >= 8 && l.name == "python"; minor-- {
+			names = append(names, "python3."+strconv.Itoa(minor))
+		}
+		for _, path := range i.candidates(names...) {
+			in := i.probe(ctx, l, path)
+			if !seen[in.Path] {
+				seen[in.Path] = true
+				list = append(list, in)
+			}
+		}
+	}
+	return list
+}
+
+// candidates are the files that have one of the names, the first name first.
+func (i *interpreters) candidates(names ...string) []string {
+	var list []string
+	seen := make(map[string]bool)
+	for _, name := range names {
+		for _, dir := range i.path {
+			path := filepath.Join(dir, name)
+			real, err := filepath.EvalSymlinks(path)
+			if err != nil || !filepath.IsAbs(path) {
+				continue
+			}
+			key := real
+			if !strings.HasPrefix(filepath.Base(real), name) {
+				key = path // one program behind many names, which acts by its name
+			}
+			if !seen[key] {
+				seen[key] = true
+				list = append(list, path)
+			}
+		}
+	}
+	return list
+}
+
+func (i *interpreters) probe(ctx context.Context, l language, path string) Interpreter {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if p, ok := i.seen[path]; ok && (p.Problem == "" || time.Since(p.at) < probeAgain) {
+		return p.Interpreter
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	in := Interpreter{Language: l.name, Path: path}
+	cmd := exec.CommandContext(ctx, path, l.probe...)
+	cmd.Dir = "/"
+	// PATH and HOME are for those that are scripts.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=C.UTF-8"}
+	cmd.WaitDelay = time.Second
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := i.run(cmd)
+	var said struct {
+		Path, Version string
+		Roots         []string
+		AWS           bool
+	}
+	switch {
+	case err != nil:
+		in.Problem = err.Error()
+		if text := strings.TrimSpace(stderr.String()); text != "" {
+			in.Problem += ": " + text[:min(len(text), 200)]
+		}
+	case json.Unmarshal(out, &said) != nil || !filepath.IsAbs(said.Path):
+		in.Problem = "it does not say what it is"
+	default:
+		in.Path, in.Version, in.AWS, in.roots = said.Path, said.Version, said.AWS, said.Roots
+	}
+	if i.seen == nil {
+		i.seen = make(map[string]probed)
+	}
+	i.seen[path] = probed{in, time.Now()}
+	return in
+}

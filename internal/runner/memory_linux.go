@@ -1,0 +1,82 @@
+package runner
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// memory is what the process tree uses, in bytes. Where the quick sum is over limit, the
+// exact one decides.
+func (p *process) memory(limit int64) int64 {
+	pids := descendants(p.child.supervisor.Process.Pid)
+	n := memoryOf(pids)
+	if n > limit {
+		n = exactMemoryOf(pids)
+	}
+	return n
+}
+
+// weigh sums what is allocated to the files below dir. It stops after a bounded number of
+// them, which then are too many.
+func weigh(dir string) (bytes int64) {
+	n := 0
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // gone, or closed to us and then small
+		}
+		if n++; n > maxFiles {
+			bytes = 1 << 62
+			return fs.SkipAll
+		}
+		if info, err := e.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				bytes += st.Blocks * 512
+			}
+		}
+		return nil
+	})
+	return bytes
+}
+
+// endUser kills what may be left of the user of a slot, before another function gets
+// it. Where the supervisor did its work there is nothing.
+func (r *Runner) endUser(slot int) {
+	if r.layers.users == nil || r.layers.users.fixed {
+		return
+	}
+	uid := r.layers.users.uid(slot)
+	if err := endUsers(uid, uid); err != nil {
+		r.logger.Error("processes of a function go on", "error", err)
+	}
+}
+
+// belongs reports whether the other end of a connection to the process's Runtime API
+// is in its own tree.
+func (p *process) belongs(remote, local string) bool {
+	inode, uid, ok := socketOf(remote, local)
+	if !ok {
+		return false
+	}
+	if u := p.r.layers.users; u != nil && !u.fixed {
+		return uid == u.uid(p.slot) // nobody else has this user
+	}
+	if p.child == nil || uid != ownUser(p) {
+		return false
+	}
+	want := "socket:[" + inode + "]"
+	for _, pid := range descendants(p.child.supervisor.Process.Pid) {
+		if holds(pid, want) {
+			return true
+		}
+	}
+	return false
+}
+
+func ownUser(p *process) int {
+	if u := p.r.layers.users; u != nil {
+		return u.first
+	}
+	return os.Geteuid()
+}

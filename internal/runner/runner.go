@@ -1,0 +1,538 @@
+// Package runner runs functions as child processes behind AWS's Lambda Runtime API
+// (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+//
+// Each process has a Runtime API of its own on a loopback port that only its own
+// process tree may use, a supervisor that ends the tree with it or with the server,
+// and as many layers of isolation as the machine has (layers.go). A process serves one
+// event at a time and is kept for the next one of the same Revision; between events
+// it is left running, not frozen as on AWS, so that connections stay alive.
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"coffer/internal/lambda"
+)
+
+// Modes of Config.
+const (
+	ModeAuto       = "auto"       // functions of users run if something keeps them from Coffer's data
+	ModeOff        = "off"        // no function runs, not even a built-in one
+	ModeUnconfined = "unconfined" // functions of users run with whatever layers there are
+)
+
+// Config says how functions run. Dir and Self are required.
+type Config struct {
+	Mode string // one of the modes; empty: ModeAuto
+
+	// Dir is the runner's own directory, for unpacked code and what processes write.
+	// Where processes get users of their own and those cannot reach it, a directory below
+	// /var/cache takes its place.
+	Dir  string
+	Self []string // command line of this program; functions are started as Self... function NAME
+
+	Endpoint string // URL of the AWS API, for AWS_ENDPOINT_URL
+	CA       []byte // PEM: the authorities that sign the endpoint's certificate; empty for plain HTTP
+
+	User    string   // name or uid that functions run as, for a server that is root; empty: each process one of its own
+	Without []string // layers that are not to be used: LayerUser, ...
+
+	MaxProcesses int           // at once; 0: 64
+	IdleTime     time.Duration // after which a process without events is ended; 0: 5 min
+	CacheBytes   int64         // bound of unpacked code; 0: 2 GiB
+
+	Logs    Logs // nil: what functions log goes nowhere but into answers
+	Logger  *slog.Logger
+	Metrics *Metrics // nil: none
+}
+
+const (
+	initTimeout = 10 * time.Second      // AWS's, of the init phase
+	codeTimeout = time.Minute           // to fetch and unpack code
+	afterAnswer = 25 * time.Millisecond // in which a process asks for the next event before its answer goes out
+	lookEvery   = 5 * time.Second       // at processes that are idle
+
+	supervisorCommand = "function-init"
+	programFile       = "coffer"
+)
+
+// Runner runs functions. It is safe for concurrent use.
+type Runner struct {
+	cfg          Config
+	logger       *slog.Logger
+	metrics      *Metrics
+	interpreters *interpreters
+	initTimeout  time.Duration
+	afterAnswer  time.Duration
+
+	prepared sync.Once // what follows
+	failed   error
+	layers   *layers
+	dir      string
+	packages *packages
+	slots    chan int // free ones; a process that is being ended still has its own
+
+	mu     sync.Mutex
+	closed bool
+	idle   []*process        // oldest first
+	all    map[*process]bool // all that have not ended
+	alive  int               // processes that exist or are about to, but for those being ended
+	busy   map[string]int    // events under way, by ARN
+	runs   sync.WaitGroup    // events under way
+	ends   sync.WaitGroup    // processes
+	stop   chan struct{}     // closed by Close
+	looks  chan struct{}     // closed when the look-out has ended
+	abort  context.Context   // ends when events under way are to be given up
+	giveUp context.CancelFunc
+}
+
+var errClosed = errors.New("runner: the server is stopping")
+
+// New returns a runner. It looks at the machine only when the first function runs.
+func New(cfg Config) (*Runner, error) {
+	if cfg.Mode == "" {
+		cfg.Mode = ModeAuto
+	}
+	if !slices.Contains([]string{ModeAuto, ModeOff, ModeUnconfined}, cfg.Mode) {
+		return nil, fmt.Errorf("runner: mode %q is none of auto, off and unconfined", cfg.Mode)
+	}
+	for _, name := range cfg.Without {
+		if !slices.Contains([]string{LayerUser, LayerLandlock, LayerSeccomp, LayerBubblewrap}, name) {
+			return nil, fmt.Errorf("runner: there is no layer %q; there are user, landlock, seccomp and bubblewrap", name)
+		}
+	}
+	if !filepath.IsAbs(cfg.Dir) || len(cfg.Self) == 0 || !filepath.IsAbs(cfg.Self[0]) {
+		return nil, errors.New("runner: Dir and the program of Self are absolute paths")
+	}
+	if cfg.MaxProcesses == 0 {
+		cfg.MaxProcesses = 64
+	}
+	if cfg.MaxProcesses < 1 || cfg.MaxProcesses > 256 {
+		return nil, fmt.Errorf("runner: %d processes at most; it is 1 to 256", cfg.MaxProcesses)
+	}
+	if cfg.IdleTime == 0 {
+		cfg.IdleTime = 5 * time.Minute
+	}
+	if cfg.CacheBytes == 0 {
+		cfg.CacheBytes = 2 << 30
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(prometheus.NewRegistry())
+	}
+	r := &Runner{
+		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics, initTimeout: initTimeout, afterAnswer: afterAnswer,
+		all: make(map[*process]bool), busy: make(map[string]int),
+		stop: make(chan struct{}), looks: make(chan struct{}),
+	}
+	r.interpreters = &interpreters{path: programPath(), run: r.runProbe}
+	r.abort, r.giveUp = context.WithCancel(context.Background())
+	go r.lookOut()
+	return r, nil
+}
+
+// prepare finds the layers and makes the directories, once.
+func (r *Runner) prepare() error {
+	r.prepared.Do(func() { r.failed = r.open() })
+	return r.failed
+}
+
+func (r *Runner) open() (err error) {
+	if r.layers, err = r.findLayers(); err != nil {
+		return err
+	}
+	if r.dir, err = r.place(r.layers); err != nil {
+		return err
+	}
+	group := -1
+	if r.layers.users != nil {
+		group = r.layers.users.shared
+	}
+	if r.packages, err = openPackages(filepath.Join(r.dir, "packages"), r.cfg.CacheBytes, group, time.Now); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	if group >= 0 {
+		if err := passable(filepath.Join(r.dir, "packages"), group); err != nil {
+			return err
+		}
+	}
+	r.slots = make(chan int, r.cfg.MaxProcesses)
+	for slot := range r.cfg.MaxProcesses {
+		r.slots <- slot
+	}
+	return r.writeClients()
+}
+
+// place makes the runner's directory: Dir, or if the functions' users cannot get
+// there one of its own in /var/cache. What processes of an earlier run left is removed.
+func (r *Runner) place(l *layers) (string, error) {
+	dir := r.cfg.Dir
+	if l.users != nil && !passableByAll(filepath.Dir(dir)) {
+		sum := sha256.Sum256([]byte(dir))
+		dir = fmt.Sprintf("/var/cache/coffer-functions/%x", sum[:6])
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return "", fmt.Errorf("runner: no directory that functions can reach: %w", err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	if uid, known := owner(info); !info.IsDir() || known && uid != os.Geteuid() {
+		return "", fmt.Errorf("runner: %s is somebody else's", dir)
+	}
+	run := filepath.Join(dir, "run")
+	if err := wipe(run); err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	if err := errors.Join(os.MkdirAll(run, 0o700), os.MkdirAll(filepath.Join(dir, "runtime"), 0o755)); err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	mode := fs.FileMode(0o700)
+	if l.users != nil {
+		for _, d := range []string{dir, run} {
+			if err := passable(d, l.users.shared); err != nil {
+				return "", err
+			}
+		}
+		return dir, nil
+	}
+	return dir, errors.Join(os.Chmod(dir, mode), os.Chmod(run, mode))
+}
+
+// passable lets a group through a directory without showing what is in it.
+func passable(dir string, group int) error {
+	if err := errors.Join(os.Chown(dir, -1, group), os.Chmod(dir, 0o710)); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	return nil
+}
+
+// passableByAll reports whether everybody can get into a directory.
+func passableByAll(dir string) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err == nil && info.Mode().Perm()&0o001 == 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
+}
+
+// reachable is the path of this program as functions can start it: its own, or a
+// copy's where their users cannot get.
+func (r *Runner) reachable(l *layers, dir string) (string, error) {
+	path := r.cfg.Self[0]
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if l.users == nil || info.Mode().Perm()&0o005 == 0o005 && passableByAll(filepath.Dir(path)) {
+		return path, nil
+	}
+	copied := filepath.Join(dir, "runtime", programFile)
+	if c, err := os.Stat(copied); err == nil && c.Size() == info.Size() && c.ModTime().Equal(info.ModTime()) {
+		return copied, nil
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return "", err
+	}
+	if err := replace(copied, b, 0o755); err != nil {
+		return "", err
+	}
+	return copied, os.Chtimes(copied, info.ModTime(), info.ModTime())
+}
+
+func (r *Runner) program() (string, error) { return r.reachable(r.layers, r.dir) }
+
+// replace writes a file whole or not at all.
+func replace(path string, b []byte, mode fs.FileMode) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+//go:embed client/bootstrap.py client/bootstrap.mjs
+var clients embed.FS
+
+// writeClients puts our runtime clients and the certificates where functions find them.
+func (r *Runner) writeClients() error {
+	dir := filepath.Join(r.dir, "runtime")
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	files := map[string][]byte{caFile: r.cfg.CA, bundleFile: bundle(r.cfg.CA)}
+	for _, name := range []string{pythonClient, nodeClient} {
+		b, err := clients.ReadFile("client/" + name)
+		if err != nil {
+			return err
+		}
+		files[name] = b
+	}
+	for name, b := range files {
+		if err := replace(filepath.Join(dir, name), b, 0o644); err != nil {
+			return fmt.Errorf("runner: %w", err)
+		}
+	}
+	return nil
+}
+
+// allowed says whether f may run here at all.
+func (r *Runner) allowed(f *lambda.Executable) error {
+	if r.cfg.Mode == ModeOff {
+		return fmt.Errorf("%w (--functions off)", lambda.ErrOff)
+	}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	if !f.BuiltIn && r.cfg.Mode != ModeUnconfined && !r.layers.hidden() {
+		return fmt.Errorf("%w but for built-in ones: nothing on this machine would keep them from Coffer's own data; "+
+			"install bubblewrap, or use a kernel with Landlock, or run them regardless with --functions unconfined (coffer doctor tells more)", lambda.ErrOff)
+	}
+	return nil
+}
+
+// Run implements lambda.Runner. It does not wait for a process to become free: beyond
+// f.Concurrency or MaxProcesses it returns lambda.ErrThrottled at once, unless a process
+// that is idle can be ended to make room.
+func (r *Runner) Run(ctx context.Context, f *lambda.Executable, event lambda.Event) (*lambda.Answer, error) {
+	if err := r.allowed(f); err != nil {
+		r.metrics.invocations.WithLabelValues(resultRefused).Inc()
+		return nil, err
+	}
+	p, err := r.take(f)
+	if err != nil {
+		if errors.Is(err, lambda.ErrThrottled) {
+			r.metrics.throttled.Inc()
+		}
+		r.metrics.invocations.WithLabelValues(resultRefused).Inc()
+		return nil, err
+	}
+	var with *birth
+	if p == nil {
+		with = &birth{}
+		if f.Start != nil {
+			if with.environment, with.credentials, err = f.Start(ctx); err != nil {
+				r.untake(f)
+				r.metrics.invocations.WithLabelValues(resultRefused).Inc()
+				return nil, err
+			}
+		}
+	}
+	type outcome struct {
+		answer *lambda.Answer
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		defer r.runs.Done()
+		answer, result, err := r.invoke(f, event, p, with)
+		r.done(f) // before the caller can come again
+		r.metrics.invocations.WithLabelValues(result).Inc()
+		done <- outcome{answer, err}
+	}()
+	select {
+	case o := <-done:
+		return o.answer, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// take counts one more event of f and finds a process for it: one that is idle, or nil
+// and room for a new one.
+func (r *Runner) take(f *lambda.Executable) (*process, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+		return nil, errClosed
+	case f.Concurrency > 0 && r.busy[f.ARN] >= f.Concurrency:
+		return nil, lambda.ErrThrottled
+	}
+	var found *process
+	for _, p := range slices.Backward(slices.Clone(r.idle)) { // the newest is the warmest
+		if p.f.ARN != f.ARN || p.f.Version != f.Version {
+			continue
+		}
+		switch {
+		case p.f.Revision != f.Revision || p.stale(f):
+			r.retire(p)
+		case found == nil:
+			found = p
+		}
+	}
+	switch {
+	case found != nil:
+		r.idle = slices.DeleteFunc(r.idle, func(p *process) bool { return p == found })
+	case r.alive < r.cfg.MaxProcesses:
+		r.alive++
+	case len(r.idle) > 0:
+		r.retire(r.idle[0])
+		r.alive++
+	default:
+		return nil, lambda.ErrThrottled
+	}
+	r.busy[f.ARN]++
+	r.runs.Add(1)
+	return found, nil
+}
+
+// done counts the event of f as answered: another may come.
+func (r *Runner) done(f *lambda.Executable) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy[f.ARN]--; r.busy[f.ARN] == 0 {
+		delete(r.busy, f.ARN)
+	}
+}
+
+// untake takes back a take that found no process.
+func (r *Runner) untake(f *lambda.Executable) {
+	r.mu.Lock()
+	r.alive--
+	r.mu.Unlock()
+	r.done(f)
+	r.runs.Done()
+}
+
+// retire ends an idle process. r.mu is held.
+func (r *Runner) retire(p *process) {
+	r.idle = slices.DeleteFunc(r.idle, func(q *process) bool { return p == q })
+	r.alive--
+	go p.close()
+}
+
+// keep makes p idle, or ends it if it cannot serve again.
+func (r *Runner) keep(p *process) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.since = time.Now()
+	r.idle = append(r.idle, p)
+	if r.closed || p.gone() {
+		r.retire(p)
+	}
+}
+
+// discard ends p, which had an event.
+func (r *Runner) discard(p *process) {
+	r.mu.Lock()
+	r.alive--
+	r.mu.Unlock()
+	p.close()
+}
+
+// lookOut ends idle processes in time, and those that grew while idle.
+func (r *Runner) lookOut() {
+	defer close(r.looks)
+	tick := time.NewTicker(min(lookEvery, max(r.cfg.IdleTime/4, time.Millisecond)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.stop:
+			return
+		case <-tick.C:
+		}
+		r.mu.Lock()
+		idle := slices.Clone(r.idle)
+		r.mu.Unlock()
+		var over []*process
+		for _, p := range idle {
+			// Not under the lock. One that is taken meanwhile is measured by its event.
+			if limit := p.limit; p.memory(limit) > limit {
+				over = append(over, p)
+			}
+		}
+		r.mu.Lock()
+		for _, p := range slices.Clone(r.idle) {
+			if p.gone() || time.Since(p.since) >= r.cfg.IdleTime || p.stale(p.f) || slices.Contains(over, p) {
+				r.retire(p)
+			}
+		}
+		r.mu.Unlock()
+	}
+}
+
+// Close ends idle processes, waits for events under way until ctx ends, then ends their
+// processes too. When it returns, no process of any function is left. Run returns an
+// error from its beginning.
+func (r *Runner) Close(ctx context.Context) error {
+	r.mu.Lock()
+	if !r.closed {
+		r.closed = true
+		close(r.stop)
+	}
+	for _, p := range slices.Clone(r.idle) {
+		r.retire(p)
+	}
+	r.mu.Unlock()
+	<-r.looks
+	served := make(chan struct{})
+	go func() {
+		r.runs.Wait()
+		close(served)
+	}()
+	select {
+	case <-served:
+	case <-ctx.Done():
+	}
+	r.giveUp()
+	r.mu.Lock()
+	for p := range r.all {
+		p.child.kill()
+	}
+	r.mu.Unlock()
+	<-served
+	r.ends.Wait()
+	return r.release()
+}
+
+// release gives the users of functions back. Nothing runs any more.
+func (r *Runner) release() error {
+	var err error
+	r.prepared.Do(func() { r.failed = errClosed }) // else a late Report would take them
+	if l := r.layers; l != nil && l.users != nil && l.users.claim != nil {
+		err = l.users.claim.Close()
+		l.users.claim = nil
+	}
+	return err
+}
