@@ -49,6 +49,7 @@ func commands() []command {
 		accountListCommand, accountCreateCommand, accountKeysCommand,
 	}, organizationCommands(), []command{
 		whoCanCommand, explainCommand,
+		functionListCommand, functionCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
 		versionCommand,
 	})
