@@ -74,6 +74,7 @@ func (r alternatingUsers) Set(ctx context.Context, j *Job) error {
 		return ValueErrorf("Unable to log into database using credentials in master secret %s", master.Secret)
 	}
 	defer super.Close()
+	pending.Warnf = j.Warnf
 	if err := super.Clone(ctx, user, pending); err != nil {
 		return err
 	}

@@ -80,6 +80,9 @@ type Login struct {
 	TLS      *tls.Config // nil: without TLS
 	Keys     *Secret     // the whole secret, for keys that are an engine's own
 
+	// Warnf tells what is odd in the function's log. It is set on what Clone gets as pending.
+	Warnf func(format string, args ...any)
+
 	mode tlsMode
 }
 
