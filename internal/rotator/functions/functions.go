@@ -8,13 +8,21 @@ import (
 
 	"coffer/internal/builtin"
 	"coffer/internal/rotator"
+	"coffer/internal/rotator/mysql"
 	"coffer/internal/rotator/postgres"
+	"coffer/internal/rotator/redshift"
 )
 
 // rotations is what each function does. Nothing here costs time before it is used.
 var rotations = map[string]rotator.Rotation{
 	"SecretsManagerRDSPostgreSQLRotationSingleUser": rotator.SingleUser(postgres.Engine{}),
 	"SecretsManagerRDSPostgreSQLRotationMultiUser":  rotator.AlternatingUsers(postgres.Engine{}),
+	"SecretsManagerRDSMySQLRotationSingleUser":      rotator.SingleUser(mysql.Engine{}),
+	"SecretsManagerRDSMySQLRotationMultiUser":       rotator.AlternatingUsers(mysql.Engine{}),
+	"SecretsManagerRDSMariaDBRotationSingleUser":    rotator.SingleUser(mysql.MariaDB{}),
+	"SecretsManagerRDSMariaDBRotationMultiUser":     rotator.AlternatingUsers(mysql.MariaDB{}),
+	"SecretsManagerRedshiftRotationSingleUser":      rotator.SingleUser(redshift.Engine{}),
+	"SecretsManagerRedshiftRotationMultiUser":       rotator.AlternatingUsers(redshift.Engine{}),
 }
 
 // Rotation is what the function of that name does.
