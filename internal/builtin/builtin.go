@@ -67,8 +67,14 @@ var passwords = []Variable{
 	{"REQUIRE_EACH_INCLUDED_TYPE", "false: not every kind of character need be in a new password"},
 }
 
-var database = append([]Variable{
+var server = []Variable{
 	{"DATABASE_CA_BUNDLE", "certificates to verify the server by instead of the system's: PEM text, or a file; servers without \"ssl\" in the secret are then verified as well"},
+}
+
+var database = append(server[:1:1], passwords...)
+
+var generated = append([]Variable{
+	{"SECRET_KEY", "the key that is renewed when the value is a JSON object; password unless set"},
 }, passwords...)
 
 var mysqlClone = append([]Variable{

@@ -58,4 +58,19 @@ var Functions = []Function{
 		Master:    `{"engine": "redshift", "host": "db.example.com", "port": 5439, "username": "awsuser", "password": "old"}`,
 		Variables: database, Timeout: halfMinute, Live: false,
 	},
+	{
+		Name:      "SecretsManagerRotationTemplate",
+		Summary:   "replaces a value that nobody but its readers knows by a new random one",
+		Secret:    `{"password": "old"}`,
+		Variables: generated, Timeout: halfMinute, Live: true,
+	},
+	{
+		Name:    "CofferHTTPAPIKeyRotation",
+		Summary: "makes, tries and revokes keys of an HTTP API by the requests that the secret describes",
+		Secret: `{"apiKey": "old", "apiKeyId": "k1", ` +
+			`"create": {"method": "POST", "url": "https://api.example.com/keys", "headers": {"Authorization": "Bearer {apiKey}"}, "body": {"name": "orders {versionId}"}, "apiKey": "/key", "apiKeyId": "/id"}, ` +
+			`"test": {"method": "GET", "url": "https://api.example.com/me", "headers": {"Authorization": "Bearer {apiKey}"}}, ` +
+			`"revoke": {"method": "DELETE", "url": "https://api.example.com/keys/{oldApiKeyId}", "headers": {"Authorization": "Bearer {apiKey}"}}}`,
+		Variables: server, Timeout: halfMinute, Live: true,
+	},
 }

@@ -52,6 +52,9 @@ func (s *Secret) set(key string, value json.RawMessage) {
 	s.values[key] = value
 }
 
+// Keys are the keys in their order. The caller must not change them.
+func (s *Secret) Keys() []string { return s.keys }
+
 // Has tells whether there is a key, be its value null.
 func (s *Secret) Has(key string) bool { _, ok := s.values[key]; return ok }
 

@@ -43,9 +43,9 @@ func modeOf(raw json.RawMessage) tlsMode {
 // verified, instead of the system's: PEM text, or the name of a file.
 const CABundle = "DATABASE_CA_BUNDLE"
 
-// roots is what the function's variables say about verification. A nil pool is the
-// system's.
-func (j *Job) roots() (*x509.CertPool, error) {
+// Roots are the certificates that the function's variables want servers to be verified
+// by. A nil pool is the system's.
+func (j *Job) Roots() (*x509.CertPool, error) {
 	text, ok := j.LookupEnv(CABundle)
 	if !ok || text == "" {
 		return nil, nil
@@ -71,7 +71,7 @@ func (j *Job) roots() (*x509.CertPool, error) {
 // certificate that cannot be verified, or a server without TLS, makes that weaker, not
 // a wrong password; and neither does when the function has certificates to verify by.
 func login(ctx context.Context, j *Job, e Engine, l Login) (Session, *LoginError, error) {
-	pool, err := j.roots()
+	pool, err := j.Roots()
 	if err != nil {
 		return nil, nil, err
 	}

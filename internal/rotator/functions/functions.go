@@ -8,6 +8,7 @@ import (
 
 	"coffer/internal/builtin"
 	"coffer/internal/rotator"
+	"coffer/internal/rotator/httpapikey"
 	"coffer/internal/rotator/mysql"
 	"coffer/internal/rotator/postgres"
 	"coffer/internal/rotator/redshift"
@@ -23,6 +24,8 @@ var rotations = map[string]rotator.Rotation{
 	"SecretsManagerRDSMariaDBRotationMultiUser":     rotator.AlternatingUsers(mysql.MariaDB{}),
 	"SecretsManagerRedshiftRotationSingleUser":      rotator.SingleUser(redshift.Engine{}),
 	"SecretsManagerRedshiftRotationMultiUser":       rotator.AlternatingUsers(redshift.Engine{}),
+	"SecretsManagerRotationTemplate":                rotator.Generated(),
+	"CofferHTTPAPIKeyRotation":                      httpapikey.Rotation{},
 }
 
 // Rotation is what the function of that name does.
