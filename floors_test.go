@@ -19,6 +19,7 @@ var floors = []struct {
 	plus  []string
 }{
 	{0, "arn", nil},
+	{0, "builtin", nil},
 	{0, "fault", nil},
 	{0, "policy", []string{"arn"}},
 	{0, "schedule", nil},
@@ -53,7 +54,9 @@ var floors = []struct {
 	{5, "gateway", []string{"wire/"}},
 	{6, "backup", nil},
 	{6, "server", []string{"backup"}},
-	{7, "cli", nil},
+	{7, "rotator", nil},
+	{7, "rotator/", []string{"rotator", "rotator/"}},
+	{7, "cli", []string{"rotator/"}},
 	{7, "coffertest", nil},
 	{7, "iam/iamtest", nil},
 	{7, "jwt/jwttest", nil},

@@ -51,6 +51,7 @@ func commands() []command {
 	}, organizationCommands(), []command{
 		whoCanCommand, explainCommand,
 		rotationStatusCommand, rotationRunCommand,
+		functionListCommand, functionCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
 		doctorCommand, versionCommand,
 	})

@@ -1,0 +1,63 @@
+// Package functions runs the functions that package builtin names.
+package functions
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"coffer/internal/builtin"
+	"coffer/internal/rotator"
+	"coffer/internal/rotator/httpapikey"
+	"coffer/internal/rotator/mysql"
+	"coffer/internal/rotator/postgres"
+	"coffer/internal/rotator/redshift"
+)
+
+// rotations is what each function does. Nothing here costs time before it is used.
+var rotations = map[string]rotator.Rotation{
+	"SecretsManagerRDSPostgreSQLRotationSingleUser": rotator.SingleUser(postgres.Engine{}),
+	"SecretsManagerRDSPostgreSQLRotationMultiUser":  rotator.AlternatingUsers(postgres.Engine{}),
+	"SecretsManagerRDSMySQLRotationSingleUser":      rotator.SingleUser(mysql.Engine{}),
+	"SecretsManagerRDSMySQLRotationMultiUser":       rotator.AlternatingUsers(mysql.Engine{}),
+	"SecretsManagerRDSMariaDBRotationSingleUser":    rotator.SingleUser(mysql.MariaDB{}),
+	"SecretsManagerRDSMariaDBRotationMultiUser":     rotator.AlternatingUsers(mysql.MariaDB{}),
+	"SecretsManagerRedshiftRotationSingleUser":      rotator.SingleUser(redshift.Engine{}),
+	"SecretsManagerRedshiftRotationMultiUser":       rotator.AlternatingUsers(redshift.Engine{}),
+	"SecretsManagerRotationTemplate":                rotator.Generated(),
+	"CofferHTTPAPIKeyRotation":                      httpapikey.Rotation{},
+}
+
+// Rotation is what the function of that name does.
+func Rotation(name string) (rotator.Rotation, bool) {
+	r, ok := rotations[name]
+	return r, ok
+}
+
+// Run runs a function behind the Lambda Runtime API that AWS_LAMBDA_RUNTIME_API names,
+// until ctx is done. Its log lines go to log.
+func Run(ctx context.Context, name string, lookupEnv func(string) (string, bool), log io.Writer) error {
+	f, ok := builtin.Find(name)
+	rotation, has := Rotation(name)
+	if !ok || !has {
+		return fmt.Errorf("there is no built-in function %q; `coffer function list` shows them", name)
+	}
+	api, _ := lookupEnv("AWS_LAMBDA_RUNTIME_API")
+	if api == "" {
+		return fmt.Errorf(`%s %s.
+It is run by Coffer's Lambda service when a secret is rotated, and finds no AWS_LAMBDA_RUNTIME_API
+in its environment. To rotate a secret with it:
+
+  aws secretsmanager rotate-secret --secret-id NAME \
+    --rotation-lambda-arn arn:aws:lambda:REGION:ACCOUNT:function:%s
+
+The secret is to look like this:
+  %s`, f.Name, f.Summary, f.Name, f.Secret)
+	}
+	client, err := rotator.NewClient(lookupEnv)
+	if err != nil {
+		return err
+	}
+	h := &rotator.Handler{Rotation: rotation, Client: client, LookupEnv: lookupEnv, Log: log}
+	return rotator.Serve(ctx, api, h)
+}

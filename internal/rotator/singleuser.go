@@ -1,0 +1,89 @@
+package rotator
+
+import "context"
+
+// SingleUser is the rotation in which a user changes its own password.
+func SingleUser(e Engine) Rotation { return singleUser{logins{e}} }
+
+type singleUser struct{ logins }
+
+// Create puts the current value with a new password.
+func (r singleUser) Create(ctx context.Context, j *Job) error {
+	return r.create(ctx, j, func(current Login) (string, error) { return current.User, nil })
+}
+
+// Set logs in with the pending password, and is done if that works; else with the
+// current one, else with the previous one, and changes it to the pending one.
+func (r singleUser) Set(ctx context.Context, j *Job) error {
+	name := r.engine.Kind().Name
+	current, err := r.version(ctx, j, Current)
+	if err != nil {
+		return err
+	}
+	pending, err := r.version(ctx, j, Pending)
+	if err != nil {
+		return err
+	}
+	s, _, err := login(ctx, j, r.engine, pending)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		s.Close()
+		j.Infof("AWSPENDING secret is already set as password in %s DB for secret arn %s.", name, j.SecretId)
+		return nil
+	}
+	if current.User != pending.User {
+		return ValueErrorf("Attempting to modify user %s other than current user %s", pending.User, current.User)
+	}
+	if current.Host != pending.Host {
+		return ValueErrorf("Attempting to modify user for host %s other than current host %s", pending.Host, current.Host)
+	}
+	s, err = r.asBefore(ctx, j, current, pending)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.SetPassword(ctx, pending.Password); err != nil {
+		return err
+	}
+	j.Infof("Successfully set password for user %s in %s DB for secret arn %s.", pending.User, name, j.SecretId)
+	return nil
+}
+
+// asBefore is a session with the current or the previous password.
+func (r singleUser) asBefore(ctx context.Context, j *Job, current, pending Login) (Session, error) {
+	unable := ValueErrorf("Unable to log into database with previous, current, or pending secret of secret arn %s", j.SecretId)
+	s, failure, err := login(ctx, j, r.engine, current)
+	if err != nil || s != nil {
+		return s, err
+	}
+	// The previous password helps against a wrong one only, not against a server that
+	// is down.
+	if failure.Reason != Refused {
+		return nil, unable
+	}
+	previous, ok, err := r.find(ctx, j, Previous)
+	if err != nil || !ok {
+		if err != nil {
+			j.Warnf("AWSPREVIOUS of secret %s is of no use: %v", j.SecretId, err)
+		}
+		return nil, unable
+	}
+	// Before the password goes anywhere.
+	if previous.User != pending.User {
+		return nil, ValueErrorf("Attempting to modify user %s other than previous valid user %s", pending.User, previous.User)
+	}
+	if previous.Host != pending.Host {
+		return nil, ValueErrorf("Attempting to modify user for host %s other than previous host %s", pending.Host, previous.Host)
+	}
+	previous.mode = current.mode
+	s, _, err = login(ctx, j, r.engine, previous)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, unable
+	}
+	return s, nil
+}
