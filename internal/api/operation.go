@@ -21,6 +21,7 @@ type Service struct {
 	TargetPrefix string   // X-Amz-Target before the dot
 	MessageKey   string   // "Message" or "message": the key of error texts
 	InternalCode string   // the service's own code for internal errors
+	InvalidCode  string   // and for what breaks a rule of the model; empty: ValidationException
 	Operations   []*Operation
 	Errors       []*ErrorShape
 }
@@ -56,6 +57,7 @@ type Operation struct {
 	NewOutput     func() Struct
 	Errors        []*ErrorShape // what the model says it may answer
 	Anonymous     bool          // need not be signed: the input proves who calls
+	MaxBody       int           // the largest request body, in bytes; 0: the usual
 	Method, URI   string        // REST binding
 	Status        int           // REST: HTTP status of success; 0 means 200
 	Wrapper       string        // Query: the element around the output; empty for operations without output

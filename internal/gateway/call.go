@@ -174,7 +174,7 @@ func (i *inner) call(r *api.Request) (api.Struct, error) {
 	if rt == nil || rt.bound == nil {
 		return nil, fmt.Errorf("gateway: %s called %s, which is not served", r.Op.Action(), op.Action())
 	}
-	err := api.Validate(in)
+	err := op.Service.Validate(in)
 	var out api.Struct
 	if err == nil {
 		out, err = rt.bound.Run(&i.req, in, i.authorizing)

@@ -229,6 +229,8 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 	limit := MaxBody
 	if c.unsigned != nil {
 		limit = maxUnsigned
+	} else if c.req.Op != nil && c.req.Op.MaxBody > 0 {
+		limit = c.req.Op.MaxBody
 	}
 	body, err := g.readBody(w, r, limit)
 	defer g.releaseBody(body)
@@ -243,7 +245,7 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 	if err := c.routed(r, *body); err != nil {
 		return nil, err
 	}
-	if err := api.Validate(c.in); err != nil {
+	if err := c.service.Validate(c.in); err != nil {
 		return nil, err
 	}
 	return g.handle(c)

@@ -29,6 +29,14 @@ var internalCodes = map[string]string{
 	"logs":           "ServiceUnavailableException",
 }
 
+// invalidCodes are the services' own codes for requests that break a rule of the
+// model; the others answer ValidationException.
+var invalidCodes = map[string]string{"logs": "InvalidParameterException"}
+
+// maxBodies are the largest request bodies, in bytes, of operations that take more than
+// others: 1 MiB of log events, as JSON with every character escaped.
+var maxBodies = map[string]int{"logs.PutLogEvents": 7 << 20}
+
 // emitter writes the package of one service.
 type emitter struct {
 	*model
@@ -568,6 +576,7 @@ func (e *emitter) operationsFile() string {
 		{"TargetPrefix", md.TargetPrefix},
 		{"MessageKey", e.messageKey()},
 		{"InternalCode", cmp.Or(internalCodes[e.name], "InternalFailure")},
+		{"InvalidCode", invalidCodes[e.name]},
 	} {
 		if f[1] != "" {
 			fmt.Fprintf(&b, "%s: %q,\n", f[0], f[1])
@@ -611,6 +620,9 @@ func (e *emitter) operationsFile() string {
 		}
 		if o.AuthType == "none" {
 			b.WriteString("Anonymous: true,\n")
+		}
+		if max := maxBodies[e.name+"."+n]; max > 0 {
+			fmt.Fprintf(&b, "MaxBody: %d,\n", max)
 		}
 		fmt.Fprintf(&b, "Method: %q,\nURI: %q,\n", o.HTTP.Method, strings.ReplaceAll(o.HTTP.RequestURI, "@", "%40"))
 		if o.HTTP.ResponseCode != 0 {

@@ -145,10 +145,12 @@ func parseModel(name string, b []byte) (*model, error) {
 }
 
 // alsoSensitive are shapes that hold credentials and that AWS's model does not
-// mark: session tokens, and the codes of second factors.
+// mark: session tokens, and the codes of second factors. Log events hold whatever programs
+// print; the list of those that are put is hidden whole, for it would fill the audit log.
 var alsoSensitive = map[string][]string{
-	"sts": {"tokenType", "tokenCodeType"},
-	"iam": {"authenticationCodeType"},
+	"sts":  {"tokenType", "tokenCodeType"},
+	"iam":  {"authenticationCodeType"},
+	"logs": {"EventMessage", "InputLogEvents"},
 }
 
 // refs returns the uses of other shapes in s, for reading and rewriting.
