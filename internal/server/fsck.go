@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"coffer/internal/cloudwatchlogs"
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
@@ -26,6 +27,7 @@ func collections() []table.Checker {
 		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
 		&kms.Keys, &kms.Aliases, &kms.Policies, &kms.Grants,
+		&cloudwatchlogs.Groups, &cloudwatchlogs.Streams, &cloudwatchlogs.Chunks, &cloudwatchlogs.Sizes, &cloudwatchlogs.Expiries, &cloudwatchlogs.Purges,
 		&gateway.Pending, &Anchors,
 	}
 }
@@ -59,6 +61,9 @@ func CheckStore(ctx context.Context, db *table.DB, svcs services, report func(wh
 			return err
 		}
 		if err := svcs.kms.Check(ctx, tx, of("kms")); err != nil {
+			return err
+		}
+		if err := cloudwatchlogs.Check(ctx, tx, of("logs")); err != nil {
 			return err
 		}
 		return svcs.iam.Check(ctx, tx, of("iam"))

@@ -32,9 +32,11 @@ import (
 	"coffer/internal/api"
 	iamapi "coffer/internal/api/iam"
 	kmsapi "coffer/internal/api/kms"
+	logsapi "coffer/internal/api/logs"
 	smapi "coffer/internal/api/secretsmanager"
 	stsapi "coffer/internal/api/sts"
 	"coffer/internal/audit"
+	"coffer/internal/cloudwatchlogs"
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
@@ -229,6 +231,7 @@ type services struct {
 	sm        *secretsmanager.Service
 	iam       *iam.Service
 	sts       *sts.Service
+	logs      *cloudwatchlogs.Service
 }
 
 func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Source, cfg *Config) (services, error) {
@@ -249,14 +252,15 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Sour
 		sm:        secretsmanager.New(secretsmanager.Config{TokenKey: ring.Derive("page tokens").Bytes()}),
 		iam:       iam.New(iam.Config{Directory: directory}),
 		sts:       sts.New(sts.Config{Tokens: tokens, Directory: directory, Keys: issuers, SAMLRecipient: cfg.SAMLRecipient}),
+		logs:      cloudwatchlogs.New(cloudwatchlogs.Config{}),
 	}, nil
 }
 
 // served is the literal table of services.
-var served = []*api.Service{smapi.Service, kmsapi.Service, iamapi.Service, stsapi.Service}
+var served = []*api.Service{smapi.Service, kmsapi.Service, iamapi.Service, stsapi.Service, logsapi.Service}
 
 func (s *services) operations() []api.Bound {
-	return slices.Concat(s.sm.Operations(), s.kms.Operations(), s.iam.Operations(), s.sts.Operations())
+	return slices.Concat(s.sm.Operations(), s.kms.Operations(), s.iam.Operations(), s.sts.Operations(), s.logs.Operations())
 }
 
 // tuneCollector trades idle memory for time on the hot path: with a heap of a few
@@ -316,7 +320,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	gc := gateway.Config{
 		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Region: cfg.Region, Logger: cfg.Logger,
 		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
-		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs},
+		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs, logsapi.Service: cloudwatchlogs.Needs},
 		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
 		Throttle: cfg.Throttle, Proxies: cfg.Proxies,
@@ -328,7 +332,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.gate, err = gateway.New(gc); err != nil {
 		return s, err
 	}
-	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks())
+	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks(), s.services.logs.Tasks())
 	s.sched = scheduler.New(tasks, s.gate, cfg.Logger, s.registry)
 	s.registerMetrics()
 	if err := s.openCertificate(); err != nil {
