@@ -47,6 +47,7 @@ var floors = []struct {
 	{3, "lambda", nil},
 	{3, "cloudwatchlogs", nil},
 	{4, "scheduler", nil},
+	{4, "rotation", nil},
 	{4, "oidc", nil},
 	{5, "wire/", []string{"wire/"}},
 	{5, "gateway", []string{"wire/"}},

@@ -49,6 +49,7 @@ func commands() []command {
 		accountListCommand, accountCreateCommand, accountKeysCommand,
 	}, organizationCommands(), []command{
 		whoCanCommand, explainCommand,
+		rotationStatusCommand, rotationRunCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
 		versionCommand,
 	})
@@ -59,6 +60,7 @@ type topic struct{ name, summary, help string }
 
 var topics = []topic{
 	{"account org", "organisations: accounts in units under control policies", organizationHelp},
+	{"rotation", "rotations of secrets: how they stand, and starting one", rotationHelp},
 }
 
 // topicOf finds the topic that a command belongs to.

@@ -25,8 +25,14 @@ func New(cfg Config) *Service {
 	return &Service{work: cfg.Work}
 }
 
+// maxPutBody is the largest body of PutLogEvents, in bytes: maxBatchSize of JSON with every character
+// escaped, and what stands around 10,000 events.
+const maxPutBody = 7 << 20
+
 // Operations returns the served operations with their handlers.
 func (s *Service) Operations() []api.Bound {
+	put := api.Bind(logsapi.PutLogEvents, resolvePutLogEvents, putLogEvents)
+	put.MaxBody = maxPutBody
 	return []api.Bound{
 		api.Bind(logsapi.CreateLogGroup, resolveCreateLogGroup, createLogGroup),
 		api.Bind(logsapi.DeleteLogGroup, named(func(in *logsapi.DeleteLogGroupInput) *string { return in.LogGroupName }), deleteLogGroup),
@@ -44,7 +50,7 @@ func (s *Service) Operations() []api.Bound {
 			return in.LogGroupName, in.LogGroupIdentifier
 		}), describeLogStreams),
 
-		api.Bind(logsapi.PutLogEvents, resolvePutLogEvents, putLogEvents),
+		put,
 		api.Bind(logsapi.GetLogEvents, resolveGetLogEvents, getLogEvents),
 		api.Bind(logsapi.FilterLogEvents, identified(func(in *logsapi.FilterLogEventsInput) (*string, *string) {
 			return in.LogGroupName, in.LogGroupIdentifier

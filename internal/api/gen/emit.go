@@ -33,10 +33,6 @@ var internalCodes = map[string]string{
 // model; the others answer ValidationException.
 var invalidCodes = map[string]string{"logs": "InvalidParameterException"}
 
-// maxBodies are the largest request bodies, in bytes, of operations that take more than
-// others: 1 MiB of log events, as JSON with every character escaped.
-var maxBodies = map[string]int{"logs.PutLogEvents": 7 << 20}
-
 // emitter writes the package of one service.
 type emitter struct {
 	*model
@@ -620,9 +616,6 @@ func (e *emitter) operationsFile() string {
 		}
 		if o.AuthType == "none" {
 			b.WriteString("Anonymous: true,\n")
-		}
-		if max := maxBodies[e.name+"."+n]; max > 0 {
-			fmt.Fprintf(&b, "MaxBody: %d,\n", max)
 		}
 		fmt.Fprintf(&b, "Method: %q,\nURI: %q,\n", o.HTTP.Method, strings.ReplaceAll(o.HTTP.RequestURI, "@", "%40"))
 		if o.HTTP.ResponseCode != 0 {

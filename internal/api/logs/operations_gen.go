@@ -1208,7 +1208,6 @@ var (
 		NewInput:  func() api.Struct { return new(PutLogEventsInput) },
 		NewOutput: func() api.Struct { return new(PutLogEventsOutput) },
 		Errors:    []*api.ErrorShape{&errorDataAlreadyAcceptedException, &errorInvalidParameterException, &errorInvalidSequenceTokenException, &errorResourceNotFoundException, &errorServiceUnavailableException, &errorUnrecognizedClientException},
-		MaxBody:   7340032,
 		Method:    "POST",
 		URI:       "/",
 	}
