@@ -21,6 +21,7 @@ var floors = []struct {
 	{0, "arn", nil},
 	{0, "builtin", nil},
 	{0, "fault", nil},
+	{0, "filterpattern", nil},
 	{0, "policy", []string{"arn"}},
 	{0, "schedule", nil},
 	{0, "sigv4", nil},
@@ -45,6 +46,7 @@ var floors = []struct {
 	{3, "secretsmanager", nil},
 	{3, "kms", nil},
 	{3, "lambda", nil},
+	{3, "cloudwatchlogs", nil},
 	{4, "scheduler", nil},
 	{4, "rotation", nil},
 	{4, "dispatch", nil},
@@ -67,9 +69,9 @@ var floors = []struct {
 // Packages that floors 0 to 3 must not reach themselves: they have no network,
 // no processes and no goroutines of their own. (sigv4 takes an *http.Request.)
 var forbidden = map[string][]string{
-	"net/http": {"arn", "fault", "policy", "schedule", "kv", "envelope", "table", "material", "jwt", "saml", "api", "iam", "sts", "secretsmanager", "kms", "lambda"},
-	"os/exec":  {"arn", "fault", "policy", "schedule", "sigv4", "kv", "envelope", "table", "material", "api", "iam", "secretsmanager", "kms", "lambda"},
-	"reflect":  {"api", "gateway", "secretsmanager", "kms", "lambda"},
+	"net/http": {"arn", "fault", "policy", "schedule", "kv", "envelope", "table", "material", "jwt", "saml", "api", "iam", "sts", "secretsmanager", "kms", "lambda", "cloudwatchlogs", "filterpattern"},
+	"os/exec":  {"arn", "fault", "policy", "schedule", "sigv4", "kv", "envelope", "table", "material", "api", "iam", "secretsmanager", "kms", "lambda", "cloudwatchlogs", "filterpattern"},
+	"reflect":  {"api", "gateway", "secretsmanager", "kms", "lambda", "cloudwatchlogs", "filterpattern"},
 }
 
 type pkg struct {

@@ -1,5 +1,5 @@
-"""Walks boto3 through every served operation of Secrets Manager, IAM and STS and the
-main ones of KMS.
+"""Walks boto3 through every served operation of Secrets Manager, IAM, STS and CloudWatch
+Logs and the main ones of KMS.
 
 Takes the endpoint, keys and CA from the environment that `coffer env` sets. The
 endpoint is passed explicitly too: boto3 before 1.28 (Debian 12 has 1.26) does
@@ -417,6 +417,63 @@ def policies(iam):
     refused("InvalidInput", iam.create_saml_provider, Name="x", SAMLMetadataDocument="x" * 1000)
 
 
+def logs(cw):
+    now = int(time.time() * 1000)
+    cw.create_log_group(logGroupName="/b/app", tags={"team": "blå"})
+    for i in range(4):
+        cw.create_log_group(logGroupName=f"/b/page/{i}")
+    refused("ResourceAlreadyExistsException", cw.create_log_group, logGroupName="/b/app")
+    refused("InvalidParameterException", cw.create_log_group, logGroupName="/b/kms", kmsKeyId="alias/x")
+    pages = cw.get_paginator("describe_log_groups").paginate(logGroupNamePrefix="/b/page/", PaginationConfig={"PageSize": 3})
+    equal("groups", [g["logGroupName"] for p in pages for g in p["logGroups"]], [f"/b/page/{i}" for i in range(4)])
+    if known(cw, "list_log_groups"):
+        equal("list", [g["logGroupName"] for g in cw.list_log_groups(logGroupNamePattern="b/app")["logGroups"]], ["/b/app"])
+    for stream in ["one", "two"]:
+        cw.create_log_stream(logGroupName="/b/app", logStreamName=stream)
+    cw.put_log_events(logGroupName="/b/app", logStreamName="one", logEvents=[{"timestamp": now + i, "message": f"blå {i}"} for i in range(6)])
+    put = cw.put_log_events(logGroupName="/b/app", logStreamName="two", logEvents=[
+        {"timestamp": 1, "message": "old"}, {"timestamp": now + 3, "message": '{"level": "error"}'}])
+    equal("rejected", put["rejectedLogEventsInfo"], {"tooOldLogEventEndIndex": 1})
+    refused("InvalidParameterException", cw.put_log_events, logGroupName="/b/app", logStreamName="one",
+            logEvents=[{"timestamp": now + 1, "message": "b"}, {"timestamp": now, "message": "a"}])
+    pages = cw.get_paginator("describe_log_streams").paginate(logGroupName="/b/app", orderBy="LastEventTime", descending=True, PaginationConfig={"PageSize": 1})
+    equal("streams", [s["logStreamName"] for p in pages for s in p["logStreams"]], ["one", "two"])
+    one = {"logGroupName": "/b/app", "logStreamName": "one"}
+    got = cw.get_log_events(limit=4, **one)
+    equal("tail", [e["message"] for e in got["events"]], [f"blå {i}" for i in range(2, 6)])
+    equal("forward", cw.get_log_events(nextToken=got["nextForwardToken"], **one)["nextForwardToken"], got["nextForwardToken"])
+    back = cw.get_log_events(nextToken=got["nextBackwardToken"], **one)
+    equal("back", [e["message"] for e in back["events"]], ["blå 0", "blå 1"])
+    refused("InvalidParameterException", cw.get_log_events, nextToken="f/x", **one)
+    pages = cw.get_paginator("filter_log_events").paginate(logGroupName="/b/app", filterPattern="blå", PaginationConfig={"PageSize": 4})
+    equal("filtered", [e["message"] for p in pages for e in p["events"]], [f"blå {i}" for i in range(6)])
+    found = cw.filter_log_events(logGroupName="/b/app", filterPattern='{ $.level = "error" }', startTime=now, endTime=now + 3)
+    equal("found", [(e["logStreamName"], e["timestamp"]) for e in found["events"]], [("two", now + 3)])
+    cw.put_retention_policy(logGroupName="/b/app", retentionInDays=7)
+    group = cw.describe_log_groups(logGroupNamePrefix="/b/app")["logGroups"][0]
+    equal("retention", (group["retentionInDays"], group["storedBytes"]), (7, 6 * (6 + 26) + 18 + 26))
+    cw.delete_retention_policy(logGroupName="/b/app")
+    arn = group["arn"].removesuffix(":*")
+    if known(cw, "tag_resource"):
+        cw.tag_resource(resourceArn=arn, tags={"a": "1", "b": "2"})
+        cw.untag_resource(resourceArn=arn, tagKeys=["a"])
+        equal("tags", cw.list_tags_for_resource(resourceArn=arn)["tags"], {"team": "blå", "b": "2"})
+    cw.tag_log_group(logGroupName="/b/app", tags={"c": "3"})
+    cw.untag_log_group(logGroupName="/b/app", tags=["b", "c"])
+    equal("tags", cw.list_tags_log_group(logGroupName="/b/app")["tags"], {"team": "blå"})
+    if known(cw, "put_log_group_deletion_protection"):
+        cw.put_log_group_deletion_protection(logGroupIdentifier=arn, deletionProtectionEnabled=True)
+        refused("ValidationException", cw.delete_log_group, logGroupName="/b/app")
+        cw.put_log_group_deletion_protection(logGroupIdentifier=arn, deletionProtectionEnabled=False)
+    cw.delete_log_stream(**one)
+    refused("ResourceNotFoundException", cw.get_log_events, **one)
+    cw.delete_log_group(logGroupName="/b/app")
+    try:
+        cw.delete_log_group(logGroupName="/b/app")
+    except cw.exceptions.ResourceNotFoundException as e:
+        equal("message", e.response["Error"]["Message"], "The specified log group does not exist.")
+
+
 secrets(client("secretsmanager"))
 secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
 keys(client("kms"))
@@ -424,6 +481,7 @@ identities(client("iam"))
 policies(client("iam"))
 other_keys(client("kms"))
 sessions(client("iam"), client("sts"))
+logs(client("logs"))
 if failures:
     sys.exit(f"{failures} failures")
 print("ok, boto3", boto3.__version__)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Walks the AWS CLI through every served operation of Secrets Manager and IAM and
-# the main ones of KMS, and checks what it prints.
+# Walks the AWS CLI through every served operation of Secrets Manager, IAM and
+# CloudWatch Logs and the main ones of KMS, and checks what it prints.
 #
 #   COFFER=coffer DATA_DIR=/path e2e/cli_walk.sh
 #
@@ -393,6 +393,40 @@ is '' iam tag-saml-provider --saml-provider-arn "$idp" --tags Key=a,Value=1
 is a iam list-saml-provider-tags --saml-provider-arn "$idp" --query 'Tags[].Key'
 is '' iam untag-saml-provider --saml-provider-arn "$idp" --tag-keys a
 is '' iam delete-saml-provider --saml-provider-arn "$idp"
+
+now=$(date +%s)000
+g='--log-group-name /cli/app'
+logs=arn:aws:logs:$AWS_REGION:${me#arn:aws:iam::}:log-group:/cli/app
+is '' logs create-log-group $g --tags team=blue
+refused ResourceAlreadyExistsException logs create-log-group $g
+refused InvalidParameterException logs create-log-group --log-group-name /cli/k --kms-key-id alias/k
+is "$logs:*	0" logs describe-log-groups --log-group-name-prefix /cli --query 'logGroups[].[arn,storedBytes]'
+is /cli/app logs list-log-groups --log-group-name-pattern cli --query 'logGroups[].logGroupName'
+is '' logs create-log-stream $g --log-stream-name one
+is '' logs create-log-stream $g --log-stream-name two
+matches '*' logs put-log-events $g --log-stream-name one --log-events "timestamp=$now,message=first" "timestamp=$now,message=second"
+is 1 logs put-log-events $g --log-stream-name two --log-events timestamp=1,message=old "timestamp=$now,message=third" --query rejectedLogEventsInfo.tooOldLogEventEndIndex
+refused ResourceNotFoundException logs put-log-events $g --log-stream-name none --log-events "timestamp=$now,message=x"
+is 'one	two' logs describe-log-streams $g --query 'logStreams[].logStreamName'
+is 'first	second' logs get-log-events $g --log-stream-name one --query 'events[].message'
+is first logs get-log-events $g --log-stream-name one --start-from-head --limit 1 --query 'events[].message'
+is "second	third" logs filter-log-events $g --filter-pattern '?second ?third' --query 'sort(events[].message)'
+is '' logs put-retention-policy $g --retention-in-days 30
+is 30 logs describe-log-groups --query 'logGroups[].retentionInDays'
+is '' logs delete-retention-policy $g
+is '' logs tag-resource --resource-arn "$logs" --tags a=1,b=2
+is '' logs untag-resource --resource-arn "$logs" --tag-keys a
+is '2	blue' logs list-tags-for-resource --resource-arn "$logs" --query 'tags.[b,team]'
+is '' logs tag-log-group $g --tags c=3
+is '' logs untag-log-group $g --tags b
+is '3	blue' logs list-tags-log-group $g --query 'tags.[c,team]'
+is '' logs put-log-group-deletion-protection --log-group-identifier /cli/app --deletion-protection-enabled
+refused ValidationException logs delete-log-group $g
+is '' logs put-log-group-deletion-protection --log-group-identifier /cli/app --no-deletion-protection-enabled
+is '' logs delete-log-stream $g --log-stream-name one
+refused ResourceNotFoundException logs delete-log-stream $g --log-stream-name one
+is '' logs delete-log-group $g
+refused ResourceNotFoundException logs delete-log-group $g
 
 [ "$failures" -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo "ok"

@@ -101,3 +101,12 @@ func (s *Service) Error(code string) *ErrorShape {
 func (s *Service) Internal(cause error) *fault.Error {
 	return fault.New(fault.Internal, s.InternalCode, "An error occurred on the server side.").Because(cause)
 }
+
+// Validate is [Validate] for an operation of the service, with the code that it answers.
+func (s *Service) Validate(in Struct) error {
+	err := Validate(in)
+	if fe, ok := fault.As(err); ok && s.InvalidCode != "" {
+		return fault.New(fe.Kind, s.InvalidCode, fe.Message)
+	}
+	return err
+}

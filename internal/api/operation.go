@@ -22,6 +22,7 @@ type Service struct {
 	TargetPrefix string   // X-Amz-Target before the dot
 	MessageKey   string   // "Message" or "message": the key of error texts
 	InternalCode string   // the service's own code for internal errors
+	InvalidCode  string   // and for what breaks a rule of the model; empty: ValidationException
 	Operations   []*Operation
 	Errors       []*ErrorShape
 }

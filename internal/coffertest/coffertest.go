@@ -23,6 +23,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -165,6 +166,11 @@ func (s *Server) Lambda(testing.TB) *lambda.Client { return lambda.NewFromConfig
 
 // IAM is a client of the root of the first account.
 func (s *Server) IAM(testing.TB) *iam.Client { return iam.NewFromConfig(s.Config("us-east-1")) }
+
+// CloudWatchLogs is a client in eu-west-1.
+func (s *Server) CloudWatchLogs(testing.TB) *cloudwatchlogs.Client {
+	return cloudwatchlogs.NewFromConfig(s.Config("eu-west-1"))
+}
 
 // STS is a client of the root of the first account, in eu-west-1.
 func (s *Server) STS(testing.TB) *sts.Client { return sts.NewFromConfig(s.Config("eu-west-1")) }

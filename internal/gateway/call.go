@@ -209,7 +209,7 @@ func (i *inner) call(r *api.Request) (out api.Struct, err error) {
 	if rt == nil || rt.bound == nil {
 		return nil, fmt.Errorf("gateway: %s called %s, which is not served", c.serviceOf(r).Name, op.Action())
 	}
-	if err = api.Validate(in); err == nil {
+	if err = op.Service.Validate(in); err == nil {
 		switch {
 		case r.Tx != nil, op.Mode == api.Outside:
 			out, err = rt.bound.Run(&i.req, in, i.authorizing)

@@ -251,7 +251,7 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 	if err := c.routed(r, *body); err != nil {
 		return nil, err
 	}
-	if err := api.Validate(c.in); err != nil {
+	if err := c.service.Validate(c.in); err != nil {
 		return nil, err
 	}
 	return g.handle(c, w)

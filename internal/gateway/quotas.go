@@ -19,7 +19,8 @@ type quota struct {
 }
 
 // quotas are AWS's: "Secrets Manager quotas", "Request quotas" of the KMS developer
-// guide (those of most regions), "IAM and AWS STS quotas". IAM's are not published.
+// guide (those of most regions), "IAM and AWS STS quotas", "CloudWatch Logs quotas" (those of its largest
+// regions). IAM's are not published.
 var quotas = []quota{
 	{"secretsmanager", "GetSecretValue", 10_000, "GetSecretValue DescribeSecret"},
 	{"secretsmanager", "ListSecrets", 100, "ListSecrets ListSecretVersionIds"},
@@ -56,6 +57,13 @@ var quotas = []quota{
 
 	{"iam", "reads", 100, "Generate* Get* List* Simulate*"},
 	{"iam", "changes", 20, "*"},
+
+	{"logs", "", 5000, "PutLogEvents"},
+	{"logs", "", 50, "CreateLogStream"},
+	{"logs", "", 25, "DescribeLogStreams FilterLogEvents GetLogEvents"},
+	{"logs", "", 15, "DeleteLogStream"},
+	{"logs", "", 10, "CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DescribeLogGroups ListLogGroups PutRetentionPolicy"},
+	{"logs", "", 5, "*"},
 
 	{"sts", "AssumeRoleWithWebIdentity", 100, "AssumeRoleWithSAML AssumeRoleWithWebIdentity"}, // of one address
 	{"sts", "AssumeRole", 600, "*"},

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"testing"
 
+	"time"
+
 	"coffer/internal/api"
 	"coffer/internal/iam"
 	"coffer/internal/session"
 	"coffer/internal/table"
-	"time"
 )
 
 // CreateAccounts makes accounts as the control socket does.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"coffer/internal/cloudwatchlogs"
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
@@ -30,6 +31,7 @@ func collections() []table.Checker {
 		&kms.Keys, &kms.Aliases, &kms.Policies, &kms.Grants,
 		&lambda.Functions, &lambda.Versions, &lambda.Aliases, &lambda.Policies, &lambda.Layers, &lambda.LayerVersions,
 		&lambda.Packages, &lambda.Chunks, &lambda.Purges, &lambda.Accounts, &lambda.Events, &lambda.Backlogs, &lambda.EventConfigs,
+		&cloudwatchlogs.Groups, &cloudwatchlogs.Streams, &cloudwatchlogs.Chunks, &cloudwatchlogs.Sizes, &cloudwatchlogs.Expiries, &cloudwatchlogs.Purges,
 		&gateway.Pending, &Anchors,
 	}
 }
@@ -66,6 +68,9 @@ func CheckStore(ctx context.Context, db *table.DB, svcs services, report func(wh
 			return err
 		}
 		if err := svcs.lambda.Check(ctx, tx, of("lambda")); err != nil {
+			return err
+		}
+		if err := cloudwatchlogs.Check(ctx, tx, of("logs")); err != nil {
 			return err
 		}
 		return svcs.iam.Check(ctx, tx, of("iam"))

@@ -33,10 +33,12 @@ import (
 	iamapi "coffer/internal/api/iam"
 	kmsapi "coffer/internal/api/kms"
 	lambdaapi "coffer/internal/api/lambda"
+	logsapi "coffer/internal/api/logs"
 	smapi "coffer/internal/api/secretsmanager"
 	stsapi "coffer/internal/api/sts"
 	"coffer/internal/arn"
 	"coffer/internal/audit"
+	"coffer/internal/cloudwatchlogs"
 	"coffer/internal/dispatch"
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
@@ -243,6 +245,7 @@ type services struct {
 	iam       *iam.Service
 	sts       *sts.Service
 	lambda    *lambda.Service
+	logs      *cloudwatchlogs.Service
 }
 
 func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Source, cfg *Config) (services, error) {
@@ -273,14 +276,15 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Sour
 				return role.Ensure(tx, account, arn.Partition(region), now)
 			},
 		}),
+		logs: cloudwatchlogs.New(cloudwatchlogs.Config{}),
 	}, nil
 }
 
 // served is the literal table of services.
-var served = []*api.Service{smapi.Service, kmsapi.Service, iamapi.Service, stsapi.Service, lambdaapi.Service}
+var served = []*api.Service{smapi.Service, kmsapi.Service, iamapi.Service, stsapi.Service, lambdaapi.Service, logsapi.Service}
 
 func (s *services) operations() []api.Bound {
-	return slices.Concat(s.sm.Operations(), s.kms.Operations(), s.iam.Operations(), s.sts.Operations(), s.lambda.Operations())
+	return slices.Concat(s.sm.Operations(), s.kms.Operations(), s.iam.Operations(), s.sts.Operations(), s.lambda.Operations(), s.logs.Operations())
 }
 
 // tuneCollector trades idle memory for time on the hot path: with a heap of a few
@@ -340,7 +344,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	gc := gateway.Config{
 		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Region: cfg.Region, Logger: cfg.Logger,
 		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
-		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs, lambdaapi.Service: s.services.lambda.Needs},
+		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs, lambdaapi.Service: s.services.lambda.Needs, logsapi.Service: cloudwatchlogs.Needs},
 		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
 		Throttle: cfg.Throttle, Proxies: cfg.Proxies,
@@ -352,7 +356,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.gate, err = gateway.New(gc); err != nil {
 		return s, err
 	}
-	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks(), s.services.lambda.Tasks())
+	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks(), s.services.lambda.Tasks(), s.services.logs.Tasks())
 	s.sched = scheduler.New(tasks, s.gate, cfg.Logger, s.registry)
 	s.rotation = rotation.New(rotation.Config{Gate: s.gate, Secrets: s.services.sm, DB: s.db, Logger: cfg.Logger, Metrics: s.registry})
 	s.dispatch = dispatch.New(dispatch.Config{Gate: s.gate, Functions: s.services.lambda, DB: s.db, Logger: cfg.Logger, Metrics: s.registry})

@@ -37,6 +37,10 @@ var internalCodes = map[string]string{
 	"logs":           "ServiceUnavailableException",
 }
 
+// invalidCodes are the services' own codes for requests that break a rule of the
+// model; the others answer ValidationException.
+var invalidCodes = map[string]string{"logs": "InvalidParameterException"}
+
 // emitter writes the package of one service.
 type emitter struct {
 	*model
@@ -578,6 +582,7 @@ func (e *emitter) operationsFile() string {
 		{"TargetPrefix", md.TargetPrefix},
 		{"MessageKey", e.messageKey()},
 		{"InternalCode", cmp.Or(internalCodes[e.model.name], "InternalFailure")},
+		{"InvalidCode", invalidCodes[e.model.name]},
 	} {
 		if f[1] != "" {
 			fmt.Fprintf(&b, "%s: %q,\n", f[0], f[1])

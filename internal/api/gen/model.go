@@ -148,10 +148,12 @@ func parseModel(name string, b []byte) (*model, error) {
 }
 
 // alsoSensitive are shapes that hold credentials and that AWS's model does not
-// mark: session tokens, and the codes of second factors.
+// mark: session tokens, and the codes of second factors. Log events hold whatever programs
+// print; the list of those that are put is hidden whole, for it would fill the audit log.
 var alsoSensitive = map[string][]string{
-	"sts": {"tokenType", "tokenCodeType"},
-	"iam": {"authenticationCodeType"},
+	"sts":  {"tokenType", "tokenCodeType"},
+	"iam":  {"authenticationCodeType"},
+	"logs": {"EventMessage", "InputLogEvents"},
 }
 
 // alsoHidden are members that can hold what a function was told or printed, and whose

@@ -18,6 +18,7 @@ var Service = api.NewService(api.Service{
 	TargetPrefix: "Logs_20140328",
 	MessageKey:   "message",
 	InternalCode: "ServiceUnavailableException",
+	InvalidCode:  "InvalidParameterException",
 	Protocols:    []string{"json"},
 	Operations: []*api.Operation{
 		&opAssociateKmsKey,
@@ -359,6 +360,7 @@ var (
 	}
 	opCreateLogGroup = api.Operation{
 		Name:      "CreateLogGroup",
+		Mode:      api.Write,
 		Input:     &shapeCreateLogGroupRequest,
 		Output:    &shapeCreateLogGroupOutput,
 		NewInput:  func() api.Struct { return new(CreateLogGroupInput) },
@@ -369,6 +371,7 @@ var (
 	}
 	opCreateLogStream = api.Operation{
 		Name:      "CreateLogStream",
+		Mode:      api.Write,
 		Input:     &shapeCreateLogStreamRequest,
 		Output:    &shapeCreateLogStreamOutput,
 		NewInput:  func() api.Struct { return new(CreateLogStreamInput) },
@@ -499,6 +502,7 @@ var (
 	}
 	opDeleteLogGroup = api.Operation{
 		Name:      "DeleteLogGroup",
+		Mode:      api.Write,
 		Input:     &shapeDeleteLogGroupRequest,
 		Output:    &shapeDeleteLogGroupOutput,
 		NewInput:  func() api.Struct { return new(DeleteLogGroupInput) },
@@ -509,6 +513,7 @@ var (
 	}
 	opDeleteLogStream = api.Operation{
 		Name:      "DeleteLogStream",
+		Mode:      api.Write,
 		Input:     &shapeDeleteLogStreamRequest,
 		Output:    &shapeDeleteLogStreamOutput,
 		NewInput:  func() api.Struct { return new(DeleteLogStreamInput) },
@@ -559,6 +564,7 @@ var (
 	}
 	opDeleteRetentionPolicy = api.Operation{
 		Name:      "DeleteRetentionPolicy",
+		Mode:      api.Write,
 		Input:     &shapeDeleteRetentionPolicyRequest,
 		Output:    &shapeDeleteRetentionPolicyOutput,
 		NewInput:  func() api.Struct { return new(DeleteRetentionPolicyInput) },
@@ -709,6 +715,7 @@ var (
 	}
 	opDescribeLogGroups = api.Operation{
 		Name:      "DescribeLogGroups",
+		Mode:      api.Read,
 		Input:     &shapeDescribeLogGroupsRequest,
 		Output:    &shapeDescribeLogGroupsResponse,
 		NewInput:  func() api.Struct { return new(DescribeLogGroupsInput) },
@@ -719,6 +726,7 @@ var (
 	}
 	opDescribeLogStreams = api.Operation{
 		Name:      "DescribeLogStreams",
+		Mode:      api.Read,
 		Input:     &shapeDescribeLogStreamsRequest,
 		Output:    &shapeDescribeLogStreamsResponse,
 		NewInput:  func() api.Struct { return new(DescribeLogStreamsInput) },
@@ -809,6 +817,7 @@ var (
 	}
 	opFilterLogEvents = api.Operation{
 		Name:      "FilterLogEvents",
+		Mode:      api.Read,
 		Input:     &shapeFilterLogEventsRequest,
 		Output:    &shapeFilterLogEventsResponse,
 		NewInput:  func() api.Struct { return new(FilterLogEventsInput) },
@@ -889,6 +898,7 @@ var (
 	}
 	opGetLogEvents = api.Operation{
 		Name:      "GetLogEvents",
+		Mode:      api.Read,
 		Input:     &shapeGetLogEventsRequest,
 		Output:    &shapeGetLogEventsResponse,
 		NewInput:  func() api.Struct { return new(GetLogEventsInput) },
@@ -1029,6 +1039,7 @@ var (
 	}
 	opListLogGroups = api.Operation{
 		Name:      "ListLogGroups",
+		Mode:      api.Read,
 		Input:     &shapeListLogGroupsRequest,
 		Output:    &shapeListLogGroupsResponse,
 		NewInput:  func() api.Struct { return new(ListLogGroupsInput) },
@@ -1069,6 +1080,7 @@ var (
 	}
 	opListTagsForResource = api.Operation{
 		Name:      "ListTagsForResource",
+		Mode:      api.Read,
 		Input:     &shapeListTagsForResourceRequest,
 		Output:    &shapeListTagsForResourceResponse,
 		NewInput:  func() api.Struct { return new(ListTagsForResourceInput) },
@@ -1079,6 +1091,7 @@ var (
 	}
 	opListTagsLogGroup = api.Operation{
 		Name:      "ListTagsLogGroup",
+		Mode:      api.Read,
 		Input:     &shapeListTagsLogGroupRequest,
 		Output:    &shapeListTagsLogGroupResponse,
 		NewInput:  func() api.Struct { return new(ListTagsLogGroupInput) },
@@ -1189,6 +1202,7 @@ var (
 	}
 	opPutLogEvents = api.Operation{
 		Name:      "PutLogEvents",
+		Mode:      api.Write,
 		Input:     &shapePutLogEventsRequest,
 		Output:    &shapePutLogEventsResponse,
 		NewInput:  func() api.Struct { return new(PutLogEventsInput) },
@@ -1199,6 +1213,7 @@ var (
 	}
 	opPutLogGroupDeletionProtection = api.Operation{
 		Name:      "PutLogGroupDeletionProtection",
+		Mode:      api.Write,
 		Input:     &shapePutLogGroupDeletionProtectionRequest,
 		Output:    &shapePutLogGroupDeletionProtectionOutput,
 		NewInput:  func() api.Struct { return new(PutLogGroupDeletionProtectionInput) },
@@ -1239,6 +1254,7 @@ var (
 	}
 	opPutRetentionPolicy = api.Operation{
 		Name:      "PutRetentionPolicy",
+		Mode:      api.Write,
 		Input:     &shapePutRetentionPolicyRequest,
 		Output:    &shapePutRetentionPolicyOutput,
 		NewInput:  func() api.Struct { return new(PutRetentionPolicyInput) },
@@ -1299,6 +1315,7 @@ var (
 	}
 	opTagLogGroup = api.Operation{
 		Name:      "TagLogGroup",
+		Mode:      api.Write,
 		Input:     &shapeTagLogGroupRequest,
 		Output:    &shapeTagLogGroupOutput,
 		NewInput:  func() api.Struct { return new(TagLogGroupInput) },
@@ -1309,6 +1326,7 @@ var (
 	}
 	opTagResource = api.Operation{
 		Name:      "TagResource",
+		Mode:      api.Write,
 		Input:     &shapeTagResourceRequest,
 		Output:    &shapeTagResourceOutput,
 		NewInput:  func() api.Struct { return new(TagResourceInput) },
@@ -1339,6 +1357,7 @@ var (
 	}
 	opUntagLogGroup = api.Operation{
 		Name:      "UntagLogGroup",
+		Mode:      api.Write,
 		Input:     &shapeUntagLogGroupRequest,
 		Output:    &shapeUntagLogGroupOutput,
 		NewInput:  func() api.Struct { return new(UntagLogGroupInput) },
@@ -1349,6 +1368,7 @@ var (
 	}
 	opUntagResource = api.Operation{
 		Name:      "UntagResource",
+		Mode:      api.Write,
 		Input:     &shapeUntagResourceRequest,
 		Output:    &shapeUntagResourceOutput,
 		NewInput:  func() api.Struct { return new(UntagResourceInput) },

@@ -700,7 +700,7 @@ var (
 	shapeErrorMessage             = api.Shape{Name: "ErrorMessage", Kind: api.String}
 	shapeEvaluationFrequency      = api.Shape{Name: "EvaluationFrequency", Kind: api.String, Enum: []string{"ONE_MIN", "FIVE_MIN", "TEN_MIN", "FIFTEEN_MIN", "THIRTY_MIN", "ONE_HOUR"}}
 	shapeEventId                  = api.Shape{Name: "EventId", Kind: api.String}
-	shapeEventMessage             = api.Shape{Name: "EventMessage", Kind: api.String, HasMin: true, Min: 1}
+	shapeEventMessage             = api.Shape{Name: "EventMessage", Kind: api.String, HasMin: true, Min: 1, Sensitive: true}
 	shapeEventNumber              = api.Shape{Name: "EventNumber", Kind: api.Long}
 	shapeEventSource              = api.Shape{Name: "EventSource", Kind: api.String, Enum: []string{"CloudTrail", "Route53Resolver", "VPCFlow", "EKSAudit", "AWSWAF"}}
 	shapeEventsLimit              = api.Shape{Name: "EventsLimit", Kind: api.Integer, HasMin: true, Min: 1, HasMax: true, Max: 10000}
@@ -1015,16 +1015,16 @@ var (
 		{Name: "policyName", Path: "policyName", Shape: &shapePolicyName},
 		{Name: "source", Path: "source", Shape: &shapeIndexSource},
 	}}
-	shapeIndexSource         = api.Shape{Name: "IndexSource", Kind: api.String, Enum: []string{"ACCOUNT", "LOG_GROUP"}}
-	shapeIndexType           = api.Shape{Name: "IndexType", Kind: api.String, Enum: []string{"FACET", "FIELD_INDEX"}}
-	shapeInferredTokenName   = api.Shape{Name: "InferredTokenName", Kind: api.String, HasMin: true, Min: 1}
-	shapeInheritedProperties = api.Shape{Name: "InheritedProperties", Kind: api.List, Elem: &shapeInheritedProperty}
-	shapeInheritedProperty   = api.Shape{Name: "InheritedProperty", Kind: api.String, Enum: []string{"ACCOUNT_DATA_PROTECTION"}}
-	shapeInputLogEvent       = api.Shape{Name: "InputLogEvent", Kind: api.Structure, Members: []api.Member{
-		{Name: "timestamp", Path: "timestamp", Shape: &shapeTimestamp, Required: true},
+	shapeIndexSource            = api.Shape{Name: "IndexSource", Kind: api.String, Enum: []string{"ACCOUNT", "LOG_GROUP"}}
+	shapeIndexType              = api.Shape{Name: "IndexType", Kind: api.String, Enum: []string{"FACET", "FIELD_INDEX"}}
+	shapeInferredTokenName      = api.Shape{Name: "InferredTokenName", Kind: api.String, HasMin: true, Min: 1}
+	shapeInheritedProperties    = api.Shape{Name: "InheritedProperties", Kind: api.List, Elem: &shapeInheritedProperty}
+	shapeInheritedProperty      = api.Shape{Name: "InheritedProperty", Kind: api.String, Enum: []string{"ACCOUNT_DATA_PROTECTION"}}
+	shapeInputLogEventSensitive = api.Shape{Name: "InputLogEventSensitive", Kind: api.Structure, Sensitive: true, Members: []api.Member{
+		{Name: "timestamp", Path: "timestamp", Shape: &shapeTimestampSensitive, Required: true},
 		{Name: "message", Path: "message", Shape: &shapeEventMessage, Required: true},
 	}}
-	shapeInputLogEvents      = api.Shape{Name: "InputLogEvents", Kind: api.List, HasMin: true, Min: 1, HasMax: true, Max: 10000, Elem: &shapeInputLogEvent}
+	shapeInputLogEvents      = api.Shape{Name: "InputLogEvents", Kind: api.List, HasMin: true, Min: 1, HasMax: true, Max: 10000, Sensitive: true, Elem: &shapeInputLogEventSensitive}
 	shapeInputLogStreamNames = api.Shape{Name: "InputLogStreamNames", Kind: api.List, HasMin: true, Min: 1, HasMax: true, Max: 100, Elem: &shapeLogStreamName}
 	shapeInteger             = api.Shape{Name: "Integer", Kind: api.Integer}
 	shapeIntegrationDetails  = api.Shape{Name: "IntegrationDetails", Kind: api.Structure, Union: true, Members: []api.Member{
@@ -1941,6 +1941,7 @@ var (
 	shapeThrottlingException  = api.Shape{Name: "ThrottlingException", Kind: api.Structure}
 	shapeTime                 = api.Shape{Name: "Time", Kind: api.String, HasMin: true, Min: 1}
 	shapeTimestamp            = api.Shape{Name: "Timestamp", Kind: api.Long, HasMin: true, Min: 0}
+	shapeTimestampSensitive   = api.Shape{Name: "TimestampSensitive", Kind: api.Long, HasMin: true, Min: 0, Sensitive: true}
 	shapeToKey                = api.Shape{Name: "ToKey", Kind: api.String, HasMin: true, Min: 1, HasMax: true, Max: 128}
 	shapeToken                = api.Shape{Name: "Token", Kind: api.String}
 	shapeTokenString          = api.Shape{Name: "TokenString", Kind: api.String, HasMin: true, Min: 1}

@@ -3415,7 +3415,7 @@ func (v *FilterLogEventsOutput) Field(i int) any {
 type FilteredLogEvent struct {
 	LogStreamName *string
 	Timestamp     *int64
-	Message       *string
+	Message       api.Sensitive
 	IngestionTime *int64
 	EventId       *string
 }
@@ -4554,20 +4554,20 @@ func (v *IndexPolicy) Field(i int) any {
 	return nil
 }
 
-// InputLogEvent is the model's structure InputLogEvent.
-type InputLogEvent struct {
+// InputLogEventSensitive is the model's structure InputLogEventSensitive.
+type InputLogEventSensitive struct {
 	Timestamp *int64
-	Message   *string
+	Message   api.Sensitive
 }
 
 // Shape implements [api.Struct].
-func (*InputLogEvent) Shape() *api.Shape { return &shapeInputLogEvent }
+func (*InputLogEventSensitive) Shape() *api.Shape { return &shapeInputLogEventSensitive }
 
 // Format implements [fmt.Formatter]; see [api.Format].
-func (v *InputLogEvent) Format(f fmt.State, _ rune) { api.Format(f, v) }
+func (v *InputLogEventSensitive) Format(f fmt.State, _ rune) { api.Format(f, v) }
 
 // Field implements [api.Struct].
-func (v *InputLogEvent) Field(i int) any {
+func (v *InputLogEventSensitive) Field(i int) any {
 	switch i {
 	case 0:
 		return &v.Timestamp
@@ -5197,7 +5197,7 @@ func (v *ListToMap) Field(i int) any {
 type LiveTailSessionLogEvent struct {
 	LogStreamName      *string
 	LogGroupIdentifier *string
-	Message            *string
+	Message            api.Sensitive
 	Timestamp          *int64
 	IngestionTime      *int64
 }
@@ -5306,7 +5306,7 @@ func (v *LiveTailSessionUpdate) Field(i int) any {
 // LogEvent is the model's structure LogEvent.
 type LogEvent struct {
 	Timestamp *int64
-	Message   *string
+	Message   api.Sensitive
 }
 
 // Shape implements [api.Struct].
@@ -5626,7 +5626,7 @@ func (v *MetricFilter) Field(i int) any {
 // MetricFilterMatchRecord is the model's structure MetricFilterMatchRecord.
 type MetricFilterMatchRecord struct {
 	EventNumber     *int64
-	EventMessage    *string
+	EventMessage    api.Sensitive
 	ExtractedValues map[string]string
 }
 
@@ -6022,7 +6022,7 @@ func (v *OpenSearchWorkspace) Field(i int) any {
 // OutputLogEvent is the model's structure OutputLogEvent.
 type OutputLogEvent struct {
 	Timestamp     *int64
-	Message       *string
+	Message       api.Sensitive
 	IngestionTime *int64
 }
 
@@ -6851,7 +6851,7 @@ func (v *PutIntegrationOutput) Field(i int) any {
 type PutLogEventsInput struct {
 	LogGroupName  *string
 	LogStreamName *string
-	LogEvents     []InputLogEvent
+	LogEvents     []InputLogEventSensitive
 	SequenceToken *string
 	Entity        *Entity
 }
@@ -6870,7 +6870,7 @@ func (v *PutLogEventsInput) Field(i int) any {
 	case 1:
 		return &v.LogStreamName
 	case 2:
-		return (*api.ListOf[InputLogEvent])(&v.LogEvents)
+		return (*api.ListOf[InputLogEventSensitive])(&v.LogEvents)
 	case 3:
 		return &v.SequenceToken
 	case 4:
@@ -8305,7 +8305,7 @@ func (*TagResourceOutput) Field(int) any { return nil }
 // TestMetricFilterInput is the input of [TestMetricFilter].
 type TestMetricFilterInput struct {
 	FilterPattern    *string
-	LogEventMessages []string
+	LogEventMessages []api.Sensitive
 }
 
 // Shape implements [api.Struct].
@@ -8320,7 +8320,7 @@ func (v *TestMetricFilterInput) Field(i int) any {
 	case 0:
 		return &v.FilterPattern
 	case 1:
-		return &v.LogEventMessages
+		return (*api.ListOf[api.Sensitive])(&v.LogEventMessages)
 	}
 	return nil
 }
@@ -8348,7 +8348,7 @@ func (v *TestMetricFilterOutput) Field(i int) any {
 // TestTransformerInput is the input of [TestTransformer].
 type TestTransformerInput struct {
 	TransformerConfig []Processor
-	LogEventMessages  []string
+	LogEventMessages  []api.Sensitive
 }
 
 // Shape implements [api.Struct].
@@ -8363,7 +8363,7 @@ func (v *TestTransformerInput) Field(i int) any {
 	case 0:
 		return (*api.ListOf[Processor])(&v.TransformerConfig)
 	case 1:
-		return &v.LogEventMessages
+		return (*api.ListOf[api.Sensitive])(&v.LogEventMessages)
 	}
 	return nil
 }
@@ -8391,7 +8391,7 @@ func (v *TestTransformerOutput) Field(i int) any {
 // TransformedLogRecord is the model's structure TransformedLogRecord.
 type TransformedLogRecord struct {
 	EventNumber             *int64
-	EventMessage            *string
+	EventMessage            api.Sensitive
 	TransformedEventMessage *string
 }
 
