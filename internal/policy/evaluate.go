@@ -137,6 +137,10 @@ type Decision struct {
 	Type     Type
 	Explicit bool
 
+	// Uninvited is set in a denial about another account's resource whose policy does not
+	// let the caller in: what the caller is told must not depend on whether it exists.
+	Uninvited bool
+
 	by    [maxDeciding]deciding
 	n     int
 	grant *Grant // behind KeyGrant
@@ -214,6 +218,9 @@ func Evaluate(r *Request, p *Policies) Decision {
 	default:
 		e.facts = gather(r.Context)
 		e.decide()
+		if !e.d.Allowed.valid && r.Caller.identified() && r.Caller.Account != r.ResourceAccount {
+			e.d.Uninvited = !p.Resource.invites(r, &e.facts)
+		}
 		e.facts.release()
 	}
 	return e.d

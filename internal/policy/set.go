@@ -123,6 +123,20 @@ func (s *Set) ask(r *Request, f *facts, kind Type) (a answer) {
 	return a
 }
 
+// invites reports whether an Allow applies to the request, whatever is denied.
+func (s *Set) invites(r *Request, f *facts) bool {
+	if s == nil {
+		return false
+	}
+	for _, at := range s.forAction(r.Action) {
+		st := s.statement(at)
+		if st.Effect == Allow && st.names(&r.Caller) != unnamed && st.matchesResource(f, r.Resource) && st.holds(f, r.Unknown) {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *Set) statement(at ref) *Statement {
 	return &s.attachments[at.attachment].Document.Statements[at.statement]
 }
