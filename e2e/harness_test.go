@@ -237,7 +237,9 @@ func (h *host) checkAudit(t testing.TB, dir server.Dir) {
 	for _, a := range h.watch.answers() {
 		var own []auditRecord
 		for _, r := range byID[a.id] {
-			if a.op == "" || r.EventName == a.op {
+			// A Query request names its operation in the body, which nobody reads before its
+			// sender is known.
+			if a.op == "" || r.EventName == a.op || r.EventName == "" && slices.Contains(strange, a.code) {
 				own = append(own, r)
 			}
 		}
@@ -288,6 +290,9 @@ func (r *auditRecord) judge() string {
 	}
 	return ""
 }
+
+// strange are the codes of Query requests whose sender is not known.
+var strange = []string{"InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "MissingAuthenticationToken", "IncompleteSignature"}
 
 // open are the actions that no policy refuses.
 var open = []string{"sts:GetCallerIdentity", "sts:GetSessionToken"}
