@@ -86,13 +86,14 @@ func (g *gate) crowd() {
 	})
 }
 
-// BenchmarkWhoCan asks who can read a secret under a customer key, in a crowd, as `coffer
+// BenchmarkWhoCan asks who can read a secret under a customer key with a grant, in a crowd, as `coffer
 // who-can` does: just after a start, and again.
 func BenchmarkWhoCan(b *testing.B) {
 	g := newGate(b)
 	g.crowd()
 	key := g.key()
 	g.send(g.request("CreateSecret", `{"Name":"guarded","ClientRequestToken":"00000000-0000-4000-8000-000000000000","SecretString":"x","KmsKeyId":"`+key+`"}`))
+	g.answer(g.requestTo("kms", "TrentService.CreateGrant", `{"KeyId":"`+key+`","GranteePrincipal":"arn:aws:iam::`+g.s.account+`:user/crowd0","Operations":["Decrypt"]}`))
 	ask := func(b *testing.B) {
 		a, err := g.s.whoCan(context.Background(), gateway.Question{Action: "secretsmanager:GetSecretValue", Resource: "guarded", Region: "eu-west-1"})
 		if err != nil {
