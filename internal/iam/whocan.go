@@ -30,7 +30,7 @@ type Finding struct {
 	If []StatementRef `json:"if,omitempty"`
 	// Unless are Deny statements that keep it out if their conditions hold.
 	Unless  []StatementRef `json:"unless,omitempty"`
-	Through []StatementRef `json:"through"` // the statements that allow
+	Through []StatementRef `json:"through"` // the statements that allow; none for what no policy can refuse
 }
 
 // StatementRef names a statement for people and programs.
@@ -243,7 +243,7 @@ func (d *Directory) can(r *api.Request, needs []Need) (f Finding, ok bool, err e
 	if err != nil {
 		return f, false, err
 	}
-	f.Principal = r.Principal.ARN
+	f.Principal, f.Through = r.Principal.ARN, []StatementRef{}
 	own := sessionOf{tx: r.Tx, p: &r.Principal}
 	for i := range needs {
 		n := &needs[i]
