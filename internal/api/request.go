@@ -137,8 +137,8 @@ type TLS struct {
 type Caller interface {
 	// Call runs op as r's principal through r's service.
 	Call(r *Request, op *Operation, in Struct) (Struct, error)
-	// Authorize decides one more access of r, which only its handler knows of. It
-	// does not record: a refusal is the handler's to return.
+	// Authorize decides one more access of r, which only its handler knows of. A
+	// refusal is the handler's to return.
 	Authorize(r *Request, a *Access) (policy.Allowed, error)
 }
 

@@ -53,10 +53,15 @@ func (c *call) load(tx *table.Tx) (err error) {
 	return err
 }
 
-// Authorize implements api.Caller.
+// Authorize implements api.Caller. A refusal is told by the record of the call: it may be
+// all that speaks against it.
 func (c *call) Authorize(r *api.Request, a *api.Access) (policy.Allowed, error) {
 	var d policy.Decided
-	return c.decideOne(r, a, &d)
+	allowed, err := c.decideOne(r, a, &d)
+	if err != nil && r == &c.req && d.Action != "" {
+		*c.verdicts.next() = d
+	}
+	return allowed, err
 }
 
 // decide decides an access and all that hang on it, and leaves the proofs in

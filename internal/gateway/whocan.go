@@ -49,8 +49,11 @@ func (g *Gateway) WhoCan(ctx context.Context, q Question) (a Answer, err error) 
 		}
 		a = Answer{Action: op.Action(), Resource: own.Resource}
 		name := own.Resource
-		if own.Resource == "" || own.Resource == "*" {
-			a.Resource, name = "*", ""
+		if own.Resource == "" {
+			a.Resource = "*"
+		}
+		if q.Resource == "" {
+			name = ""
 		}
 		a.Found, err = g.cfg.Directory.WhoCan(ctx, tx, arn.Partition(q.Region), func(p api.Principal) (*api.Request, []iam.Need, error) {
 			account := p.Account

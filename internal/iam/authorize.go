@@ -107,9 +107,16 @@ func (d *Directory) owner(r *api.Request, standing *Standing, account string) (*
 }
 
 // Denied is the error that a denial of a is answered with.
+//
+// Who is not let in by the policy of another account's resource is told that alone, whatever
+// else denies: by conditions of his own policies (on the resource's tags, say) a caller could
+// otherwise learn of what he has no access to. The audit record has the reason.
 func Denied(a *api.Access, d *policy.Decided) error {
-	if a.Denied != "" {
+	switch {
+	case a.Denied != "":
 		return api.AccessDeniedException(a.Denied)
+	case d.Uninvited:
+		return api.AccessDeniedException(d.Request.Denial(&policy.Decision{Type: policy.ResourcePolicy}))
 	}
 	return api.AccessDeniedException(d.Request.Denial(&d.Decision))
 }

@@ -19,8 +19,8 @@ type Request struct {
 
 	// Unknown, if set, makes the request one that nobody has made yet: it reports
 	// the condition keys (in lower case) that Context cannot answer for and a real
-	// request may have. A Deny with a condition on such a key does not apply, and is told
-	// to Trace as Assumed; an Allow applies only if Hopeful.
+	// request may have. A Deny that depends on such a key, by a condition or a variable, does
+	// not apply, and is told to Trace as Assumed; an Allow applies only if Hopeful.
 	Unknown func(key string) bool
 	Hopeful bool
 }
@@ -96,7 +96,7 @@ type Matched struct {
 	Effect    Effect
 	Statement *Statement
 	Grant     *Grant // behind a KeyGrant
-	Assumed   bool   // matches if its conditions on unknown keys hold
+	Assumed   bool   // matches only if unknown keys have the right values
 }
 
 // Allowed is the proof that Evaluate allowed an action on a resource. What is
@@ -136,6 +136,10 @@ type Decision struct {
 	// that would have been needed; and which of the two.
 	Type     Type
 	Explicit bool
+
+	// Uninvited is set in a denial about another account's resource whose policy does not
+	// let the caller in: what the caller is told must not depend on whether it exists.
+	Uninvited bool
 
 	by    [maxDeciding]deciding
 	n     int
@@ -214,6 +218,9 @@ func Evaluate(r *Request, p *Policies) Decision {
 	default:
 		e.facts = gather(r.Context)
 		e.decide()
+		if !e.d.Allowed.valid && r.Caller.identified() && r.Caller.Account != r.ResourceAccount {
+			e.d.Uninvited = !p.Resource.invites(r, &e.facts)
+		}
 		e.facts.release()
 	}
 	return e.d

@@ -37,6 +37,7 @@ type keyholders struct {
 	t            *testing.T
 	ours, theirs string
 	root, other  holder // the roots of both
+	otherConfig  aws.Config
 }
 
 // holder is somebody who calls.
@@ -59,7 +60,8 @@ func newKeyholders(t *testing.T) *keyholders {
 		return err
 	})
 	w.theirs = keys.Account
-	w.other = w.holder("arn:aws:iam::"+w.theirs+":root", "", w.ConfigFor("eu-west-1", server.Credentials{AccessKeyID: keys.ID, SecretAccessKey: keys.Secret.Reveal()}))
+	w.otherConfig = w.ConfigFor("eu-west-1", server.Credentials{AccessKeyID: keys.ID, SecretAccessKey: keys.Secret.Reveal()})
+	w.other = w.holder("arn:aws:iam::"+w.theirs+":root", "", w.otherConfig)
 	return w
 }
 

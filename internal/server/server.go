@@ -316,7 +316,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	gc := gateway.Config{
 		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Region: cfg.Region, Logger: cfg.Logger,
 		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
-		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs},
+		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs, iamapi.Service: iam.Needs, stsapi.Service: sts.Needs},
 		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
 		Throttle: cfg.Throttle, Proxies: cfg.Proxies,
