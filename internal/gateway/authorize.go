@@ -9,27 +9,27 @@ import (
 	"coffer/internal/table"
 )
 
-// verdicts are the decisions of one call, for its record. Two are the most that usual
-// calls have.
+// verdicts are the decisions of one call, for its record. Usual calls have one.
 type verdicts struct {
-	own  [2]policy.Decided
+	own  iam.Verdict
 	list []*policy.Decided
 }
 
-func (v *verdicts) next() *policy.Decided {
-	if n := len(v.list); n < len(v.own) {
-		v.list = append(v.list, &v.own[n])
-	} else {
-		v.list = append(v.list, new(policy.Decided))
+func (v *verdicts) next() *iam.Verdict {
+	next := &v.own
+	if len(v.list) > 0 {
+		next = new(iam.Verdict)
 	}
-	return v.list[len(v.list)-1]
+	v.list = append(v.list, &next.Decided)
+	return next
 }
 
 // forget leaves nothing of an earlier run, and keeps the memory.
 func (v *verdicts) forget() {
-	for i := range v.list {
-		*v.list[i], v.list[i] = policy.Decided{}, nil
+	if len(v.list) > 0 {
+		v.own = iam.Verdict{}
 	}
+	clear(v.list)
 	v.list = v.list[:0]
 }
 
@@ -55,8 +55,7 @@ func (c *call) load(tx *table.Tx) (err error) {
 
 // Authorize implements api.Caller.
 func (c *call) Authorize(r *api.Request, a *api.Access) (policy.Allowed, error) {
-	var d policy.Decided
-	return c.decideOne(r, a, &d)
+	return c.decideOne(r, a, new(iam.Verdict))
 }
 
 // decide decides an access and all that hang on it, and leaves the proofs in
@@ -92,17 +91,17 @@ func (c *call) decide(r *api.Request, a *api.Access, v *verdicts) error {
 }
 
 // decideOne decides one access.
-func (c *call) decideOne(r *api.Request, a *api.Access, d *policy.Decided) (policy.Allowed, error) {
+func (c *call) decideOne(r *api.Request, a *api.Access, v *iam.Verdict) (policy.Allowed, error) {
 	if c.standing == nil {
 		if err := c.load(r.Tx); err != nil {
 			return policy.Allowed{}, err
 		}
 	}
-	if err := c.g.cfg.Directory.Authorize(r, a, c.standing, d); err != nil {
+	if err := c.g.cfg.Directory.Authorize(r, a, c.standing, v); err != nil {
 		return policy.Allowed{}, err
 	}
-	if !d.Allowed.Valid() { // fail closed: no decision, no answer
-		return policy.Allowed{}, iam.Denied(a, d)
+	if !v.Allowed.Valid() { // fail closed: no decision, no answer
+		return policy.Allowed{}, iam.Denied(a, v)
 	}
-	return d.Allowed, nil
+	return v.Allowed, nil
 }

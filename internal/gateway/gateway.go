@@ -87,6 +87,7 @@ type Config struct {
 // Gateway is an http.Handler and an api.Caller factory. Safe for concurrent use.
 type Gateway struct {
 	cfg       Config
+	directory api.Directory
 	verifier  *sigv4.Verifier
 	targets   map[string]*route         // by X-Amz-Target
 	prefixes  map[string]*api.Service   // by target prefix
@@ -131,6 +132,7 @@ func New(cfg Config) (*Gateway, error) {
 		prefixes: make(map[string]*api.Service),
 		bound:    make(map[*api.Operation]*route),
 	}
+	g.directory = directory{cfg.Directory, g}
 	var err error
 	if g.throttle, err = newThrottle(&cfg.Throttle, cfg.Services); err != nil {
 		return nil, err
@@ -200,7 +202,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint)
 		TLS:       tlsDetails(r),
 		Endpoint:  e,
 		Caller:    c,
-		Directory: directory{g.cfg.Directory, g},
+		Directory: g.directory,
 		Read:      c.reading,
 	}
 	out, err := g.pass(c, w, r)

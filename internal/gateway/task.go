@@ -29,7 +29,7 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 		Principal: api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: source}},
 		Secure:    true,
 		Caller:    c,
-		Directory: directory{g.cfg.Directory, g},
+		Directory: g.directory,
 		Read:      c.reading,
 	}
 	defer func() {

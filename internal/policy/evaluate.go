@@ -202,8 +202,9 @@ const (
 //
 // Whatever does not fit together is denied: a caller without an account, a
 // request without an action.
-func Evaluate(r *Request, p *Policies) Decision {
-	e := evaluation{r: r, p: p}
+func Evaluate(r *Request, p *Policies) (d Decision) {
+	var f facts
+	e := evaluation{r: r, p: p, d: &d, facts: &f}
 	switch {
 	case r.Action == "" || !r.Caller.valid():
 		e.refuse(IdentityPolicy)
@@ -212,11 +213,11 @@ func Evaluate(r *Request, p *Policies) Decision {
 	case p.Open:
 		e.allow()
 	default:
-		e.facts = gather(r.Context)
+		f = gather(r.Context)
 		e.decide()
-		e.facts.release()
+		f.release()
 	}
-	return e.d
+	return d
 }
 
 // fits reports whether the resource is one of its account, in the caller's
@@ -243,11 +244,13 @@ func (r *Request) fits() bool {
 	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws" || account == "")
 }
 
+// evaluation is a decision under way. All of it is pointers: what a condition key is asked
+// for leaves the compiler's sight, and would else take the policies and the decision to the heap.
 type evaluation struct {
 	r     *Request
 	p     *Policies
-	d     Decision
-	facts facts
+	d     *Decision
+	facts *facts
 }
 
 func (e *evaluation) refuse(t Type) { e.d.Type, e.d.n = t, 0 }
@@ -267,7 +270,7 @@ func (e *evaluation) resourceType() Type {
 // ask puts the request to a set. over means that it is denied and nobody wants to
 // know of further statements.
 func (e *evaluation) ask(s *Set, kind Type) (a answer, over bool) {
-	a = s.ask(e.r, &e.facts, kind)
+	a = s.ask(e.r, e.facts, kind)
 	if a.denied && !e.d.Explicit {
 		e.d.Type, e.d.Explicit, e.d.n = kind, true, 0
 		e.d.add(kind, s, a.deny)
