@@ -11,26 +11,26 @@ import (
 
 // verdicts are the decisions of one call, for its record. Usual calls have one.
 type verdicts struct {
-	own  iam.Verdict
-	list []*policy.Decided
+	list  []*policy.Decided
+	own   iam.Verdict // the first of them
+	first [1]*policy.Decided
 }
 
 func (v *verdicts) next() *iam.Verdict {
-	next := &v.own
-	if len(v.list) > 0 {
-		next = new(iam.Verdict)
+	if len(v.list) == 0 {
+		v.list = append(v.first[:0], &v.own.Decided)
+		return &v.own
 	}
-	v.list = append(v.list, &next.Decided)
-	return next
+	more := new(iam.Verdict)
+	v.list = append(v.list, &more.Decided)
+	return more
 }
 
-// forget leaves nothing of an earlier run, and keeps the memory.
+// forget leaves nothing of an earlier run.
 func (v *verdicts) forget() {
-	if len(v.list) > 0 {
-		v.own = iam.Verdict{}
+	if v.list != nil {
+		*v = verdicts{}
 	}
-	clear(v.list)
-	v.list = v.list[:0]
 }
 
 // resource is the ARN that the operation's own access was decided on.

@@ -203,7 +203,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint)
 		Endpoint:  e,
 		Caller:    c,
 		Directory: g.directory,
-		Read:      c.reading,
+		Read:      c.methods.reading,
 	}
 	out, err := g.pass(c, w, r)
 	if err != nil {
@@ -301,7 +301,7 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	switch b.Op.Mode {
 	case api.Read:
 		c.arena = arenas.Get().(*[]byte)
-		err = g.cfg.DB.View(ctx, c.running)
+		err = g.cfg.DB.View(ctx, c.methods.running)
 	case api.Write:
 		err = g.update(c)
 	case api.Outside:
@@ -332,7 +332,7 @@ const maxUpdates = 10
 // it still holds.
 func (g *Gateway) update(c *call) (err error) {
 	for range maxUpdates {
-		if err := g.cfg.DB.View(c.req.Context, c.loading); err != nil {
+		if err := g.cfg.DB.View(c.req.Context, c.methods.loading); err != nil {
 			return err
 		}
 		c.records = nil // the outbox keeps them

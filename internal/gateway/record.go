@@ -45,18 +45,10 @@ func (c *call) release() {
 		arenas.Put(c.arena)
 	}
 	c.form.Wipe()
-	c.verdicts.forget()
-	*c = call{
-		verdicts: verdicts{list: c.verdicts.list}, findingKey: c.findingKey, loading: c.loading, running: c.running,
-		authorizing: c.authorizing, reading: c.reading, inner: inner{authorizing: c.inner.authorizing, verdicts: c.inner.verdicts},
-	}
+	m := c.methods
+	*c = call{} // in place; with the methods in it, it would be made elsewhere and copied
+	c.methods = m
 	calls.Put(c)
-}
-
-// release makes ready for the next inner call.
-func (i *inner) release() {
-	i.verdicts.forget()
-	*i = inner{authorizing: i.authorizing, verdicts: i.verdicts}
 }
 
 // appendRecord renders the CloudTrail record of one call.

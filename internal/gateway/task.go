@@ -30,7 +30,7 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 		Secure:    true,
 		Caller:    c,
 		Directory: g.directory,
-		Read:      c.reading,
+		Read:      c.methods.reading,
 	}
 	defer func() {
 		if v := recover(); v != nil {
