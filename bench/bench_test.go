@@ -362,7 +362,7 @@ func TestSmoke(t *testing.T) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	s := newSigner(credentials{"", "AKIABENCHBENCHBENCHX", "secret"}, "127.0.0.1:8443")
+	s := newSigner(credentials{AccessKeyID: "AKIABENCHBENCHBENCHX", SecretAccessKey: "secret"}, "127.0.0.1:8443")
 	rng := rand.New(rand.NewPCG(1, 1))
 	body := []byte(secretValue(rng, 300))
 	var buf []byte

@@ -7,7 +7,7 @@ import (
 
 // commands is the literal table of measurements, in the order of the help.
 func commands() []command {
-	return []command{readCommand, writeCommand, scaleCommand, startCommand, crashCommand, allCommand}
+	return []command{readCommand, writeCommand, scaleCommand, startCommand, crashCommand, accessCommand, allCommand}
 }
 
 var readCommand = command{
@@ -83,6 +83,21 @@ value, or the one under way at the kill, and every acknowledged call must be in
 the audit log exactly once. Every so many rounds, and at the end, coffer fsck and
 coffer audit verify must find nothing. Exit code 1 if anything is wrong.`,
 	flags: measured((*crashOptions).flags, measureCrash),
+}
+
+var accessCommand = command{
+	name: "access", summary: "what users, roles and their policies add to GetSecretValue",
+	help: `
+Has callers of one server read secrets in turn, round after round: root; a user with
+an inline policy; root again, of secrets with a resource policy and a customer key;
+a session of a role with five policies of ten statements; then with a permissions
+boundary, a session policy, service control policies; and with conditions. It prints
+the server's CPU per request of each and what each step adds, and latency when all
+are paced at half of root's peak.
+
+With --baseline-binary the root of an older program's server is measured in the same
+rounds.`,
+	flags: measured((*accessOptions).flags, measureAccess),
 }
 
 var allCommand = command{
