@@ -148,16 +148,24 @@ type deciding struct {
 	at   ref
 }
 
+// same reports whether two levels of an organisation decided by one statement.
+func (by *deciding) same(other *deciding) bool {
+	return other.set != nil && by.kind == other.kind && by.set.statement(by.at) == other.set.statement(other.at)
+}
+
 // Deciding returns the statements that decided: the Deny of an explicit denial,
-// or one Allow of each policy that had to allow. It is empty for an implicit denial.
+// or one Allow of each policy that had to allow; once, where several levels of an
+// organisation allow by the same. It is empty for an implicit denial.
 func (d *Decision) Deciding() []Matched { return d.AppendDeciding(nil) }
 
 // AppendDeciding appends what Deciding returns to out.
 func (d *Decision) AppendDeciding(out []Matched) []Matched {
-	for _, by := range d.by[:d.n] {
+	for i, by := range d.by[:d.n] {
 		switch {
 		case by.set != nil:
-			out = append(out, by.set.matched(by.kind, by.at))
+			if i == 0 || !by.same(&d.by[i-1]) {
+				out = append(out, by.set.matched(by.kind, by.at))
+			}
 		case by.kind == KeyGrant:
 			out = append(out, Matched{Type: KeyGrant, Source: d.grant.ID, Grant: d.grant, Effect: Allow})
 		default:
