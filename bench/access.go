@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,7 +17,7 @@ type accessOptions struct {
 	rounds                int
 	slot                  time.Duration
 	paced                 bool
-	baseline              string
+	baseline, only        string
 }
 
 func (o *accessOptions) flags(fs *flag.FlagSet) {
@@ -26,6 +28,7 @@ func (o *accessOptions) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&o.slot, "slot", 2*time.Second, "how long one caller is measured in one round")
 	fs.BoolVar(&o.paced, "half", true, "also measure latency at half of the peak of root")
 	fs.StringVar(&o.baseline, "baseline-binary", "", "also measure the root of this older coffer `program`, and compare with it")
+	fs.StringVar(&o.only, "only", "", "of the callers after root measure those whose name this regular `expression` matches: to profile the server meanwhile")
 }
 
 // caller is whose GetSecretValue is measured.
@@ -87,6 +90,11 @@ func measureAccess(ctx context.Context, env *environment, o accessOptions) (*rep
 		}
 		callers = append(callers, &caller{name: olderRoot, server: old, creds: old.creds, secret: secretName})
 	}
+	only, err := regexp.Compile(o.only)
+	if err != nil {
+		return nil, err
+	}
+	callers = slices.DeleteFunc(callers, func(c *caller) bool { return c.name != root && !only.MatchString(c.name) })
 	if err := measureCallers(ctx, env, callers, o); err != nil {
 		return nil, err
 	}
@@ -367,7 +375,7 @@ func accessReport(callers []*caller, o accessOptions) *report {
 		r.addSeries(c.name+", peak", c.peak)
 		peak.add(c.name, each(c.peak, (*result).rate).String(), each(c.peak, quantileMicros(0.50)).String(), each(c.peak, quantileMicros(0.99)).String(),
 			each(c.peak, (*result).cpuPer).String(), c.over(first).String(), figure(c.audit.median()))
-		if c.before != nil {
+		if c.before != nil && c.before.peak != nil {
 			steps.add(c.step, c.over(c.before).String())
 		}
 		if o.paced {
