@@ -7,7 +7,7 @@ import (
 
 // commands is the literal table of measurements, in the order of the help.
 func commands() []command {
-	return []command{readCommand, writeCommand, scaleCommand, startCommand, crashCommand, accessCommand, allCommand}
+	return []command{readCommand, writeCommand, scaleCommand, startCommand, crashCommand, accessCommand, iamCommand, allCommand}
 }
 
 var readCommand = command{
@@ -100,11 +100,22 @@ rounds.`,
 	flags: measured((*accessOptions).flags, measureAccess),
 }
 
+var iamCommand = command{
+	name: "iam", summary: "an account with many users, roles and policies",
+	help: `
+Fills an account with users, roles and policies through the API, and compares it with
+an all but empty account of the same server: a tour of operations of IAM, STS and
+Secrets Manager, one call at a time, each in both accounts in turn; GetSecretValue by a
+user of either and by many users of the crowded one, at peak load; then how long
+who-can takes to find all who can read a secret, and resident memory at each stage.`,
+	flags: measured((*crowdOptions).flags, measureCrowd),
+}
+
 var allCommand = command{
 	name: "all", summary: "all of these with moderate sizes, for docs/benchmarks.md",
 	help: `
-Runs read, write, scale, start and crash one after the other with sizes that take
-about half an hour. For the figures in docs/benchmarks.md:
+Runs read, write, scale, start, access, iam and crash one after the other with sizes
+that take about half an hour. For the figures in docs/benchmarks.md:
 
   go run ./bench all --n 1000000 --crash-rounds 200 --markdown`,
 	flags: allFlags,
