@@ -88,6 +88,7 @@ type Request struct {
 	// transaction that writes may. f may run again.
 	Read func(f func(*table.Tx) error) error
 
+	access Access // what is authorized; here, because a variable that is pointed to would be allocated
 	after  []func()
 	events []ServiceEvent
 }

@@ -46,29 +46,33 @@ type call struct {
 
 	// What the usual read needs and would allocate one by one: memory for its
 	// records and its call to KMS, and its methods as functions.
-	ownRecords  [4][]byte
-	inner       inner
-	out         api.Struct
+	ownRecords [4][]byte
+	inner      inner
+	out        api.Struct
+	methods    methods
+}
+
+// methods are those of a call that are passed on as functions. A call keeps its own.
+type methods struct {
 	findingKey  func(*table.Tx) error
 	loading     func(*table.Tx) error
 	running     func(*table.Tx) error
 	authorizing func(*api.Access) error
+	inside      func(*api.Access) error // authorizing, for the call between services
 	reading     func(func(*table.Tx) error) error
 }
 
 // inner is a call between services.
 type inner struct {
-	c           *call
-	req         api.Request
-	via         [1]string
-	verdicts    verdicts
-	authorizing func(*api.Access) error
+	c        *call
+	req      api.Request
+	via      [1]string
+	verdicts verdicts
 }
 
 func newCall() *call {
 	c := new(call)
-	c.findingKey, c.loading, c.running, c.authorizing, c.reading = c.findKey, c.load, c.run, c.authorize, c.read
-	c.inner.authorizing = c.inner.authorize
+	c.methods = methods{c.findKey, c.load, c.run, c.authorize, c.inner.authorize, c.read}
 	return c
 }
 
@@ -89,7 +93,7 @@ func (c *call) begin(tx *table.Tx) {
 // run runs the handler.
 func (c *call) run(tx *table.Tx) (err error) {
 	c.begin(tx)
-	c.out, err = c.route.bound.Run(&c.req, c.in, c.authorizing)
+	c.out, err = c.route.bound.Run(&c.req, c.in, c.methods.authorizing)
 	return err
 }
 
@@ -121,10 +125,10 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 	}
 	// A read has room for one at a time, used again and again. A mutation's may
 	// be kept by what After registers.
-	i := &c.inner
+	i, authorizing := &c.inner, c.methods.inside
 	if c.arena == nil || i.req.Op != nil {
 		i = new(inner)
-		i.authorizing = i.authorize
+		authorizing = i.authorize
 	}
 	i.c = c
 	i.req = api.Request{
@@ -148,7 +152,7 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 	err := api.Validate(in)
 	var out api.Struct
 	if err == nil {
-		out, err = rt.bound.Run(&i.req, in, i.authorizing)
+		out, err = rt.bound.Run(&i.req, in, authorizing)
 	}
 	for _, f := range i.req.TakeAfter() {
 		r.After(f)
@@ -161,7 +165,7 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 		fe = c.fault(op.Service, err)
 	}
 	c.appendRecord(&i.req, in, out, fe, &i.verdicts)
-	i.release()
+	*i = inner{}
 	if fe != nil {
 		c.refusals = append(c.refusals, c.records[len(c.records)-1])
 	}

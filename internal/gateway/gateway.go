@@ -87,6 +87,7 @@ type Config struct {
 // Gateway is an http.Handler and an api.Caller factory. Safe for concurrent use.
 type Gateway struct {
 	cfg       Config
+	directory api.Directory
 	verifier  *sigv4.Verifier
 	targets   map[string]*route         // by X-Amz-Target
 	prefixes  map[string]*api.Service   // by target prefix
@@ -131,6 +132,7 @@ func New(cfg Config) (*Gateway, error) {
 		prefixes: make(map[string]*api.Service),
 		bound:    make(map[*api.Operation]*route),
 	}
+	g.directory = directory{cfg.Directory, g}
 	var err error
 	if g.throttle, err = newThrottle(&cfg.Throttle, cfg.Services); err != nil {
 		return nil, err
@@ -200,8 +202,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint)
 		TLS:       tlsDetails(r),
 		Endpoint:  e,
 		Caller:    c,
-		Directory: directory{g.cfg.Directory, g},
-		Read:      c.reading,
+		Directory: g.directory,
+		Read:      c.methods.reading,
 	}
 	out, err := g.pass(c, w, r)
 	if err != nil {
@@ -299,7 +301,7 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	switch b.Op.Mode {
 	case api.Read:
 		c.arena = arenas.Get().(*[]byte)
-		err = g.cfg.DB.View(ctx, c.running)
+		err = g.cfg.DB.View(ctx, c.methods.running)
 	case api.Write:
 		err = g.update(c)
 	case api.Outside:
@@ -330,7 +332,7 @@ const maxUpdates = 10
 // it still holds.
 func (g *Gateway) update(c *call) (err error) {
 	for range maxUpdates {
-		if err := g.cfg.DB.View(c.req.Context, c.loading); err != nil {
+		if err := g.cfg.DB.View(c.req.Context, c.methods.loading); err != nil {
 			return err
 		}
 		c.records = nil // the outbox keeps them

@@ -140,7 +140,7 @@ type holder struct {
 }
 
 // findHolder looks the claim's access key up. It is served from the record cache.
-func (c *call) findHolder() error { return c.g.cfg.DB.View(c.req.Context, c.findingKey) }
+func (c *call) findHolder() error { return c.g.cfg.DB.View(c.req.Context, c.methods.findingKey) }
 
 // findKey is its transaction.
 func (c *call) findKey(tx *table.Tx) error {
@@ -155,7 +155,7 @@ func (c *call) findKey(tx *table.Tx) error {
 		}
 		return c.findSession(tx, s)
 	}
-	k, err := iam.AccessKeys.Get(tx, table.K(c.claim.AccessKeyID))
+	k, err := iam.AccessKeys.Find(tx, c.claim.AccessKeyID)
 	if errors.Is(err, table.ErrNotFound) || err == nil && k.Inactive {
 		return nil
 	}
@@ -215,7 +215,7 @@ func rootOf(account, keyID, partition string) api.Principal {
 }
 
 func userOf(tx *table.Tx, id, keyID, partition string) (api.Principal, error) {
-	u, err := iam.Users.Get(tx, table.K(id))
+	u, err := iam.Users.Find(tx, id)
 	if err != nil {
 		return api.Principal{}, err
 	}

@@ -29,8 +29,8 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 		Principal: api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: source}},
 		Secure:    true,
 		Caller:    c,
-		Directory: directory{g.cfg.Directory, g},
-		Read:      c.reading,
+		Directory: g.directory,
+		Read:      c.methods.reading,
 	}
 	defer func() {
 		if v := recover(); v != nil {

@@ -251,12 +251,12 @@ func (d *Directory) can(r *api.Request, needs []Need) (f Finding, ok bool, err e
 		of.Op, of.Via = n.Op, n.Via
 		unknown := func(key string) bool { return own.decides(key) || unknownKey(key, n.Access.Resource) }
 		for _, hopeful := range []bool{false, true} {
-			var decided policy.Decided
+			var decided Verdict
 			var unless []StatementRef
 			decided.Unknown, decided.Hopeful = unknown, hopeful
 			decided.Trace = func(m policy.Matched) {
 				if m.Assumed && m.Effect == policy.Deny {
-					unless = append(unless, refer(&decided, m, unknown))
+					unless = append(unless, refer(&decided.Decided, m, unknown))
 				}
 			}
 			if err := d.decide(&of, &n.Access, standing, &decided); err != nil {
@@ -269,7 +269,7 @@ func (d *Directory) can(r *api.Request, needs []Need) (f Finding, ok bool, err e
 				continue
 			}
 			for _, m := range decided.Deciding() {
-				ref := refer(&decided, m, unknown)
+				ref := refer(&decided.Decided, m, unknown)
 				if len(ref.Conditions) > 0 {
 					f.If = append(f.If, ref)
 				}
