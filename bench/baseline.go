@@ -97,7 +97,7 @@ type baseline struct {
 }
 
 var (
-	answerType = []string{contentType}
+	answerType = []string{jsonType}
 	answerID   = []string{"01234567-89ab-4def-8123-456789abcdef"}
 	bodies     = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 )

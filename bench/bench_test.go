@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"coffer/internal/sigv4"
 )
 
 // TestMain makes the test binary a child server when it is started as one.
@@ -195,6 +199,58 @@ func TestPutsAreUnique(t *testing.T) {
 	}
 }
 
+// What goes over the wire is signed as a whole, for each service and with a session token.
+func TestRequestsAreSigned(t *testing.T) {
+	c := credentials{AccessKeyID: "ASIABENCHBENCHBENCHX", SecretAccessKey: "secret", SessionToken: "token"}
+	for _, tc := range []struct {
+		to              service
+		body, want      string
+		target, session bool
+	}{
+		{secretsManager, `{"SecretId":"a"}`, `{"SecretId":"a"}`, true, false},
+		{kmsService, `{}`, `{}`, true, true},
+		{iamService, "UserName=a", "Action=Do&Version=2010-05-08&UserName=a", false, false},
+		{stsService, "", "Action=Do&Version=2011-06-15&", false, true},
+	} {
+		of := c
+		if !tc.session {
+			of.SessionToken = ""
+		}
+		b, err := newSigner(of, "127.0.0.1:8443").of(tc.to).append(nil, "Do", []byte(tc.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil || string(body) != tc.want || (r.Header.Get("X-Amz-Target") == tc.to.target+"Do") != tc.target {
+			t.Errorf("%s: body %q, target %q, %v", tc.to.name, body, r.Header.Get("X-Amz-Target"), err)
+		}
+		claim, err := sigv4.Parse(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := sigv4.Key{SecretAccessKey: "secret", SessionToken: sigv4.Secret(of.SessionToken)}
+		if err := sigv4.New(sigv4.Config{}).Verify(r, body, &claim, &key, time.Now(), tc.to.name, nil); err != nil {
+			t.Errorf("%s: %v", tc.to.name, err)
+		}
+	}
+}
+
+func TestElement(t *testing.T) {
+	answer := []byte("<R><User><Arn>arn:1</Arn><UserId>id</UserId></User><Arn>arn:2</Arn></R>")
+	for name, want := range map[string]string{"Arn": "arn:1", "UserId": "id", "Id": "", "User": "<Arn>arn:1</Arn><UserId>id</UserId>"} {
+		if got := element(answer, name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if _, err := made(response{body: answer}, nil, "AccessKeyId"); err == nil {
+		t.Error("an answer without a key passes")
+	}
+}
+
 // The checks of the crash test must be able to fail.
 func TestSettle(t *testing.T) {
 	value := func(v string) response {
@@ -346,6 +402,8 @@ func TestSmoke(t *testing.T) {
 			with("scale", "-n", "300", "--small", "100", "--data", kept, "--exe", exe),
 			with("scale", "-n", "300", "--small", "100", "--data", kept, "--exe", exe),
 			[]string{"start", "--rounds", "1", "--idle", "10ms", "--exe", exe},
+			with("access", "--secrets", "20", "--exe", exe, "--baseline-binary", exe),
+			with("iam", "--users", "20", "--roles", "5", "--policies", "10", "--readers", "5", "--tours", "2", "--secrets", "20", "--exe", exe),
 			[]string{"crash", "--rounds", "2", "--check-every", "2", "--latest", "200ms", "--exe", exe},
 		)
 	}
@@ -362,7 +420,7 @@ func TestSmoke(t *testing.T) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	s := newSigner(credentials{"", "AKIABENCHBENCHBENCHX", "secret"}, "127.0.0.1:8443")
+	s := newSigner(credentials{AccessKeyID: "AKIABENCHBENCHBENCHX", SecretAccessKey: "secret"}, "127.0.0.1:8443")
 	rng := rand.New(rand.NewPCG(1, 1))
 	body := []byte(secretValue(rng, 300))
 	var buf []byte

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -37,24 +39,29 @@ type coffer struct {
 	creds    credentials
 	endpoint endpoint
 	admin    string
+	control  string // socket
 }
 
 // running is a data directory's server.json.
 type running struct {
-	PID   int    `json:"pid"`
-	URL   string `json:"url"`
-	Admin string `json:"admin"`
-	CA    string `json:"caBundle"`
+	PID     int    `json:"pid"`
+	URL     string `json:"url"`
+	Admin   string `json:"admin"`
+	Control string `json:"control"`
+	CA      string `json:"caBundle"`
 }
 
 // startCoffer starts a server on a data directory and returns when it says
 // where it listens; it may not be ready yet.
 func startCoffer(ctx context.Context, exe, dir string, plain bool) (*coffer, error) {
-	args := []string{"server", "--data-dir", dir, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-level", "warn", "--throttle", "off"}
+	args := []string{"server", "--data-dir", dir, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-level", "warn"}
 	if plain {
 		args = append(args, "--plain-http")
 	}
-	p, err := spawn(ctx, exe, args...)
+	cmd := exec.CommandContext(ctx, exe, args...)
+	// No flag: the older programs that one may compare with do not know it.
+	cmd.Env = append(os.Environ(), "COFFER_THROTTLE=off")
+	p, err := start(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +71,7 @@ func startCoffer(ctx context.Context, exe, dir string, plain bool) (*coffer, err
 		c.creds, err = readJSON[credentials](filepath.Join(dir, "credentials.json"))
 	}
 	if err == nil {
-		c.admin = run.Admin
+		c.admin, c.control = run.Admin, run.Control
 		c.endpoint, err = endpointOf(run)
 	}
 	if err != nil {
@@ -170,6 +177,47 @@ func parseMetrics(r io.Reader) (map[string]float64, error) {
 		m[name] += v
 	}
 	return m, lines.Err()
+}
+
+// ask sends a request to the control socket, which speaks JSON over HTTP.
+func (c *coffer) ask(ctx context.Context, path string, question, answer any) error {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://coffer"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	socket := http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", c.control)
+	}}
+	resp, err := socket.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("control socket, %s: %s", path, text)
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, answer)
+}
+
+// createAccount makes a further account and returns its root's keys.
+func (c *coffer) createAccount(ctx context.Context, name string) (root credentials, err error) {
+	err = c.ask(ctx, "/accounts", map[string]string{"name": name}, &root)
+	return root, err
+}
+
+// as is the same server for a caller with other credentials.
+func (c *coffer) as(of credentials) *coffer {
+	other := *c
+	other.creds = of
+	return &other
 }
 
 // each runs f for every i below n, on as many connections as asked for.

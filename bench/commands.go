@@ -7,7 +7,7 @@ import (
 
 // commands is the literal table of measurements, in the order of the help.
 func commands() []command {
-	return []command{readCommand, writeCommand, scaleCommand, startCommand, crashCommand, allCommand}
+	return []command{readCommand, writeCommand, scaleCommand, startCommand, crashCommand, accessCommand, iamCommand, allCommand}
 }
 
 var readCommand = command{
@@ -85,11 +85,37 @@ coffer audit verify must find nothing. Exit code 1 if anything is wrong.`,
 	flags: measured((*crashOptions).flags, measureCrash),
 }
 
+var accessCommand = command{
+	name: "access", summary: "what users, roles and their policies add to GetSecretValue",
+	help: `
+Has callers of one server read secrets in turn, round after round: root; a user with
+an inline policy; root again, of secrets with a resource policy and a customer key;
+a session of a role with five policies of ten statements; then with a permissions
+boundary, a session policy, service control policies; and with conditions. It prints
+the server's CPU per request of each and what each step adds, and latency when all
+are paced at half of root's peak.
+
+With --baseline-binary the root of an older program's server is measured in the same
+rounds.`,
+	flags: measured((*accessOptions).flags, measureAccess),
+}
+
+var iamCommand = command{
+	name: "iam", summary: "an account with many users, roles and policies",
+	help: `
+Fills an account with users, roles and policies through the API, and compares it with
+an all but empty account of the same server: a tour of operations of IAM, STS and
+Secrets Manager, one call at a time, each in both accounts in turn; GetSecretValue by a
+user of either and by many users of the crowded one, at peak load; then how long
+who-can takes to find all who can read a secret, and resident memory at each stage.`,
+	flags: measured((*crowdOptions).flags, measureCrowd),
+}
+
 var allCommand = command{
 	name: "all", summary: "all of these with moderate sizes, for docs/benchmarks.md",
 	help: `
-Runs read, write, scale, start and crash one after the other with sizes that take
-about half an hour. For the figures in docs/benchmarks.md:
+Runs read, write, scale, start, access, iam and crash one after the other with sizes
+that take about half an hour. For the figures in docs/benchmarks.md:
 
   go run ./bench all --n 1000000 --crash-rounds 200 --markdown`,
 	flags: allFlags,

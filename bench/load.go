@@ -72,15 +72,22 @@ func (c *conn) do(request []byte) (response, error) {
 
 // call signs and sends one operation, and wants 200.
 func (c *conn) call(s *signer, operation string, body []byte) (response, error) {
-	var err error
+	r, _, err := c.timed(s, operation, body)
+	return r, err
+}
+
+// timed is call, and tells how long the answer took.
+func (c *conn) timed(s *signer, operation string, body []byte) (r response, took time.Duration, err error) {
 	if c.buf, err = s.append(c.buf[:0], operation, body); err != nil {
-		return response{}, err
+		return r, 0, err
 	}
-	r, err := c.do(c.buf)
+	start := time.Now()
+	r, err = c.do(c.buf)
+	took = time.Since(start)
 	if err == nil && r.status != 200 {
 		err = fmt.Errorf("%s: status %d: %.300s", operation, r.status, r.body)
 	}
-	return r, err
+	return r, took, err
 }
 
 // check makes an unexpected answer an error: a benchmark of wrong answers is

@@ -261,7 +261,7 @@ func measureTargets(ctx context.Context, env *environment, targets []*readTarget
 }
 
 func (t *readTarget) sign(o readOptions) error {
-	s, err := signGets(t.creds, t.endpoint.addr, o.secrets, o.secrets, o.conns)
+	s, err := signGets(t.creds, t.endpoint.addr, secretName, o.secrets, o.secrets, o.conns)
 	if err == nil && t.want != "" {
 		s.expect(t.want)
 	}

@@ -13,40 +13,73 @@ import (
 )
 
 const (
-	region      = "us-east-1"
-	contentType = "application/x-amz-json-1.1"
+	region   = "us-east-1"
+	jsonType = "application/x-amz-json-1.1"
 	// userAgent is as long as an SDK's: it goes into every audit record.
 	userAgent = "aws-sdk-go-v2/1.47.7 ua/2.1 os/linux lang/go#1.26 md/GOOS#linux md/GOARCH#amd64 api/secretsmanager#1.50.10 coffer-bench"
 )
 
-// credentials is what a data directory's credentials.json holds.
+// credentials is what a data directory's credentials.json holds, or what a caller
+// was given.
 type credentials struct {
 	Account         string `json:"account"`
 	AccessKeyID     string `json:"accessKeyId"`
 	SecretAccessKey string `json:"secretAccessKey"`
+	SessionToken    string `json:"-"`
 }
 
-// signer makes the bytes of signed requests to one host. One goroutine uses it.
+// service is what a signer must know of a service.
+type service struct {
+	name    string // in a credential scope
+	target  string // X-Amz-Target before the operation; empty: it speaks Query
+	version string // of its API, in Query
+}
+
+var (
+	secretsManager = service{name: "secretsmanager", target: "secretsmanager."}
+	kmsService     = service{name: "kms", target: "TrentService."}
+	iamService     = service{name: "iam", version: "2010-05-08"}
+	stsService     = service{name: "sts", version: "2011-06-15"}
+)
+
+func (s *service) contentType() string {
+	if s.target == "" {
+		return "application/x-www-form-urlencoded; charset=utf-8"
+	}
+	return jsonType
+}
+
+// signer makes the bytes of signed requests to one service of one host. One
+// goroutine uses it.
 type signer struct {
 	by  sigv4.Signer
+	to  service
 	req http.Request
 }
 
+// newSigner returns a signer of requests to Secrets Manager.
 func newSigner(c credentials, host string) *signer {
-	return &signer{
-		by: sigv4.Signer{AccessKeyID: c.AccessKeyID, SecretAccessKey: sigv4.Secret(c.SecretAccessKey)},
-		req: http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/"}, Host: host, Header: http.Header{
-			"Content-Type": {contentType},
-		}},
-	}
+	by := sigv4.Signer{AccessKeyID: c.AccessKeyID, SecretAccessKey: sigv4.Secret(c.SecretAccessKey), SessionToken: sigv4.Secret(c.SessionToken)}
+	return (&signer{by: by, req: http.Request{Host: host}}).of(secretsManager)
 }
 
-// append appends a request of a Secrets Manager operation, as it goes over the
-// wire, to dst.
+// of returns a signer like s of requests to another service.
+func (s *signer) of(to service) *signer {
+	return &signer{by: s.by, to: to, req: http.Request{
+		Method: http.MethodPost, URL: &url.URL{Path: "/"}, Host: s.req.Host, Header: http.Header{"Content-Type": {to.contentType()}},
+	}}
+}
+
+// append appends a request of an operation, as it goes over the wire, to dst. body
+// is JSON, or the operation's parameters as a form.
 func (s *signer) append(dst []byte, operation string, body []byte) ([]byte, error) {
-	target := "secretsmanager." + operation
-	s.req.Header["X-Amz-Target"] = []string{target}
-	if err := sigv4.Sign(&s.req, body, s.by, region, "secretsmanager", time.Now()); err != nil {
+	target := s.to.target + operation
+	if s.to.target != "" {
+		s.req.Header["X-Amz-Target"] = []string{target}
+	} else {
+		body = fmt.Appendf(nil, "Action=%s&Version=%s&%s", operation, s.to.version, body)
+	}
+	if err := sigv4.Sign(&s.req, body, s.by, region, s.to.name, time.Now()); err != nil {
 		return dst, err
 	}
 	dst = append(dst, "POST / HTTP/1.1\r\nHost: "...)
@@ -55,10 +88,18 @@ func (s *signer) append(dst []byte, operation string, body []byte) ([]byte, erro
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	dst = append(dst, "\r\nAuthorization: "...)
 	dst = append(dst, s.req.Header["Authorization"][0]...)
-	dst = append(dst, "\r\nContent-Type: "+contentType+"\r\nX-Amz-Date: "...)
+	dst = append(dst, "\r\nContent-Type: "...)
+	dst = append(dst, s.to.contentType()...)
+	dst = append(dst, "\r\nX-Amz-Date: "...)
 	dst = append(dst, s.req.Header["X-Amz-Date"][0]...)
-	dst = append(dst, "\r\nX-Amz-Target: "...)
-	dst = append(dst, target...)
+	if s.to.target != "" {
+		dst = append(dst, "\r\nX-Amz-Target: "...)
+		dst = append(dst, target...)
+	}
+	if s.by.SessionToken != "" {
+		dst = append(dst, "\r\nX-Amz-Security-Token: "...)
+		dst = append(dst, s.by.SessionToken...)
+	}
 	dst = append(dst, "\r\nAccept-Encoding: identity\r\n\r\n"...)
 	return append(dst, body...), nil
 }
@@ -110,7 +151,7 @@ type signed struct {
 
 // signGets signs GetSecretValue of n secrets drawn at random from the first
 // `of`, or of each of them once when n is at least as many.
-func signGets(c credentials, host string, of, n, conns int) (*signed, error) {
+func signGets(c credentials, host string, name func(int) string, of, n, conns int) (*signed, error) {
 	s := &signed{}
 	for i := range conns {
 		s.rngs = append(s.rngs, newRand(i))
@@ -120,7 +161,7 @@ func signGets(c credentials, host string, of, n, conns int) (*signed, error) {
 		if n < of {
 			i = rng.IntN(of)
 		}
-		req, err := sg.append(nil, "GetSecretValue", fmt.Appendf(nil, `{"SecretId":%q}`, secretName(i)))
+		req, err := sg.append(nil, "GetSecretValue", fmt.Appendf(nil, `{"SecretId":%q}`, name(i)))
 		if err != nil {
 			return nil, err
 		}

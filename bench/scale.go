@@ -174,7 +174,7 @@ func (s *scaleRun) reads(ctx context.Context) error {
 	results := make([][]*result, len(sizes))
 	for round := range s.o.rounds + 1 { // the first one warms up
 		for i, size := range sizes {
-			src, err := signGets(s.c.creds, s.c.endpoint.addr, size, signedPerSlot, s.o.conns)
+			src, err := signGets(s.c.creds, s.c.endpoint.addr, secretName, size, signedPerSlot, s.o.conns)
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,8 @@
 //   - the error code is one that the model lists for the operation, or one of
 //     AWS's framework;
 //   - no answer is a 5xx, and each has a request id and a date;
-//   - each call has exactly one audit record, with its request id and error;
+//   - each call has exactly one audit record, with its request id and error, and with
+//     decisions that go with it;
 //   - no secret that a test sent or received is anywhere in the log, the audit
 //     log, the store or the rest of the data directory.
 //

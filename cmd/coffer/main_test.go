@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -34,7 +36,9 @@ func TestMain(m *testing.M) {
 //	ready DIR                    waits until the server of a data directory serves
 //	put DIR NAME VALUE           makes a secret as the first account's root
 //	get DIR NAME VALUE           wants that value
-//	refused DIR CREDENTIALS CODE wants an error code for a call with the keys of a file
+//	refused DIR CREDENTIALS CODE wants an error code for a call with the keys of a file, and sets
+//	                             $REQUEST to the call's id
+//	user DIR NAME POLICY         makes a user with a policy from a file, and writes its keys to NAME.json
 //	exits N COMMAND ARGS...      wants an exit code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -49,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"put":     put,
 			"get":     get,
 			"refused": refused,
+			"user":    user,
 			"exits":   exits,
 		},
 	})
@@ -85,6 +90,10 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func client(ts *testscript.TestScript, dir, credentialsFile string) *secretsmanager.Client {
+	return secretsmanager.NewFromConfig(config(ts, dir, credentialsFile))
+}
+
+func config(ts *testscript.TestScript, dir, credentialsFile string) aws.Config {
 	d := server.Dir(ts.MkAbs(dir))
 	if credentialsFile == "" {
 		credentialsFile = d.Credentials()
@@ -97,13 +106,13 @@ func client(ts *testscript.TestScript, dir, credentialsFile string) *secretsmana
 	ts.Check(err)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
-	return secretsmanager.NewFromConfig(aws.Config{
+	return aws.Config{
 		Region:       "us-east-1",
 		BaseEndpoint: &run.URL,
 		Credentials:  credentials.NewStaticCredentialsProvider(creds.AccessKeyID, creds.SecretAccessKey, ""),
 		HTTPClient:   &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}},
 		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
-	})
+	}
 }
 
 func put(ts *testscript.TestScript, _ bool, args []string) {
@@ -125,4 +134,21 @@ func refused(ts *testscript.TestScript, _ bool, args []string) {
 	if !errors.As(err, &e) || e.ErrorCode() != args[2] {
 		ts.Fatalf("got %v, want %s", err, args[2])
 	}
+	var answer *awshttp.ResponseError
+	if errors.As(err, &answer) {
+		ts.Setenv("REQUEST", answer.ServiceRequestID())
+	}
+}
+
+func user(ts *testscript.TestScript, _ bool, args []string) {
+	dir, name := args[0], args[1]
+	c, ctx := iam.NewFromConfig(config(ts, dir, "")), context.Background()
+	_, err := c.CreateUser(ctx, &iam.CreateUserInput{UserName: &name})
+	ts.Check(err)
+	text := ts.ReadFile(args[2])
+	_, err = c.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &name, PolicyName: aws.String("own"), PolicyDocument: &text})
+	ts.Check(err)
+	k, err := c.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name})
+	ts.Check(err)
+	ts.Check(server.WriteJSON(ts.MkAbs(name+".json"), server.Credentials{AccessKeyID: *k.AccessKey.AccessKeyId, SecretAccessKey: *k.AccessKey.SecretAccessKey}))
 }

@@ -166,7 +166,8 @@ func Bind[I, O, T any](op Op[I, O], resolve func(*Request, *I) (T, Access, error
 			if err != nil {
 				return nil, err
 			}
-			if err := authorize(&access); err != nil {
+			r.access = access
+			if err := authorize(&r.access); err != nil {
 				return nil, err
 			}
 			o, err := handle(r, i, t)

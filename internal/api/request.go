@@ -96,6 +96,7 @@ type Request struct {
 	// operations of mode Outside only.
 	Write func(f func(*table.Tx) error) error
 
+	access Access // what is authorized; here, because a variable that is pointed to would be allocated
 	after  []func()
 	events []ServiceEvent
 }
@@ -151,8 +152,8 @@ type Caller interface {
 	// CallWith runs op as the holder of temporary credentials, through r's service: as
 	// a service does what it was given a role for. token is the session token.
 	CallWith(r *Request, token Sensitive, op *Operation, in Struct) (Struct, error)
-	// Authorize decides one more access of r, which only its handler knows of. It
-	// does not record: a refusal is the handler's to return.
+	// Authorize decides one more access of r, which only its handler knows of. A
+	// refusal is the handler's to return.
 	Authorize(r *Request, a *Access) (policy.Allowed, error)
 }
 

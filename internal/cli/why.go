@@ -24,15 +24,20 @@ var whoCanCommand = command{
 	name: "who-can", args: "ACTION RESOURCE", summary: "list every principal that may do something, and why",
 	help: `
 Lists the users, roles and roots that may do ACTION on RESOURCE, and the policy
-statements that let them. RESOURCE is what the AWS CLI would take: a secret's name
-or ARN, a key's id, ARN or alias; "*" for actions without a resource. To read a
-secret takes the use of its key as well: both are looked at.
+statements that let them. RESOURCE is a secret's name or ARN, a key's id, ARN or
+alias, the ARN of a role (sts:AssumeRole) or of something in IAM; "*" for actions
+without a resource, and for lists. To read a secret takes the use of its key as
+well: both are looked at.
 
-What depends on the request (where it comes from, when, with which parameters) is
-shown as a condition: the principal can "if" it holds, or "unless" it does.
+What depends on the request (where it comes from, when, with which parameters, with
+which session tags) is shown as a condition: the principal can "if" it holds, or
+"unless" it does. A role stands for any session of it; sessions and federated users
+that a policy lets in by name are listed besides. Session policies, which only take
+away, and the policies of VPC endpoints are not looked at.
 
   coffer who-can secretsmanager:GetSecretValue app/db
   coffer who-can kms:Decrypt alias/app --region eu-west-1 --json
+  coffer who-can sts:AssumeRole arn:aws:iam::111122223333:role/deploy
 `,
 	flags: func(fs *flag.FlagSet) any {
 		o := &whoCanOpts{dirOpts: dirOnly(fs).(*dirOpts)}
@@ -75,6 +80,9 @@ func printWhoCan(w io.Writer, a gateway.Answer) {
 		line := func(can, through string) {
 			fmt.Fprintf(tw, "%s\t%s\t%s\n", first, can, through)
 			first = ""
+		}
+		if len(f.Through) == 0 {
+			line(can, "it takes no permission")
 		}
 		for _, s := range f.Through {
 			line(can, statement(s, a.Action))

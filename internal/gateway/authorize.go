@@ -9,28 +9,28 @@ import (
 	"coffer/internal/table"
 )
 
-// verdicts are the decisions of one call, for its record. Two are the most that usual
-// calls have.
+// verdicts are the decisions of one call, for its record. Usual calls have one.
 type verdicts struct {
-	own  [2]policy.Decided
-	list []*policy.Decided
+	list  []*policy.Decided
+	own   iam.Verdict // the first of them
+	first [1]*policy.Decided
 }
 
-func (v *verdicts) next() *policy.Decided {
-	if n := len(v.list); n < len(v.own) {
-		v.list = append(v.list, &v.own[n])
-	} else {
-		v.list = append(v.list, new(policy.Decided))
+func (v *verdicts) next() *iam.Verdict {
+	if len(v.list) == 0 {
+		v.list = append(v.first[:0], &v.own.Decided)
+		return &v.own
 	}
-	return v.list[len(v.list)-1]
+	more := new(iam.Verdict)
+	v.list = append(v.list, &more.Decided)
+	return more
 }
 
-// forget leaves nothing of an earlier run, and keeps the memory.
+// forget leaves nothing of an earlier run.
 func (v *verdicts) forget() {
-	for i := range v.list {
-		*v.list[i], v.list[i] = policy.Decided{}, nil
+	if v.list != nil {
+		*v = verdicts{}
 	}
-	v.list = v.list[:0]
 }
 
 // resource is the ARN that the operation's own access was decided on.
@@ -53,10 +53,15 @@ func (c *call) load(tx *table.Tx) (err error) {
 	return err
 }
 
-// Authorize implements api.Caller.
+// Authorize implements api.Caller. A refusal is told by the record of the call: it may be
+// all that speaks against it.
 func (c *call) Authorize(r *api.Request, a *api.Access) (policy.Allowed, error) {
-	var d policy.Decided
-	return c.decideOne(r, a, &d)
+	v := new(iam.Verdict)
+	allowed, err := c.decideOne(r, a, v)
+	if err != nil && r == &c.req && v.Request.Action != "" {
+		*c.verdicts.next() = *v
+	}
+	return allowed, err
 }
 
 // decide decides an access and all that hang on it, and leaves the proofs in
@@ -92,18 +97,18 @@ func (c *call) decide(r *api.Request, a *api.Access, v *verdicts) error {
 }
 
 // decideOne decides one access.
-func (c *call) decideOne(r *api.Request, a *api.Access, d *policy.Decided) (policy.Allowed, error) {
+func (c *call) decideOne(r *api.Request, a *api.Access, v *iam.Verdict) (policy.Allowed, error) {
 	standing, err := c.standingOf(r)
 	if err != nil {
 		return policy.Allowed{}, err
 	}
-	if err := c.g.cfg.Directory.Authorize(r, a, standing, d); err != nil {
+	if err := c.g.cfg.Directory.Authorize(r, a, standing, v); err != nil {
 		return policy.Allowed{}, err
 	}
-	if !d.Allowed.Valid() { // fail closed: no decision, no answer
-		return policy.Allowed{}, iam.Denied(a, d)
+	if !v.Allowed.Valid() { // fail closed: no decision, no answer
+		return policy.Allowed{}, iam.Denied(a, v)
 	}
-	return d.Allowed, nil
+	return v.Allowed, nil
 }
 
 // standingOf is what applies to who makes the request: the caller of all of them, or

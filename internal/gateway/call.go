@@ -49,13 +49,19 @@ type call struct {
 
 	// What the usual read needs and would allocate one by one: memory for its
 	// records and its call to KMS, and its methods as functions.
-	ownRecords  [4][]byte
-	inner       inner
-	out         api.Struct
+	ownRecords [4][]byte
+	inner      inner
+	out        api.Struct
+	methods    methods
+}
+
+// methods are those of a call that are passed on as functions. A call keeps its own.
+type methods struct {
 	findingKey  func(*table.Tx) error
 	loading     func(*table.Tx) error
 	running     func(*table.Tx) error
 	authorizing func(*api.Access) error
+	inside      func(*api.Access) error // authorizing, for the call between services
 	reading     func(func(*table.Tx) error) error
 }
 
@@ -65,13 +71,12 @@ type inner struct {
 	req         api.Request
 	via         [1]string
 	verdicts    verdicts
-	authorizing func(*api.Access) error
+	authorizing func(*api.Access) error // authorize
 }
 
 func newCall() *call {
 	c := new(call)
-	c.findingKey, c.loading, c.running, c.authorizing, c.reading = c.findKey, c.load, c.run, c.authorize, c.read
-	c.inner.authorizing = c.inner.authorize
+	c.methods = methods{c.findKey, c.load, c.run, c.authorize, c.inner.authorize, c.read}
 	return c
 }
 
@@ -92,7 +97,7 @@ func (c *call) begin(tx *table.Tx) {
 // run runs the handler.
 func (c *call) run(tx *table.Tx) (err error) {
 	c.begin(tx)
-	c.out, err = c.route.bound.Run(&c.req, c.in, c.authorizing)
+	c.out, err = c.route.bound.Run(&c.req, c.in, c.methods.authorizing)
 	return err
 }
 
@@ -176,6 +181,7 @@ func (c *call) serviceOf(r *api.Request) *api.Service {
 // time, used again and again. A mutation's may be kept by what After registers.
 func (c *call) newInner(r *api.Request, op *api.Operation, in api.Struct) *inner {
 	i := &c.inner
+	i.authorizing = c.methods.inside
 	if c.arena == nil || i.req.Op != nil {
 		i = new(inner)
 		i.authorizing = i.authorize
@@ -229,7 +235,7 @@ func (i *inner) call(r *api.Request) (out api.Struct, err error) {
 		fe = c.fault(op.Service, err)
 	}
 	c.appendRecord(&i.req, in, out, fe, &i.verdicts)
-	i.release()
+	*i = inner{}
 	if fe != nil {
 		c.refusals = append(c.refusals, c.records[len(c.records)-1])
 	}

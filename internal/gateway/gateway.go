@@ -64,7 +64,7 @@ type Config struct {
 	Outbox     *Outbox
 	Operations []api.Bound    // those that are served
 	Services   []*api.Service // every service that is known
-	Region     string         // of requests that do not say: those without a signature
+	Region     string         // of requests that do not say: those without a signature; it gives the partition of all
 	Logger     *slog.Logger
 	Metrics    *Metrics
 	Now        func() time.Time // time.Now if nil
@@ -88,6 +88,7 @@ type Config struct {
 // Gateway is an http.Handler and an api.Caller factory. Safe for concurrent use.
 type Gateway struct {
 	cfg       Config
+	directory api.Directory
 	verifier  *sigv4.Verifier
 	targets   map[string]*route         // by X-Amz-Target
 	prefixes  map[string]*api.Service   // by target prefix
@@ -134,6 +135,7 @@ func New(cfg Config) (*Gateway, error) {
 		prefixes: make(map[string]*api.Service),
 		bound:    make(map[*api.Operation]*route),
 	}
+	g.directory = directory{cfg.Directory, g}
 	var err error
 	if g.throttle, err = newThrottle(&cfg.Throttle, cfg.Services); err != nil {
 		return nil, err
@@ -211,8 +213,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint)
 		TLS:       tlsDetails(r),
 		Endpoint:  e,
 		Caller:    c,
-		Directory: directory{g.cfg.Directory, g},
-		Read:      c.reading,
+		Directory: g.directory,
+		Read:      c.methods.reading,
 	}
 	out, err := g.pass(c, w, r)
 	if err != nil {
@@ -341,7 +343,7 @@ func (g *Gateway) handle(c *call, w http.ResponseWriter) (out api.Struct, err er
 	switch b.Op.Mode {
 	case api.Read:
 		c.arena = arenas.Get().(*[]byte)
-		err = g.cfg.DB.View(ctx, c.running)
+		err = g.cfg.DB.View(ctx, c.methods.running)
 	case api.Write:
 		err = g.update(c)
 	case api.Outside:
@@ -371,7 +373,7 @@ func (g *Gateway) stage(c *call) error {
 	b := c.route.bound
 	err := g.cfg.DB.View(c.req.Context, func(tx *table.Tx) error {
 		c.begin(tx)
-		return b.Authorize(&c.req, c.in, c.authorizing)
+		return b.Authorize(&c.req, c.in, c.methods.authorizing)
 	})
 	c.req.Tx = nil
 	if err != nil {
@@ -404,7 +406,7 @@ func (g *Gateway) update(c *call) error {
 // loaded still holds.
 func (g *Gateway) updating(c *call, run func(*table.Tx) error) (err error) {
 	for range maxUpdates {
-		if err := g.cfg.DB.View(c.req.Context, c.loading); err != nil {
+		if err := g.cfg.DB.View(c.req.Context, c.methods.loading); err != nil {
 			return err
 		}
 		err = g.cfg.DB.Update(c.req.Context, run)

@@ -51,7 +51,7 @@ func (g *Gateway) claimed(c *call, r *http.Request) (err error) {
 	c.claim = claim
 	// For the record of a refusal; nothing is believed yet.
 	c.req.Principal.AccessKeyID = claim.AccessKeyID[:min(len(claim.AccessKeyID), maxAccessKeyID)]
-	if validRegion(claim.Region) {
+	if g.serves(claim.Region) {
 		c.req.Region = claim.Region
 	}
 	if len(claim.AccessKeyID) <= maxAccessKeyID {
@@ -68,7 +68,7 @@ func (g *Gateway) claimed(c *call, r *http.Request) (err error) {
 		}
 	default:
 		// Verify tells of an unknown key in AWS's order: scope, key, time.
-		return authError(g.verifier.Verify(r, nil, &c.claim, nil, c.start, c.signingName(), validRegion))
+		return authError(g.verifier.Verify(r, nil, &c.claim, nil, c.start, c.signingName(), g.serves))
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (c *call) signingName() string {
 func (g *Gateway) identify(c *call, r *http.Request, body []byte) error {
 	if c.holder.key.SecretAccessKey == "" {
 		c.trust(g.cfg.TrustAccount)
-	} else if err := g.verifier.Verify(r, body, &c.claim, &c.holder.key, c.start, c.signingName(), validRegion); err != nil {
+	} else if err := g.verifier.Verify(r, body, &c.claim, &c.holder.key, c.start, c.signingName(), g.serves); err != nil {
 		return authError(err)
 	}
 	c.req.Region = c.claim.Region
@@ -140,7 +140,7 @@ type holder struct {
 }
 
 // findHolder looks the claim's access key up. It is served from the record cache.
-func (c *call) findHolder() error { return c.g.cfg.DB.View(c.req.Context, c.findingKey) }
+func (c *call) findHolder() error { return c.g.cfg.DB.View(c.req.Context, c.methods.findingKey) }
 
 // findKey is its transaction.
 func (c *call) findKey(tx *table.Tx) error {
@@ -155,7 +155,7 @@ func (c *call) findKey(tx *table.Tx) error {
 		}
 		return c.findSession(tx, s)
 	}
-	k, err := iam.AccessKeys.Get(tx, table.K(c.claim.AccessKeyID))
+	k, err := iam.AccessKeys.Find(tx, c.claim.AccessKeyID)
 	if errors.Is(err, table.ErrNotFound) || err == nil && k.Inactive {
 		return nil
 	}
@@ -215,7 +215,7 @@ func rootOf(account, keyID, partition string) api.Principal {
 }
 
 func userOf(tx *table.Tx, id, keyID, partition string) (api.Principal, error) {
-	u, err := iam.Users.Get(tx, table.K(id))
+	u, err := iam.Users.Find(tx, id)
 	if err != nil {
 		return api.Principal{}, err
 	}
@@ -269,6 +269,13 @@ func authError(err error) error {
 		return err
 	}
 	return fault.New(fault.Denied, e.Reason.Code(false), e.Message).Because(e)
+}
+
+// serves reports whether calls may be signed for a region: one of the partition that this
+// deployment is in. Its accounts are in no other, and so their ARNs have one form, whatever a
+// caller signs for.
+func (g *Gateway) serves(region string) bool {
+	return validRegion(region) && arn.Partition(region) == arn.Partition(g.cfg.Region)
 }
 
 // validRegion reports whether s has the form of a region name, such as

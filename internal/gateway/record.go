@@ -45,18 +45,10 @@ func (c *call) release() {
 		arenas.Put(c.arena)
 	}
 	c.form.Wipe()
-	c.verdicts.forget()
-	*c = call{
-		verdicts: verdicts{list: c.verdicts.list}, findingKey: c.findingKey, loading: c.loading, running: c.running,
-		authorizing: c.authorizing, reading: c.reading, inner: inner{authorizing: c.inner.authorizing, verdicts: c.inner.verdicts},
-	}
+	m := c.methods
+	*c = call{} // in place; with the methods in it, it would be made elsewhere and copied
+	c.methods = m
 	calls.Put(c)
-}
-
-// release makes ready for the next inner call.
-func (i *inner) release() {
-	i.verdicts.forget()
-	*i = inner{authorizing: i.authorizing, verdicts: i.verdicts}
 }
 
 // appendRecord renders the CloudTrail record of one call.
@@ -72,7 +64,9 @@ func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.
 		Authorization:      v.list,
 	}
 	var context audit.SessionContext
-	identify(r, &rec.UserIdentity, &context)
+	if identify(r, &rec.UserIdentity, &context) {
+		rec.UserIdentity.SessionContext = &context
+	}
 	if r.Op != nil {
 		rec.EventSource, rec.EventName = r.Op.Service.EventSource, r.Op.EventName()
 		// CloudTrail counts the operations of STS among the reads: what they make is stored nowhere.
@@ -120,9 +114,10 @@ var identityTypes = [...]string{
 	policy.WebIdentity: audit.TypeWebIdentityUser, policy.SAMLIdentity: audit.TypeSAMLUser,
 }
 
-// identify fills in CloudTrail's userIdentity ("CloudTrail userIdentity element"). context
-// is room for what it says of temporary credentials.
-func identify(r *api.Request, id *audit.Identity, context *audit.SessionContext) {
+// identify fills in CloudTrail's userIdentity ("CloudTrail userIdentity element") and, if
+// the credentials are temporary, its sessionContext. The caller ties the two together: here
+// it would take the context to the heap.
+func identify(r *api.Request, id *audit.Identity, context *audit.SessionContext) (temporary bool) {
 	p := &r.Principal
 	id.Type, id.PrincipalID, id.ARN, id.AccountID = identityTypes[p.Type], p.UserID(), p.ARN, p.Account
 	id.AccessKeyID, id.IdentityProvider = p.AccessKeyID, p.Provider
@@ -135,10 +130,9 @@ func identify(r *api.Request, id *audit.Identity, context *audit.SessionContext)
 	}
 	s := p.Session
 	if s == nil {
-		return
+		return false
 	}
 	context.CreationDate, context.MFAAuthenticated, context.SourceIdentity = time.Unix(s.Issued, 0), s.MFA != 0, s.SourceIdentity
-	id.SessionContext = context
 	issuer := &context.Issuer
 	switch p.Type {
 	case policy.AssumedRole:
@@ -149,4 +143,5 @@ func identify(r *api.Request, id *audit.Identity, context *audit.SessionContext)
 			issuer.Type, issuer.UserName = audit.TypeRoot, ""
 		}
 	}
+	return true
 }

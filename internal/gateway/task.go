@@ -62,8 +62,8 @@ func (g *Gateway) own(ctx context.Context, s *api.Service) *call {
 		Principal: servicePrincipal(s),
 		Secure:    true,
 		Caller:    c,
-		Directory: directory{g.cfg.Directory, g},
-		Read:      c.reading,
+		Directory: g.directory,
+		Read:      c.methods.reading,
 	}
 	return c
 }

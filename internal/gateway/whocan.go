@@ -37,7 +37,7 @@ func (g *Gateway) WhoCan(ctx context.Context, q Question) (a Answer, err error) 
 		of := func(p api.Principal, account string) *api.Request {
 			return &api.Request{
 				Context: ctx, ID: api.NewID(), Time: g.cfg.Now(), Op: op, Principal: p, Account: account, Region: q.Region,
-				Secure: true, Tx: tx, Directory: directory{g.cfg.Directory, g},
+				Secure: true, Tx: tx, Directory: g.directory,
 				Read: func(f func(*table.Tx) error) error { return f(tx) },
 			}
 		}
@@ -49,8 +49,11 @@ func (g *Gateway) WhoCan(ctx context.Context, q Question) (a Answer, err error) 
 		}
 		a = Answer{Action: op.Action(), Resource: own.Resource}
 		name := own.Resource
-		if own.Resource == "" || own.Resource == "*" {
-			a.Resource, name = "*", ""
+		if own.Resource == "" {
+			a.Resource = "*"
+		}
+		if q.Resource == "" {
+			name = ""
 		}
 		a.Found, err = g.cfg.Directory.WhoCan(ctx, tx, arn.Partition(q.Region), func(p api.Principal) (*api.Request, []iam.Need, error) {
 			account := p.Account

@@ -9,13 +9,21 @@ import (
 	"coffer/internal/table"
 )
 
+// Verdict is a decision, and what answered for condition keys in it: one allocation, or
+// none where it is used again.
+type Verdict struct {
+	policy.Decided
+	facts facts
+}
+
 // Authorize decides one access of a request, without those in Also. standing is
-// what Load gave for the request's principal in the same transaction.
+// what Load gave for the request's principal in the same transaction. What was in out is
+// forgotten.
 //
 // The error is for what went wrong, not for a denial: then there is no decision,
 // and the call fails.
-func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing, out *policy.Decided) error {
-	*out = policy.Decided{}
+func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing, out *Verdict) error {
+	*out = Verdict{}
 	if err := beyondSession(r); err != nil {
 		return err
 	}
@@ -23,7 +31,7 @@ func (d *Directory) Authorize(r *api.Request, a *api.Access, standing *Standing,
 }
 
 // decide is Authorize with a request in out that may be one nobody has made.
-func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, out *policy.Decided) (err error) {
+func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, out *Verdict) (err error) {
 	if standing == nil {
 		return errors.New("iam: nothing is known of the principal")
 	}
@@ -34,7 +42,8 @@ func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, ou
 	if resource == "" || resource == "*" {
 		resource, account = "*", r.Account // an operation without a resource is about the caller's account
 	}
-	f := &facts{r: r, a: a, standing: standing, account: account}
+	f := &out.facts
+	*f = facts{r: r, a: a, standing: standing, account: account}
 	q := &out.Request
 	q.Caller, q.Action, q.Resource, q.ResourceAccount, q.Named, q.Context = r.Principal.Caller, action, resource, account, a.Named, f
 	p := policy.Policies{
@@ -107,9 +116,16 @@ func (d *Directory) owner(r *api.Request, standing *Standing, account string) (*
 }
 
 // Denied is the error that a denial of a is answered with.
-func Denied(a *api.Access, d *policy.Decided) error {
-	if a.Denied != "" {
+//
+// Who is not let in by the policy of another account's resource is told that alone, whatever
+// else denies: by conditions of his own policies (on the resource's tags, say) a caller could
+// otherwise learn of what he has no access to. The audit record has the reason.
+func Denied(a *api.Access, v *Verdict) error {
+	switch {
+	case a.Denied != "":
 		return api.AccessDeniedException(a.Denied)
+	case v.Uninvited:
+		return api.AccessDeniedException(v.Request.Denial(&policy.Decision{Type: policy.ResourcePolicy}))
 	}
-	return api.AccessDeniedException(d.Request.Denial(&d.Decision))
+	return api.AccessDeniedException(v.Request.Denial(&v.Decision))
 }

@@ -77,6 +77,11 @@ var rootSet = policy.NewSet(policy.Attachment{Document: fullAccessSet.Attachment
 // Load returns what applies to the principal, from the cache if nothing has changed. In
 // a transaction that can write it returns ErrChanged rather than load.
 func (d *Directory) Load(tx *table.Tx, p *api.Principal) (*Standing, error) {
+	return d.load(tx, p, true)
+}
+
+// load is Load, with the choice to keep nothing.
+func (d *Directory) load(tx *table.Tx, p *api.Principal, keep bool) (*Standing, error) {
 	key, ok := standingKey(p)
 	if !ok {
 		// Where it stands there is none, but what it wants to use may be in an organisation.
@@ -122,7 +127,9 @@ func (d *Directory) Load(tx *table.Tx, p *api.Principal) (*Standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.standings.put(key, s)
+	if keep {
+		d.standings.put(key, s)
+	}
 	return s, nil
 }
 

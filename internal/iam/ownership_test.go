@@ -28,7 +28,7 @@ func (e *estate) use(d *iam.Directory, tx *table.Tx, p api.Principal, action, ac
 	if err != nil {
 		return err
 	}
-	var out policy.Decided
+	var out iam.Verdict
 	if err := d.Authorize(r, a, standing, &out); err != nil {
 		return err
 	}

@@ -63,6 +63,7 @@ type bench struct {
 	bound map[*api.Operation]*api.Bound
 	now   time.Time
 	took  []took
+	asked func(*api.Request, *api.Access) // what is decided of each call; nil: nobody looks
 }
 
 // took is what an operation took.
@@ -97,7 +98,12 @@ func calls[I, O any](b *bench, op api.Op[I, O], in *I) *O {
 	var out api.Struct
 	run := func(tx *table.Tx) (err error) {
 		r.Tx = tx
-		out, err = b.bound[op.Operation].Run(r, r.Input, b.dir.Decider(r))
+		out, err = b.bound[op.Operation].Run(r, r.Input, func(a *api.Access) error {
+			if b.asked != nil {
+				b.asked(r, a)
+			}
+			return b.dir.Decider(r)(a)
+		})
 		return err
 	}
 	do := b.db.View

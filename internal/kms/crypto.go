@@ -141,7 +141,8 @@ const textNoCiphertextKey = "The ciphertext refers to a customer master key that
 // is believed as far as looking that key up in the caller's own account; what
 // is not found there is answered like a damaged blob, because the blob alone
 // must not tell which keys there are.
-func locateCiphertext(r *api.Request, blob []byte, keyID *string, dry *bool, modifiers []string) (c sealed, err error) {
+func locateCiphertext(r *api.Request, blob []byte, keyID *string, dry *bool, modifiers []string) (c *sealed, err error) {
+	c = new(sealed)
 	if dryRun(dry) && keyID != nil && slices.Contains(modifiers, kmsapi.DryRunModifierTypeIgnoreCiphertext) {
 		c.unseen = true
 		c.target, err = locate(r, *keyID, true)
@@ -205,7 +206,7 @@ func (c *sealed) ready(r *api.Request, action string, algorithm *string) (u use,
 	return u, m, nil
 }
 
-func resolveDecrypt(r *api.Request, in *kmsapi.DecryptInput) (sealed, api.Access, error) {
+func resolveDecrypt(r *api.Request, in *kmsapi.DecryptInput) (*sealed, api.Access, error) {
 	c, err := locateCiphertext(r, in.CiphertextBlob, in.KeyId, in.DryRun, in.DryRunModifiers)
 	if err == nil {
 		err = noEnclaves(in.Recipient)
@@ -213,7 +214,7 @@ func resolveDecrypt(r *api.Request, in *kmsapi.DecryptInput) (sealed, api.Access
 	return c, c.access(""), err
 }
 
-func (s *Service) decrypt(r *api.Request, in *kmsapi.DecryptInput, c sealed) (*kmsapi.DecryptOutput, error) {
+func (s *Service) decrypt(r *api.Request, in *kmsapi.DecryptInput, c *sealed) (*kmsapi.DecryptOutput, error) {
 	u, m, err := c.ready(r, r.Op.Action(), in.EncryptionAlgorithm)
 	if err != nil {
 		return nil, err
@@ -240,7 +241,7 @@ func (s *Service) decrypt(r *api.Request, in *kmsapi.DecryptInput, c sealed) (*k
 
 // reEncryption is a ciphertext on its way to another key.
 type reEncryption struct {
-	from sealed
+	from *sealed
 	to   target
 }
 

@@ -9,13 +9,21 @@ import (
 	"coffer/internal/table"
 )
 
-// grants are those on the key that name the caller and can allow what it asks for. They
-// are looked up only when the policies do not allow it.
+// grants are those on the key that name the caller and can allow what it asks for; of
+// nobody, all of them. They are looked up only when the policies do not allow it.
 func (t *target) grants() ([]*policy.Grant, error) {
 	child, _ := t.r.Input.(*kmsapi.CreateGrantInput)
 	var out []*policy.Grant
-	for _, id := range partyIDs(&t.r.Principal) {
-		for e, err := range Grants.Scan(t.r.Tx, table.Range{Prefix: table.K(t.key.Account, t.key.Region, t.key.ID, id)}) {
+	key := table.K(t.key.Account, t.key.Region, t.key.ID)
+	prefixes := []table.Key{key} // of a question about everybody
+	if t.r.Principal.Type != policy.Anonymous {
+		prefixes = nil
+		for _, id := range partyIDs(&t.r.Principal) {
+			prefixes = append(prefixes, key+table.K(id))
+		}
+	}
+	for _, prefix := range prefixes {
+		for e, err := range Grants.Scan(t.r.Tx, table.Range{Prefix: prefix}) {
 			if err != nil {
 				return nil, err
 			}

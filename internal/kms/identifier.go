@@ -172,7 +172,7 @@ func locateKey(r *api.Request, account, id string) (target, error) {
 
 // liveKey is the key with this id, nil if there is none or its waiting period is over.
 func liveKey(r *api.Request, account, id string) (*Key, error) {
-	k, err := Keys.Get(r.Tx, table.K(account, r.Region, id))
+	k, err := Keys.Find(r.Tx, account, r.Region, id)
 	switch {
 	case errors.Is(err, table.ErrNotFound):
 		return nil, nil

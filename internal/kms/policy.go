@@ -25,7 +25,7 @@ type Policy struct {
 
 // keyPolicy is the policy of a key.
 func keyPolicy(tx *table.Tx, k *Key) (*policy.Set, error) {
-	p, err := Policies.Get(tx, keyKey(k))
+	p, err := Policies.Find(tx, k.Account, k.Region, k.ID)
 	if err != nil {
 		return nil, fmt.Errorf("kms: policy of %s: %w", k.ARN, err)
 	}

@@ -169,29 +169,14 @@ func parseOperand(f Family, s string) (o operand, ok bool) {
 	return o, ok
 }
 
-// holds reports whether all conditions of the statement hold, but those on keys
-// that are unknown.
-func (s *Statement) holds(f *facts, unknown func(string) bool) bool {
+// holds reports whether all conditions of the statement hold.
+func (s *Statement) holds(f *facts) bool {
 	for i := range s.Conditions {
-		c := &s.Conditions[i]
-		if unknown != nil && unknown(c.key) {
-			continue
-		}
-		if !c.holds(f, s.Effect) {
+		if !s.Conditions[i].holds(f, s.Effect) {
 			return false
 		}
 	}
 	return true
-}
-
-// asks reports whether a condition is about an unknown key.
-func (s *Statement) asks(unknown func(string) bool) bool {
-	for i := range s.Conditions {
-		if unknown(s.Conditions[i].key) {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *Condition) holds(f *facts, effect Effect) bool {

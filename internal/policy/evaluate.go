@@ -19,8 +19,8 @@ type Request struct {
 
 	// Unknown, if set, makes the request one that nobody has made yet: it reports
 	// the condition keys (in lower case) that Context cannot answer for and a real
-	// request may have. A Deny with a condition on such a key does not apply, and is told
-	// to Trace as Assumed; an Allow applies only if Hopeful.
+	// request may have. A Deny that depends on such a key, by a condition or a variable, does
+	// not apply, and is told to Trace as Assumed; an Allow applies only if Hopeful.
 	Unknown func(key string) bool
 	Hopeful bool
 }
@@ -96,7 +96,7 @@ type Matched struct {
 	Effect    Effect
 	Statement *Statement
 	Grant     *Grant // behind a KeyGrant
-	Assumed   bool   // matches if its conditions on unknown keys hold
+	Assumed   bool   // matches only if unknown keys have the right values
 }
 
 // Allowed is the proof that Evaluate allowed an action on a resource. What is
@@ -137,6 +137,10 @@ type Decision struct {
 	Type     Type
 	Explicit bool
 
+	// Uninvited is set in a denial about another account's resource whose policy does not
+	// let the caller in: what the caller is told must not depend on whether it exists.
+	Uninvited bool
+
 	by    [maxDeciding]deciding
 	n     int
 	grant *Grant // behind KeyGrant
@@ -148,16 +152,24 @@ type deciding struct {
 	at   ref
 }
 
+// same reports whether two levels of an organisation decided by one statement.
+func (by *deciding) same(other *deciding) bool {
+	return other.set != nil && by.kind == other.kind && by.set.statement(by.at) == other.set.statement(other.at)
+}
+
 // Deciding returns the statements that decided: the Deny of an explicit denial,
-// or one Allow of each policy that had to allow. It is empty for an implicit denial.
+// or one Allow of each policy that had to allow; once, where several levels of an
+// organisation allow by the same. It is empty for an implicit denial.
 func (d *Decision) Deciding() []Matched { return d.AppendDeciding(nil) }
 
 // AppendDeciding appends what Deciding returns to out.
 func (d *Decision) AppendDeciding(out []Matched) []Matched {
-	for _, by := range d.by[:d.n] {
+	for i, by := range d.by[:d.n] {
 		switch {
 		case by.set != nil:
-			out = append(out, by.set.matched(by.kind, by.at))
+			if i == 0 || !by.same(&d.by[i-1]) {
+				out = append(out, by.set.matched(by.kind, by.at))
+			}
 		case by.kind == KeyGrant:
 			out = append(out, Matched{Type: KeyGrant, Source: d.grant.ID, Grant: d.grant, Effect: Allow})
 		default:
@@ -202,8 +214,9 @@ const (
 //
 // Whatever does not fit together is denied: a caller without an account, a
 // request without an action.
-func Evaluate(r *Request, p *Policies) Decision {
-	e := evaluation{r: r, p: p}
+func Evaluate(r *Request, p *Policies) (d Decision) {
+	var f facts
+	e := evaluation{r: r, p: p, d: &d, facts: &f}
 	switch {
 	case r.Action == "" || !r.Caller.valid():
 		e.refuse(IdentityPolicy)
@@ -212,11 +225,14 @@ func Evaluate(r *Request, p *Policies) Decision {
 	case p.Open:
 		e.allow()
 	default:
-		e.facts = gather(r.Context)
+		f = gather(r.Context)
 		e.decide()
-		e.facts.release()
+		if !d.Allowed.valid && r.Caller.identified() && r.Caller.Account != r.ResourceAccount {
+			d.Uninvited = !p.Resource.invites(r, &f)
+		}
+		f.release()
 	}
-	return e.d
+	return d
 }
 
 // fits reports whether the resource is one of its account, in the caller's
@@ -243,11 +259,13 @@ func (r *Request) fits() bool {
 	return ok && isAccount(r.ResourceAccount) && (account == r.ResourceAccount || account == "aws" || account == "")
 }
 
+// evaluation is a decision under way. All of it is pointers: what a condition key is asked
+// for leaves the compiler's sight, and would else take the policies and the decision to the heap.
 type evaluation struct {
 	r     *Request
 	p     *Policies
-	d     Decision
-	facts facts
+	d     *Decision
+	facts *facts
 }
 
 func (e *evaluation) refuse(t Type) { e.d.Type, e.d.n = t, 0 }
@@ -267,7 +285,7 @@ func (e *evaluation) resourceType() Type {
 // ask puts the request to a set. over means that it is denied and nobody wants to
 // know of further statements.
 func (e *evaluation) ask(s *Set, kind Type) (a answer, over bool) {
-	a = s.ask(e.r, &e.facts, kind)
+	a = s.ask(e.r, e.facts, kind)
 	if a.denied && !e.d.Explicit {
 		e.d.Type, e.d.Explicit, e.d.n = kind, true, 0
 		e.d.add(kind, s, a.deny)

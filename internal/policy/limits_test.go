@@ -184,9 +184,17 @@ func TestTraceIsComplete(t *testing.T) {
 func TestDeciding(t *testing.T) {
 	u := used{}
 	set := func(line string, kind policy.Kind) *policy.Set { return setOf(t, u, line, kind, true) }
-	deep := policy.Policies{ServiceControl: repeat(set("Allow", policy.Identity), 7), ResourceControl: repeat(set("Allow to everybody", policy.Resource), 7),
+	levels := func(line string, kind policy.Kind) (sets []*policy.Set) {
+		for range 7 {
+			sets = append(sets, set(line, kind))
+		}
+		return sets
+	}
+	deep := policy.Policies{ServiceControl: levels("Allow", policy.Identity), ResourceControl: levels("Allow to everybody", policy.Resource),
 		Endpoint: set("Allow to everybody", policy.Resource), Identity: set("silent + Allow", policy.Identity), Resource: set("Allow to bob", policy.Resource),
 		Boundary: set("Allow", policy.Identity), Session: set("Allow", policy.Identity)}
+	alike := deep
+	alike.ServiceControl, alike.ResourceControl = repeat(set("Allow", policy.Identity), 7), repeat(set("Allow to everybody", policy.Resource), 7)
 	bobs := rootRequest()
 	bobs.Caller = callers["bob"]
 	roots := rootRequest()
@@ -208,6 +216,8 @@ func TestDeciding(t *testing.T) {
 		want string
 	}{
 		{"across accounts in a deep organisation", bobs, deep, strings.Repeat("service control policy Allow/0, ", 7) + strings.Repeat("resource control policy Allow to everybody/0, ", 7) +
+			"VPC endpoint policy Allow to everybody/0, resource-based policy Allow to bob/0, identity-based policy silent + Allow/1, permissions boundary Allow/0, session policy Allow/0, "},
+		{"with the same policy on all levels", bobs, alike, "service control policy Allow/0, resource control policy Allow to everybody/0, " +
 			"VPC endpoint policy Allow to everybody/0, resource-based policy Allow to bob/0, identity-based policy silent + Allow/1, permissions boundary Allow/0, session policy Allow/0, "},
 		{"the root", roots, policy.Policies{}, "identity-based policy account root/0, "},
 		{"a grant", keys, policy.Policies{Resource: set("Allow to account", policy.Key), Governs: true, ServiceControl: []*policy.Set{set("Allow", policy.Identity)},

@@ -82,6 +82,7 @@ func (s *Set) forAction(action string) []ref {
 type answer struct {
 	denied      bool
 	rank        rank // of the Allow; unnamed without one
+	assumed     bool // of it
 	deny, allow ref
 }
 
@@ -99,10 +100,17 @@ func (s *Set) ask(r *Request, f *facts, kind Type) (a answer) {
 		if named == unnamed || st.Effect == Allow && named <= a.rank && r.Trace == nil {
 			continue
 		}
-		if !st.matchesResource(f, r.Resource) || !st.holds(f, r.Unknown) {
-			continue
+		assumed := false
+		if r.Unknown == nil {
+			if !st.matchesResource(f, r.Resource) || !st.holds(f) {
+				continue
+			}
+		} else {
+			var ok bool
+			if ok, assumed = st.applies(f, r); !ok {
+				continue
+			}
 		}
-		assumed := r.Unknown != nil && st.asks(r.Unknown)
 		if r.Trace != nil {
 			m := s.matched(kind, at)
 			m.Assumed = assumed
@@ -112,8 +120,8 @@ func (s *Set) ask(r *Request, f *facts, kind Type) (a answer) {
 			continue
 		}
 		switch {
-		case st.Effect == Allow && named > a.rank:
-			a.rank, a.allow = named, at
+		case st.Effect == Allow && (named > a.rank || named == a.rank && a.assumed && !assumed):
+			a.rank, a.allow, a.assumed = named, at, assumed
 		case st.Effect == Deny && !a.denied:
 			if a.denied, a.deny = true, at; r.Trace == nil {
 				return a
@@ -121,6 +129,20 @@ func (s *Set) ask(r *Request, f *facts, kind Type) (a answer) {
 		}
 	}
 	return a
+}
+
+// invites reports whether an Allow applies to the request, whatever is denied.
+func (s *Set) invites(r *Request, f *facts) bool {
+	if s == nil {
+		return false
+	}
+	for _, at := range s.forAction(r.Action) {
+		st := s.statement(at)
+		if st.Effect == Allow && st.names(&r.Caller) != unnamed && st.matchesResource(f, r.Resource) && st.holds(f) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Set) statement(at ref) *Statement {

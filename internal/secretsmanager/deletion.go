@@ -75,8 +75,8 @@ func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t *target) (*smap
 // count on that.
 func (t *target) neverThere(r *api.Request) *smapi.DeleteSecretOutput {
 	a := t.arn
-	if t.suffix == "" {
-		a += "-" + randomText(suffixLength)
+	if name, ok := strings.CutSuffix(a, anySuffix); ok {
+		a = name + "-" + randomText(suffixLength)
 	}
 	return &smapi.DeleteSecretOutput{ARN: &a, Name: new(t.name), DeletionDate: new(r.Time)}
 }

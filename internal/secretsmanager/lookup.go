@@ -29,6 +29,11 @@ const (
 // suffixLength is the number of random characters in an ARN behind the name.
 const suffixLength = 6
 
+// anySuffix stands for the suffix of a secret that is not there: policies are about it as
+// about one that is. Else a Deny of "db-??????" would deny what exists and let the caller be told
+// what does not.
+const anySuffix = "-??????"
+
 // validName reports whether a name has only the characters that names may
 // have. Owned secrets have "!" in theirs (rds!db-...), so looking one up is fine.
 func validName(name string, lookup bool) bool {
@@ -140,6 +145,10 @@ func resolve(r *api.Request, id *string, get func(*table.Tx, table.Key) (*Secret
 	}
 	s, err := get(r.Tx, table.K(ref.account, r.Region, ref.name))
 	if errors.Is(err, table.ErrNotFound) {
+		if ref.suffix == "" {
+			t.arn += anySuffix
+			access.Resource = t.arn
+		}
 		return t, access, nil
 	}
 	if err != nil {

@@ -34,39 +34,50 @@ func (d *discard) WriteHeader(status int)      { d.status = status }
 
 // gate is a server without its listeners, and a way to sign and send it requests.
 type gate struct {
-	b  *testing.B
-	s  *Server
-	by sigv4.Signer
+	b    *testing.B
+	dir  Dir
+	s    *Server
+	stop func()
+	by   sigv4.Signer
 }
 
 func newGate(b *testing.B) *gate {
 	b.Helper()
-	dir := Dir(b.TempDir())
-	if err := os.Chmod(string(dir), 0o700); err != nil {
+	g := &gate{b: b, dir: Dir(b.TempDir())}
+	if err := os.Chmod(string(g.dir), 0o700); err != nil {
 		b.Fatal(err)
 	}
-	s, err := New(context.Background(), Config{Dir: dir, Listen: "127.0.0.1:0", Admin: "off", PlainHTTP: true, Throttle: gateway.Throttle{Off: true}})
+	g.start()
+	b.Cleanup(func() { g.stop() })
+	cred, err := ReadJSON[Credentials](g.dir.Credentials())
 	if err != nil {
 		b.Fatal(err)
 	}
-	cred, err := ReadJSON[Credentials](dir.Credentials())
+	g.by = sigv4.Signer{AccessKeyID: cred.AccessKeyID, SecretAccessKey: sigv4.Secret(cred.SecretAccessKey)}
+	return g
+}
+
+// start starts the server, of what is on the disk.
+func (g *gate) start() {
+	g.b.Helper()
+	s, err := New(context.Background(), Config{Dir: g.dir, Listen: "127.0.0.1:0", Admin: "off", PlainHTTP: true, Throttle: gateway.Throttle{Off: true}})
 	if err != nil {
-		b.Fatal(err)
+		g.b.Fatal(err)
 	}
+	g.s = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		s.outbox.Run(ctx)
 		close(done)
 	}()
-	b.Cleanup(func() {
+	g.stop = func() {
 		cancel()
 		<-done
 		if err := s.Close(); err != nil {
-			b.Error(err)
+			g.b.Error(err)
 		}
-	})
-	return &gate{b, s, sigv4.Signer{AccessKeyID: cred.AccessKeyID, SecretAccessKey: sigv4.Secret(cred.SecretAccessKey)}}
+	}
 }
 
 func (g *gate) request(op, body string) (*http.Request, []byte) {
@@ -150,6 +161,11 @@ func (g *gate) role() sigv4.Signer {
 	return sigv4.Signer{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", SessionToken: sigv4.Secret(token)}
 }
 
+// key makes a KMS key and returns its ARN.
+func (g *gate) key() string {
+	return regexp.MustCompile(`arn:aws:kms:[^"]*`).FindString(g.answer(g.requestTo("kms", "TrentService.CreateKey", `{}`)))
+}
+
 func (g *gate) create(n int) {
 	for i := range n {
 		g.send(g.request("CreateSecret", fmt.Sprintf(`{"Name":"app/db%d","ClientRequestToken":"00000000-0000-4000-8000-%012d","SecretString":"{\"username\":\"app\",\"password\":\"0123456789abcdef0123456789abcdef\"}"}`, i, i)))
@@ -172,7 +188,7 @@ func BenchmarkGetSecretValue(b *testing.B) {
 			g.send(r, body)
 		}
 	})
-	key := regexp.MustCompile(`arn:aws:kms:[^"]*`).FindString(g.answer(g.requestTo("kms", "TrentService.CreateKey", `{}`)))
+	key := g.key()
 	g.send(g.request("CreateSecret", `{"Name":"guarded","ClientRequestToken":"00000000-0000-4000-8000-000000000000","SecretString":"{\"username\":\"app\",\"password\":\"0123456789abcdef0123456789abcdef\"}","KmsKeyId":"`+key+`"}`))
 	g.send(g.request("PutResourcePolicy", `{"SecretId":"guarded","ResourcePolicy":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"secretsmanager:*\",\"Resource\":\"*\",\"Condition\":{\"StringNotEquals\":{\"aws:PrincipalAccount\":\"`+g.s.account+`\"}}}]}"}`))
 	g.by = g.role()

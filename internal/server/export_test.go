@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coffer/internal/api"
+	"coffer/internal/gateway"
 	"coffer/internal/iam"
 	"coffer/internal/session"
 	"coffer/internal/table"
@@ -18,7 +19,7 @@ func (s *Server) CreateAccounts(t *testing.T, n int) {
 	t.Helper()
 	for range n {
 		err := s.db.Update(context.Background(), func(tx *table.Tx) error {
-			_, _, err := iam.CreateAccount(tx, fmt.Sprint("a", api.NewID()), time.Now())
+			_, _, err := iam.CreateAccount(tx, fmt.Sprint("a", api.NewID()), "aws", time.Now())
 			return err
 		})
 		if err != nil {
@@ -53,4 +54,21 @@ func (s *Server) Seal(t testing.TB, of *session.Session) string {
 		t.Fatal(err)
 	}
 	return token
+}
+
+// WhoCan answers as `coffer who-can` asks.
+func (s *Server) WhoCan(t testing.TB, action, resource, region string) map[string]iam.Finding {
+	t.Helper()
+	a, err := s.whoCan(context.Background(), gateway.Question{Action: action, Resource: resource, Region: region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]iam.Finding{}
+	for _, f := range a.Found {
+		if _, twice := found[f.Principal]; twice {
+			t.Errorf("%s is found twice", f.Principal)
+		}
+		found[f.Principal] = f
+	}
+	return found
 }

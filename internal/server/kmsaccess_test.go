@@ -37,6 +37,7 @@ type keyholders struct {
 	t            *testing.T
 	ours, theirs string
 	root, other  holder // the roots of both
+	otherConfig  aws.Config
 }
 
 // holder is somebody who calls.
@@ -55,11 +56,12 @@ func newKeyholders(t *testing.T) *keyholders {
 	w.root = w.holder("arn:aws:iam::"+w.ours+":root", "", w.Config("eu-west-1"))
 	var keys *iam.AccessKey
 	w.Change(t, func(tx *table.Tx) (err error) {
-		_, keys, err = iam.CreateAccount(tx, "other", time.Now())
+		_, keys, err = iam.CreateAccount(tx, "other", "aws", time.Now())
 		return err
 	})
 	w.theirs = keys.Account
-	w.other = w.holder("arn:aws:iam::"+w.theirs+":root", "", w.ConfigFor("eu-west-1", server.Credentials{AccessKeyID: keys.ID, SecretAccessKey: keys.Secret.Reveal()}))
+	w.otherConfig = w.ConfigFor("eu-west-1", server.Credentials{AccessKeyID: keys.ID, SecretAccessKey: keys.Secret.Reveal()})
+	w.other = w.holder("arn:aws:iam::"+w.theirs+":root", "", w.otherConfig)
 	return w
 }
 

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -344,7 +345,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	gc := gateway.Config{
 		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Region: cfg.Region, Logger: cfg.Logger,
 		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
-		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs, lambdaapi.Service: s.services.lambda.Needs, logsapi.Service: cloudwatchlogs.Needs},
+		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs, lambdaapi.Service: s.services.lambda.Needs, logsapi.Service: cloudwatchlogs.Needs, iamapi.Service: iam.Needs, stsapi.Service: sts.Needs},
 		Operations: s.services.operations(),
 		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
 		Throttle: cfg.Throttle, Proxies: cfg.Proxies,
@@ -469,6 +470,10 @@ func (s *Server) firstAccount(ctx context.Context) error {
 	if len(accounts) > 0 {
 		s.account = accounts[0].ID
 		for _, a := range accounts {
+			if here := arn.Partition(s.cfg.Region); !a.InPartition(here) {
+				return fmt.Errorf("the accounts of this data directory are in partition %s, and --region %s is in partition %s: start with a region of theirs",
+					cmp.Or(a.Partition, "aws"), s.cfg.Region, here)
+			}
 			if a.ID == cred.Account {
 				s.account = a.ID
 			}
@@ -476,7 +481,7 @@ func (s *Server) firstAccount(ctx context.Context) error {
 		return nil
 	}
 	err = s.db.Update(ctx, func(tx *table.Tx) error {
-		account, key, err := iam.CreateAccount(tx, "main", s.cfg.Now())
+		account, key, err := iam.CreateAccount(tx, "main", arn.Partition(s.cfg.Region), s.cfg.Now())
 		if err != nil {
 			return err
 		}

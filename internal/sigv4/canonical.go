@@ -296,21 +296,23 @@ func appendValues(b []byte, r *http.Request, name string, values []string) ([]by
 // take all white space, and a tab inside a signed value is not seen in practice.
 func appendTrimmed(b []byte, v string) []byte {
 	start := len(b)
-	gap := false
-	for i := 0; i < len(v); i++ {
-		switch c := v[i]; c {
-		case ' ', '\t', '\n', '\v', '\f', '\r':
-			gap = len(b) > start
-		default:
-			if gap {
-				b = append(b, ' ')
-				gap = false
-			}
-			b = append(b, c)
+	for i := 0; i < len(v); {
+		word := i
+		for i < len(v) && !white(v[i]) {
+			i++
 		}
+		if i > word {
+			if len(b) > start {
+				b = append(b, ' ')
+			}
+			b = append(b, v[word:i]...)
+		}
+		i++
 	}
 	return b
 }
+
+func white(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
 
 func tokenByte(c byte) bool {
 	return unreserved(c) || strings.IndexByte("!#$%&'*+^`|", c) >= 0

@@ -229,7 +229,22 @@ func (c *Collection[T]) Get(tx *Tx, k Key) (*T, error) {
 	if k == "" || k[0] != 0 {
 		return nil, ErrNotFound // no record can have such a key
 	}
-	row := append(append(tx.scratch[:0], c.Name...), k...)
+	return c.get(tx, append(append(tx.scratch[:0], c.Name...), k...))
+}
+
+// Find is Get with the parts of the key: it saves the reads of every call making one.
+func (c *Collection[T]) Find(tx *Tx, parts ...string) (*T, error) {
+	row := append(tx.scratch[:0], c.Name...)
+	for _, p := range parts {
+		if strings.IndexByte(p, 0) >= 0 {
+			return nil, ErrNotFound
+		}
+		row = append(append(row, 0), p...)
+	}
+	return c.get(tx, row)
+}
+
+func (c *Collection[T]) get(tx *Tx, row []byte) (*T, error) {
 	if tx.scratch != nil {
 		tx.scratch = row
 	}

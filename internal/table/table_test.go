@@ -121,6 +121,30 @@ func TestPutGetDelete(t *testing.T) {
 	}
 }
 
+// Find finds what Get finds under the key made of the same parts, and nothing else.
+func TestFind(t *testing.T) {
+	places := table.Collection[pet]{Name: "test.place", Key: func(p *pet) table.Key { return table.K(p.Kind, p.Name) }}
+	db, _ := open(t)
+	look := func(tx *table.Tx) error {
+		for _, parts := range [][]string{{"dog", "rex"}, {"dog"}, {"dog", "rex", ""}, {"dogrex"}, {"dog\x00rex"}, {"", "rex"}, {"dog", ""}, {}} {
+			want, wantErr := places.Get(tx, table.K(parts...))
+			got, err := places.Find(tx, parts...)
+			if got != want || !errors.Is(err, wantErr) || (err == nil) != (len(parts) == 2 && parts[1] == "rex" && parts[0] == "dog") {
+				t.Errorf("Find(%q) = %v, %v; Get %v, %v", parts, got, err, want, wantErr)
+			}
+		}
+		return nil
+	}
+	update(t, db, func(tx *table.Tx) error {
+		if err := places.Put(tx, &pet{Name: "rex", Kind: "dog"}); err != nil {
+			return err
+		}
+		return look(tx)
+	})
+	update(t, db, look)
+	view(t, db, look)
+}
+
 func TestRanges(t *testing.T) {
 	db, _ := open(t)
 	update(t, db, func(tx *table.Tx) error {

@@ -45,7 +45,7 @@ func Reader(db *table.DB) func(func(*table.Tx) error) error {
 
 // Authorize decides one access as the gateway does.
 func (d Directory) Authorize(r *api.Request, a *api.Access) (policy.Allowed, error) {
-	var out policy.Decided
+	var out iam.Verdict
 	standing, err := d.Load(r.Tx, &r.Principal)
 	if err == nil {
 		err = d.Directory.Authorize(r, a, standing, &out)
