@@ -2,7 +2,11 @@ package builtin
 
 import "time"
 
-const halfMinute = 30 * time.Second
+const (
+	halfMinute = 30 * time.Second
+	redisUser  = `{"engine": "redis", "host": "cache.example.com", "port": 6379, "username": "app", "password": "old", "ssl": true, "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:cache-master-a1B2c3"}`
+	redisSuper = `{"engine": "redis", "host": "cache.example.com", "port": 6379, "username": "admin", "password": "old", "ssl": true}`
+)
 
 // Functions is every built-in function.
 var Functions = []Function{
@@ -57,6 +61,20 @@ var Functions = []Function{
 		Secret:    `{"engine": "redshift", "host": "db.example.com", "port": 5439, "username": "app", "password": "old", "dbname": "dev", "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:db-master-a1B2c3"}`,
 		Master:    `{"engine": "redshift", "host": "db.example.com", "port": 5439, "username": "awsuser", "password": "old"}`,
 		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerElasticacheUserRotation",
+		Summary:   "gives a Redis or Valkey user a new password beside the current one",
+		Secret:    redisUser,
+		Master:    redisSuper,
+		Variables: database, Timeout: halfMinute, Live: true,
+	},
+	{
+		Name:      "SecretsManagerMemoryDBUserRotation",
+		Summary:   "gives a Redis or Valkey user a new password beside the current one",
+		Secret:    redisUser,
+		Master:    redisSuper,
+		Variables: database, Timeout: halfMinute, Live: true,
 	},
 	{
 		Name:      "SecretsManagerRotationTemplate",

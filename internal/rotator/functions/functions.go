@@ -11,6 +11,7 @@ import (
 	"coffer/internal/rotator/httpapikey"
 	"coffer/internal/rotator/mysql"
 	"coffer/internal/rotator/postgres"
+	"coffer/internal/rotator/redis"
 	"coffer/internal/rotator/redshift"
 )
 
@@ -24,6 +25,8 @@ var rotations = map[string]rotator.Rotation{
 	"SecretsManagerRDSMariaDBRotationMultiUser":     rotator.AlternatingUsers(mysql.MariaDB{}),
 	"SecretsManagerRedshiftRotationSingleUser":      rotator.SingleUser(redshift.Engine{}),
 	"SecretsManagerRedshiftRotationMultiUser":       rotator.AlternatingUsers(redshift.Engine{}),
+	"SecretsManagerElasticacheUserRotation":         rotator.TwoPasswords(redis.Engine{}),
+	"SecretsManagerMemoryDBUserRotation":            rotator.TwoPasswords(redis.Engine{}),
 	"SecretsManagerRotationTemplate":                rotator.Generated(),
 	"CofferHTTPAPIKeyRotation":                      httpapikey.Rotation{},
 }

@@ -42,7 +42,7 @@ func (s *session) accounts(ctx context.Context, user string) ([]row, error) {
 // The password comes last, and last of all on the account that the function itself
 // comes in by. Until then an account that was made has a password that nobody knows, so a run
 // that ended half-way is not taken for one that is done.
-func (s *session) Clone(ctx context.Context, current rotator.Session, pending rotator.Login) error {
+func (s *session) Clone(ctx context.Context, current rotator.UserSession, pending rotator.Login) error {
 	user, ok := current.(*session)
 	if !ok {
 		return rotator.ValueErrorf("the current user is not logged in to MySQL or MariaDB")
