@@ -63,6 +63,19 @@ var Functions = []Function{
 		Variables: database, Timeout: halfMinute, Live: false,
 	},
 	{
+		Name:      "SecretsManagerMongoDBRotationSingleUser",
+		Summary:   "changes the password of a MongoDB or DocumentDB user, logged in as that user",
+		Secret:    `{"engine": "mongo", "host": "db.example.com", "port": 27017, "username": "app", "password": "old", "dbname": "admin"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerMongoDBRotationMultiUser",
+		Summary:   "alternates between two MongoDB or DocumentDB users with the same roles; a superuser sets the password",
+		Secret:    `{"engine": "mongo", "host": "db.example.com", "port": 27017, "username": "app", "password": "old", "dbname": "admin", "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:db-master-a1B2c3"}`,
+		Master:    `{"engine": "mongo", "host": "db.example.com", "port": 27017, "username": "root", "password": "old", "dbname": "admin"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
 		Name:      "SecretsManagerElasticacheUserRotation",
 		Summary:   "gives a Redis or Valkey user a new password beside the current one",
 		Secret:    redisUser,

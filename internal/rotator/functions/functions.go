@@ -9,6 +9,7 @@ import (
 	"coffer/internal/builtin"
 	"coffer/internal/rotator"
 	"coffer/internal/rotator/httpapikey"
+	"coffer/internal/rotator/mongo"
 	"coffer/internal/rotator/mysql"
 	"coffer/internal/rotator/postgres"
 	"coffer/internal/rotator/redis"
@@ -25,6 +26,8 @@ var rotations = map[string]rotator.Rotation{
 	"SecretsManagerRDSMariaDBRotationMultiUser":     rotator.AlternatingUsers(mysql.MariaDB{}),
 	"SecretsManagerRedshiftRotationSingleUser":      rotator.SingleUser(redshift.Engine{}),
 	"SecretsManagerRedshiftRotationMultiUser":       rotator.AlternatingUsers(redshift.Engine{}),
+	"SecretsManagerMongoDBRotationSingleUser":       rotator.SingleUser(mongo.Engine{}),
+	"SecretsManagerMongoDBRotationMultiUser":        rotator.AlternatingUsers(mongo.Engine{}),
 	"SecretsManagerElasticacheUserRotation":         rotator.TwoPasswords(redis.Engine{}),
 	"SecretsManagerMemoryDBUserRotation":            rotator.TwoPasswords(redis.Engine{}),
 	"SecretsManagerRotationTemplate":                rotator.Generated(),

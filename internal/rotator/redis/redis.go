@@ -41,8 +41,8 @@ func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.PasswordsSess
 	}
 	quiet()
 	client := redis.NewClient(&redis.Options{
-		Addr: l.Addr(), Username: l.User, Password: string(l.Password), TLSConfig: l.TLS,
-		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) { return dial(ctx, l, network, addr) },
+		Addr: l.Addr(), Username: l.User, Password: string(l.Password),
+		Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) { return rotator.Dial(ctx, l) },
 		// RESP2, which knows no push messages; and nothing twice.
 		Protocol: 2, MaxRetries: -1, DialerRetries: 1, PoolSize: 1, PipelinePoolSize: -1, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -66,10 +66,13 @@ func isPermission(err error) bool { return strings.HasPrefix(err.Error(), "NOPER
 
 // loginError sorts the reasons why a login failed.
 func loginError(err error) error {
-	var server redis.Error
+	var (
+		server redis.Error
+		dial   *rotator.LoginError
+	)
 	switch {
-	case errors.Is(err, errNoTLS):
-		return &rotator.LoginError{Reason: rotator.NoTLS, Text: errNoTLS.Error()}
+	case errors.As(err, &dial):
+		return dial
 	case !errors.As(err, &server):
 		return rotator.NetworkError(err)
 	}
