@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 )
 
 // tlsMode is how a secret wants its server to be reached.
@@ -181,6 +182,35 @@ func NetworkError(err error) *LoginError {
 		return &LoginError{Unreachable, op.Op + ": " + op.Err.Error()}
 	}
 	return &LoginError{Unreachable, "the connection failed or was closed by the server"}
+}
+
+// Verifying is config for drivers that make text of TLS's errors: it verifies the same, and
+// failure tells whether that was why a handshake failed.
+func Verifying(config *tls.Config) (same *tls.Config, failure func() *LoginError) {
+	same = config.Clone()
+	var mu sync.Mutex
+	var found *LoginError
+	if !config.InsecureSkipVerify {
+		same.InsecureSkipVerify = true // VerifyConnection does it
+		same.VerifyConnection = func(s tls.ConnectionState) error {
+			opts := x509.VerifyOptions{DNSName: config.ServerName, Roots: config.RootCAs, Intermediates: x509.NewCertPool()}
+			for _, c := range s.PeerCertificates[1:] {
+				opts.Intermediates.AddCert(c)
+			}
+			_, err := s.PeerCertificates[0].Verify(opts)
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				found = &LoginError{Untrusted, plainCertificateError(err)}
+			}
+			return err
+		}
+	}
+	return same, func() *LoginError {
+		mu.Lock()
+		defer mu.Unlock()
+		return found
+	}
 }
 
 func isTimeout(err error) bool {

@@ -83,7 +83,7 @@ func TestAlternatingUsers(t *testing.T) {
 		info = `usersInfo {"user":"app","db":"admin"} roles <nil> custom <nil> restrictions <nil> in admin
 usersInfo {"user":"app_clone","db":"admin"} roles <nil> custom <nil> restrictions <nil> in admin
 `
-		has  = ` app_clone roles [{"role":"readWrite","db":"orders"}] custom {"team":"blue"} restrictions [{"clientSource":["10.0.0.0/8"]}] in admin`
+		has = ` app_clone roles [{"role":"readWrite","db":"orders"}] custom {"team":"blue"} restrictions [{"clientSource":["10.0.0.0/8"]}] in admin`
 	)
 	if value := b.MustRotate(alternating, arn); value["username"] != "app_clone" {
 		t.Errorf("the user is %v", value["username"])
