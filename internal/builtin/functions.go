@@ -63,6 +63,32 @@ var Functions = []Function{
 		Variables: database, Timeout: halfMinute, Live: false,
 	},
 	{
+		Name:      "SecretsManagerRDSSQLServerRotationSingleUser",
+		Summary:   "changes the password of a SQL Server user, logged in as that user",
+		Secret:    `{"engine": "sqlserver", "host": "db.example.com", "port": 1433, "username": "app", "password": "old", "dbname": "orders"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerRDSSQLServerRotationMultiUser",
+		Summary:   "alternates between two SQL Server users with the same roles and permissions; a superuser sets the password",
+		Secret:    `{"engine": "sqlserver", "host": "db.example.com", "port": 1433, "username": "app", "password": "old", "dbname": "orders", "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:db-master-a1B2c3"}`,
+		Master:    `{"engine": "sqlserver", "host": "db.example.com", "port": 1433, "username": "sa", "password": "old"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerRDSOracleRotationSingleUser",
+		Summary:   "changes the password of an Oracle user, logged in as that user",
+		Secret:    `{"engine": "oracle", "host": "db.example.com", "port": 1521, "username": "app", "password": "old", "dbname": "ORCL"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerRDSOracleRotationMultiUser",
+		Summary:   "alternates between two Oracle users with the same roles and privileges; a superuser sets the password",
+		Secret:    `{"engine": "oracle", "host": "db.example.com", "port": 1521, "username": "app", "password": "old", "dbname": "ORCL", "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:db-master-a1B2c3"}`,
+		Master:    `{"engine": "oracle", "host": "db.example.com", "port": 1521, "username": "system", "password": "old", "dbname": "ORCL"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
 		Name:      "SecretsManagerMongoDBRotationSingleUser",
 		Summary:   "changes the password of a MongoDB or DocumentDB user, logged in as that user",
 		Secret:    `{"engine": "mongo", "host": "db.example.com", "port": 27017, "username": "app", "password": "old", "dbname": "admin"}`,

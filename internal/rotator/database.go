@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/netip"
@@ -133,7 +134,8 @@ func (d logins[S]) create(ctx context.Context, j *Job, change func(current Login
 	if err != nil {
 		return err
 	}
-	password, err := j.NewPassword(ctx, d.engine.Kind().Exclude)
+	k := d.engine.Kind()
+	password, err := j.NewPassword(ctx, k.Exclude, cmp.Or(k.PasswordLength, 32))
 	if err != nil {
 		return err
 	}

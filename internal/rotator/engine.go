@@ -72,6 +72,9 @@ type Kind struct {
 	Database string   // unless the secret has one
 	Exclude  string   // characters that a new password has not, unless EXCLUDE_CHARACTERS is set
 
+	// PasswordLength is how long a new password is, unless PASSWORD_LENGTH is set; 0: 32.
+	PasswordLength int
+
 	// DatabaseRequired says that the secret must have the key dbname.
 	DatabaseRequired bool
 	// Suffix makes the name of the other user with alternating users.

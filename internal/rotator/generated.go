@@ -35,7 +35,7 @@ func (generated) Create(ctx context.Context, j *Job) error {
 	if err != nil {
 		return err
 	}
-	value, err := j.NewPassword(ctx, `/@"'\`)
+	value, err := j.NewPassword(ctx, `/@"'\`, 32)
 	if err != nil {
 		return err
 	}

@@ -11,9 +11,11 @@ import (
 	"coffer/internal/rotator/httpapikey"
 	"coffer/internal/rotator/mongo"
 	"coffer/internal/rotator/mysql"
+	"coffer/internal/rotator/oracle"
 	"coffer/internal/rotator/postgres"
 	"coffer/internal/rotator/redis"
 	"coffer/internal/rotator/redshift"
+	"coffer/internal/rotator/sqlserver"
 )
 
 // rotations is what each function does. Nothing here costs time before it is used.
@@ -26,6 +28,10 @@ var rotations = map[string]rotator.Rotation{
 	"SecretsManagerRDSMariaDBRotationMultiUser":     rotator.AlternatingUsers(mysql.MariaDB{}),
 	"SecretsManagerRedshiftRotationSingleUser":      rotator.SingleUser(redshift.Engine{}),
 	"SecretsManagerRedshiftRotationMultiUser":       rotator.AlternatingUsers(redshift.Engine{}),
+	"SecretsManagerRDSSQLServerRotationSingleUser":  rotator.SingleUser(sqlserver.Engine{}),
+	"SecretsManagerRDSSQLServerRotationMultiUser":   rotator.AlternatingUsers(sqlserver.Engine{}),
+	"SecretsManagerRDSOracleRotationSingleUser":     rotator.SingleUser(oracle.Engine{}),
+	"SecretsManagerRDSOracleRotationMultiUser":      rotator.AlternatingUsers(oracle.Engine{}),
 	"SecretsManagerMongoDBRotationSingleUser":       rotator.SingleUser(mongo.Engine{}),
 	"SecretsManagerMongoDBRotationMultiUser":        rotator.AlternatingUsers(mongo.Engine{}),
 	"SecretsManagerElasticacheUserRotation":         rotator.TwoPasswords(redis.Engine{}),
