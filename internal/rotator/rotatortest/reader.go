@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -78,4 +79,23 @@ func (r *Reader) Stop() (logins int, failures []Failed) {
 	r.mu.Unlock()
 	<-r.done
 	return r.logins, r.failures
+}
+
+// WantFailures wants a reader's logins of 50 rotations to have failed only between the times from and
+// to of one of them, if at all.
+func WantFailures(t testing.TB, logins int, failures []Failed, from, to []time.Time, some bool) {
+	t.Helper()
+	if logins < 2*len(from) {
+		t.Errorf("%d logins in %d rotations", logins, len(from))
+	}
+	for _, f := range failures {
+		inside := false
+		for i := range from {
+			inside = inside || f.From.Before(to[i]) && f.To.After(from[i])
+		}
+		if !some || !inside {
+			t.Errorf("a login failed from %s to %s: %v", f.From, f.To, f.Err)
+		}
+	}
+	t.Logf("%d of %d logins failed", len(failures), logins)
 }
