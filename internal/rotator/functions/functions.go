@@ -46,6 +46,9 @@ func Rotation(name string) (rotator.Rotation, bool) {
 	return r, ok
 }
 
+// Count is how many functions there are.
+func Count() int { return len(rotations) }
+
 // Run runs a function behind the Lambda Runtime API that AWS_LAMBDA_RUNTIME_API names,
 // until ctx is done. Its log lines go to log.
 func Run(ctx context.Context, name string, lookupEnv func(string) (string, bool), log io.Writer) error {
