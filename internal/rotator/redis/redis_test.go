@@ -84,6 +84,16 @@ func TestItself(t *testing.T) {
 	if !b.works("app", value["password"].(string)) {
 		t.Error("the new password does not work")
 	}
+
+	// One with as little may do it for another.
+	b.Do(t, "ACL", "SETUSER", "rotator", "on", ">marker-rotator", "+acl|setuser", "+acl|getuser", "+acl|save")
+	b.Do(t, "ACL", "SETUSER", "other", "on", ">marker-1", "~*", "+get")
+	s := b.secret("other", "marker-1")
+	s["masterarn"] = b.Create("least", b.secret("rotator", "marker-rotator"))
+	value = b.MustRotate(rotation, b.Create("other", s))
+	if !b.works("other", value["password"].(string)) {
+		t.Error("the new password does not work")
+	}
 }
 
 // TestTLS verifies the server by the variable's certificates, and sends no password
