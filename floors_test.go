@@ -46,6 +46,7 @@ var floors = []struct {
 	{3, "kms", nil},
 	{3, "lambda", nil},
 	{4, "scheduler", nil},
+	{4, "rotation", nil},
 	{4, "oidc", nil},
 	{5, "wire/", []string{"wire/"}},
 	{5, "gateway", []string{"wire/"}},

@@ -123,8 +123,13 @@ type Keys interface {
 type Bound struct {
 	Op *Operation
 
-	prepare func(*Request, Struct) error
-	run     func(*Request, Struct, func(*Access) error) (Struct, error)
+	// MaxBody is the largest request body, in bytes; 0: what the gateway takes of any.
+	MaxBody int
+
+	prepare   func(*Request, Struct) error
+	authorize func(*Request, Struct, func(*Access) error) error
+	stage     func(*Request, Struct) error
+	run       func(*Request, Struct, func(*Access) error) (Struct, error)
 }
 
 // Bind ties an operation to its two halves.
@@ -139,6 +144,13 @@ type Bound struct {
 func Bind[I, O, T any](op Op[I, O], resolve func(*Request, *I) (T, Access, error), handle func(*Request, *I, T) (*O, error)) Bound {
 	return Bound{
 		Op: op.Operation,
+		authorize: func(r *Request, in Struct, authorize func(*Access) error) error {
+			_, access, err := resolve(r, any(in).(*I))
+			if err != nil {
+				return err
+			}
+			return authorize(&access)
+		},
 		run: func(r *Request, in Struct, authorize func(*Access) error) (Struct, error) {
 			i := any(in).(*I)
 			t, access, err := resolve(r, i)
@@ -171,6 +183,33 @@ func Preparing[I any](b Bound, prepare func(*Request, *I) error) Bound {
 	}
 	return b
 }
+
+// Staging returns b with a step that runs before the transaction is opened and after
+// the call was allowed a first time: storing through Request.Write what one
+// transaction cannot hold. Nothing may refer to what it stores until the transaction
+// does, and what no transaction came to refer to must be found and removed. What it
+// makes goes into Request.Prepared.
+func Staging[I any](b Bound, stage func(*Request, *I) error) Bound {
+	b.stage = func(r *Request, in Struct) error {
+		i, ok := any(in).(*I)
+		if !ok {
+			return fmt.Errorf("api: %s staged with %T", b.Op.Name, in)
+		}
+		return stage(r, i)
+	}
+	return b
+}
+
+// Stages reports whether b has a step set by Staging.
+func (b *Bound) Stages() bool { return b.stage != nil }
+
+// Authorize resolves and authorizes only. For the gateway, before Stage.
+func (b *Bound) Authorize(r *Request, in Struct, authorize func(*Access) error) error {
+	return b.authorize(r, in, authorize)
+}
+
+// Stage runs the step set by Staging. For the gateway.
+func (b *Bound) Stage(r *Request, in Struct) error { return b.stage(r, in) }
 
 // Prepare runs the step set by Preparing, if any.
 func (b *Bound) Prepare(r *Request, in Struct) error {

@@ -77,8 +77,8 @@ type Request struct {
 	// AlsoAllowed are the proofs of the accesses in Access.Also, in their order.
 	AlsoAllowed []policy.Allowed
 
-	// Prepared is what the step set by Preparing left for the handler: nil in an
-	// operation without one, and in calls between services, which skip it.
+	// Prepared is what the step set by Preparing or Staging left for the handler: nil in
+	// an operation without one, and in calls between services, which skip it.
 	Prepared any
 
 	// Caller lets a service call another through the same gate and transaction.
@@ -91,6 +91,10 @@ type Request struct {
 	// Preparing, operations of mode Outside), and for what looks up more than a
 	// transaction that writes may. f may run again.
 	Read func(f func(*table.Tx) error) error
+
+	// Write is Read for a transaction that writes. It is for the step of Staging and for
+	// operations of mode Outside only.
+	Write func(f func(*table.Tx) error) error
 
 	after  []func()
 	events []ServiceEvent

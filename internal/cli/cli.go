@@ -50,6 +50,7 @@ func commands() []command {
 	}, organizationCommands(), []command{
 		whoCanCommand, explainCommand,
 		functionListCommand, functionCommand,
+		rotationStatusCommand, rotationRunCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
 		versionCommand,
 	})
@@ -60,6 +61,7 @@ type topic struct{ name, summary, help string }
 
 var topics = []topic{
 	{"account org", "organisations: accounts in units under control policies", organizationHelp},
+	{"rotation", "rotations of secrets: how they stand, and starting one", rotationHelp},
 }
 
 // topicOf finds the topic that a command belongs to.

@@ -14,8 +14,8 @@ import (
 	"coffer/internal/policy"
 	"coffer/internal/sigv4"
 	"coffer/internal/table"
-	"coffer/internal/wire/awsjson"
 	"coffer/internal/wire/awsquery"
+	"coffer/internal/wire/restjson"
 )
 
 // call is one request's state in the gate, and the api.Caller that its handler
@@ -41,9 +41,11 @@ type call struct {
 	recorded bool     // records are committed with the mutation
 	code     string   // the error answered, empty for success
 	ids      api.IDs
-	query    bool          // the request speaks the Query protocol
-	form     awsquery.Form // of a Query request
-	scope    string        // the service it was signed for
+	protocol protocol
+	form     awsquery.Form   // of a Query request
+	labels   restjson.Labels // of a REST request
+	scope    string          // the service it was signed for
+	untimed  bool            // its connection has no deadlines
 
 	// What the usual read needs and would allocate one by one: memory for its
 	// records and its call to KMS, and its methods as functions.
@@ -97,6 +99,9 @@ func (c *call) run(tx *table.Tx) (err error) {
 // read is api.Request.Read.
 func (c *call) read(f func(*table.Tx) error) error { return c.g.cfg.DB.View(c.req.Context, f) }
 
+// write is api.Request.Write.
+func (c *call) write(f func(*table.Tx) error) error { return c.g.cfg.DB.Update(c.req.Context, f) }
+
 // runRecorded runs the handler and stores the records of what it did in its own
 // transaction.
 func (c *call) runRecorded(tx *table.Tx) error {
@@ -107,7 +112,7 @@ func (c *call) runRecorded(tx *table.Tx) error {
 		return err
 	}
 	c.record(c.out, nil)
-	if err := c.recordEvents(c.route.op.Service); err != nil {
+	if err := c.recordEvents(&c.req, c.route.op.Service); err != nil {
 		return err
 	}
 	return c.g.cfg.Outbox.put(tx, c.req.Time, c.req.ID, c.records)
@@ -118,7 +123,7 @@ func (c *call) runRecorded(tx *table.Tx) error {
 func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struct, error) {
 	i := c.newInner(r, op, in)
 	i.req.Principal, i.req.Account, i.req.Source = r.Principal, r.Account, r.Source
-	i.req.Via = append(append(i.via[:0], r.Via...), r.Op.Service.EventSource)
+	i.req.Via = append(append(i.via[:0], r.Via...), i.req.SourceIP)
 	return i.call(r)
 }
 
@@ -127,10 +132,10 @@ func (c *call) Call(r *api.Request, op *api.Operation, in api.Struct) (api.Struc
 func (c *call) CallAsService(r *api.Request, source string, op *api.Operation, in api.Struct) (api.Struct, error) {
 	of, err := arn.Parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %s calls for %q: %w", r.Op.Action(), source, err)
+		return nil, fmt.Errorf("gateway: %s calls for %q: %w", c.serviceOf(r).Name, source, err)
 	}
 	i := c.newInner(r, op, in)
-	i.req.Principal = servicePrincipal(r.Op.Service)
+	i.req.Principal = servicePrincipal(c.serviceOf(r))
 	i.req.Account, i.req.Source = of.Account, source
 	return i.call(r)
 }
@@ -138,6 +143,14 @@ func (c *call) CallAsService(r *api.Request, source string, op *api.Operation, i
 // servicePrincipal is a service that calls for itself.
 func servicePrincipal(s *api.Service) api.Principal {
 	return api.Principal{Caller: policy.Caller{Type: policy.AWSService, Service: s.EventSource}}
+}
+
+// serviceOf is the service that handles r, or whose worker makes it.
+func (c *call) serviceOf(r *api.Request) *api.Service {
+	if r.Op != nil {
+		return r.Op.Service
+	}
+	return c.service
 }
 
 // newInner begins a call from r's service to another. A read has room for one at a
@@ -148,6 +161,7 @@ func (c *call) newInner(r *api.Request, op *api.Operation, in api.Struct) *inner
 		i = new(inner)
 		i.authorizing = i.authorize
 	}
+	from := c.serviceOf(r).EventSource
 	i.c = c
 	i.req = api.Request{
 		Context:   r.Context,
@@ -156,35 +170,41 @@ func (c *call) newInner(r *api.Request, op *api.Operation, in api.Struct) *inner
 		Op:        op,
 		Input:     in,
 		Region:    r.Region,
-		SourceIP:  r.Op.Service.EventSource,
-		UserAgent: r.Op.Service.EventSource,
+		SourceIP:  from,
+		UserAgent: from,
 		Secure:    r.Secure,
 		Directory: r.Directory,
 		Read:      r.Read,
+		Write:     r.Write,
 		Tx:        r.Tx,
 		Caller:    c,
 	}
 	return i
 }
 
-// call runs the operation in r's transaction, and makes its record.
-func (i *inner) call(r *api.Request) (api.Struct, error) {
+// call makes the call and its record: in r's transaction, or in one of its own for a
+// caller that has none.
+func (i *inner) call(r *api.Request) (out api.Struct, err error) {
 	c, op, in := i.c, i.req.Op, i.req.Input
 	rt := c.g.bound[op]
 	if rt == nil || rt.bound == nil {
-		return nil, fmt.Errorf("gateway: %s called %s, which is not served", r.Op.Action(), op.Action())
+		return nil, fmt.Errorf("gateway: %s called %s, which is not served", c.serviceOf(r).Name, op.Action())
 	}
-	err := api.Validate(in)
-	var out api.Struct
-	if err == nil {
-		out, err = rt.bound.Run(&i.req, in, i.authorizing)
+	if err = api.Validate(in); err == nil {
+		switch {
+		case r.Tx != nil, op.Mode == api.Outside:
+			out, err = rt.bound.Run(&i.req, in, i.authorizing)
+		case op.Mode == api.Write:
+			return i.update(r, rt.bound)
+		default:
+			err = i.req.Read(func(tx *table.Tx) error {
+				i.begin(tx)
+				out, err = rt.bound.Run(&i.req, in, i.authorizing)
+				return err
+			})
+		}
 	}
-	for _, f := range i.req.TakeAfter() {
-		r.After(f)
-	}
-	for _, e := range i.req.TakeEvents() {
-		r.Emit(e)
-	}
+	i.end(r)
 	var fe *fault.Error
 	if err != nil {
 		fe = c.fault(op.Service, err)
@@ -195,6 +215,57 @@ func (i *inner) call(r *api.Request) (api.Struct, error) {
 		c.refusals = append(c.refusals, c.records[len(c.records)-1])
 	}
 	return out, err
+}
+
+// update makes a call that changes something for a caller without a transaction: one
+// that reaches outside, or a worker. Its records are committed with it.
+func (i *inner) update(r *api.Request, b *api.Bound) (out api.Struct, err error) {
+	c, in := i.c, i.req.Input
+	id := api.NewID() // the caller's own is that of its own records
+	outer := c.records
+	var own [][]byte
+	err = c.g.updating(c, func(tx *table.Tx) error {
+		i.begin(tx)
+		c.records, c.refusals = nil, nil
+		if out, err = b.Run(&i.req, in, i.authorizing); err != nil {
+			return err
+		}
+		c.appendRecord(&i.req, in, out, nil, &i.verdicts)
+		if err := c.recordEvents(&i.req, i.req.Op.Service); err != nil {
+			return err
+		}
+		own = c.records
+		return c.g.cfg.Outbox.put(tx, i.req.Time, id, own)
+	})
+	c.records = outer
+	if err != nil {
+		c.appendRecord(&i.req, in, nil, c.fault(i.req.Op.Service, err), &i.verdicts)
+		return nil, err
+	}
+	c.g.cfg.Outbox.committed(i.req.Time, id, own)
+	i.end(r)
+	return out, nil
+}
+
+// begin starts a run in a transaction of the inner call's own.
+func (i *inner) begin(tx *table.Tx) {
+	i.req.Tx = tx
+	i.req.Allowed, i.req.AlsoAllowed = policy.Allowed{}, nil
+	i.req.TakeAfter()
+	i.req.TakeEvents()
+	i.verdicts.forget()
+	i.c.standing = nil
+}
+
+// end hands on what is to come after the transaction.
+func (i *inner) end(r *api.Request) {
+	i.req.Tx = r.Tx
+	for _, f := range i.req.TakeAfter() {
+		r.After(f)
+	}
+	for _, e := range i.req.TakeEvents() {
+		r.Emit(e)
+	}
 }
 
 // record renders the outer call's own record behind those of its inner calls.
@@ -208,7 +279,7 @@ func (c *call) fault(s *api.Service, err error) *fault.Error {
 	if !ok {
 		fe = internalError(s, err)
 	}
-	if s == nil && c.query || s != nil && speaksQuery(s) {
+	if s == nil && c.protocol == queryProtocol || s != nil && protocolOf(s) == queryProtocol {
 		translated := *fe
 		translated.Code = awsquery.Code(s, fe)
 		return &translated
@@ -233,12 +304,8 @@ func (c *call) answer(w http.ResponseWriter, out api.Struct) {
 	}
 	buf := buffers.Get().(*[]byte)
 	b := (*buf)[:0]
-	if c.query {
-		b = awsquery.Append(b, c.route.op, out, c.req.ID)
-	} else {
-		b = awsjson.Append(b, out)
-	}
-	c.write(w, http.StatusOK, b)
+	b, status := c.encode(b, w.Header(), out)
+	c.reply(w, status, b)
 	clear(b) // it may have held a secret
 	if cap(b) <= pooledAnswer {
 		*buf = b[:0]
@@ -288,36 +355,33 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 
 func (c *call) send(w http.ResponseWriter, fe *fault.Error) {
 	c.code = fe.Code
-	if c.query {
-		c.write(w, awsquery.Status(c.service, fe), awsquery.AppendError(nil, c.service, fe, c.req.ID))
-		return
-	}
-	c.write(w, awsjson.Status(c.service, fe), awsjson.AppendError(nil, c.service, fe))
+	body, status := c.encodeError(w.Header(), fe)
+	c.reply(w, status, body)
 }
 
-func (c *call) write(w http.ResponseWriter, status int, body []byte) {
+func (c *call) reply(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	// Assigned, not Set: these are the canonical forms already.
-	h["Content-Type"] = contentType
-	if c.query {
-		h["Content-Type"] = queryContentType
-	}
 	h["X-Amzn-Requestid"] = []string{c.req.ID}
 	if len(body) > lengthKnown {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
+	if c.untimed {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout)) // it could be taken off
+	}
 	w.WriteHeader(status)
+	if len(body) == 0 {
+		return // some statuses may have none
+	}
 	w.Write(body) // a client that went away is not our error
 }
+
+// answerTimeout is how long the client of an operation that reaches outside has to take
+// the answer in.
+const answerTimeout = time.Minute
 
 // lengthKnown is the length of body up to which net/http finds it out by itself
 // (it buffers as much), and cheaper: without copying a header.
 const lengthKnown = 2 << 10
-
-var (
-	contentType      = []string{"application/x-amz-json-1.1"}
-	queryContentType = []string{awsquery.ContentType}
-)
 
 func (c *call) action() string {
 	if c.req.Op != nil {

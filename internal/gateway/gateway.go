@@ -42,6 +42,7 @@ import (
 	"coffer/internal/session"
 	"coffer/internal/sigv4"
 	"coffer/internal/table"
+	"coffer/internal/wire/restjson"
 )
 
 // MaxBody is the largest request body, in bytes. AWS documents no figure for
@@ -91,10 +92,12 @@ type Gateway struct {
 	targets   map[string]*route         // by X-Amz-Target
 	prefixes  map[string]*api.Service   // by target prefix
 	actions   map[action]*route         // of services that speak Query
+	paths     *restjson.Router          // of services that speak REST-JSON
 	bound     map[*api.Operation]*route // for calls between services
 	throttle  *throttle
 	strangers strangers
 	inFlight  atomic.Int64 // bytes of large bodies being held
+	uploads   atomic.Int64 // bytes of bodies being held that may be larger than MaxBody
 }
 
 // directory is api.Directory: principals are known to package iam, keys to
@@ -135,20 +138,28 @@ func New(cfg Config) (*Gateway, error) {
 	if g.throttle, err = newThrottle(&cfg.Throttle, cfg.Services); err != nil {
 		return nil, err
 	}
+	var rest []*api.Service
 	for _, s := range cfg.Services {
-		query := speaksQuery(s)
-		if !query {
+		speaks := protocolOf(s)
+		switch speaks {
+		case jsonProtocol:
 			g.prefixes[s.TargetPrefix] = s
+		case restProtocol:
+			rest = append(rest, s)
 		}
 		for _, op := range s.Operations {
 			rt := &route{op: op, metrics: cfg.Metrics.operation(op), limit: g.throttle.limits[op]}
-			if query {
-				g.actions[action{s, op.Name}] = rt
-			} else {
+			switch speaks {
+			case jsonProtocol:
 				g.targets[s.TargetPrefix+"."+op.Name] = rt
+			case queryProtocol:
+				g.actions[action{s, op.Name}] = rt
 			}
 			g.bound[op] = rt
 		}
+	}
+	if g.paths, err = restjson.NewRouter(rest...); err != nil {
+		return nil, err
 	}
 	for i := range cfg.Operations {
 		b := &cfg.Operations[i]
@@ -226,12 +237,9 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 	if err := g.claimed(c, r); err != nil {
 		return nil, err
 	}
-	limit := MaxBody
-	if c.unsigned != nil {
-		limit = maxUnsigned
-	}
+	limit := c.maxBody(w)
 	body, err := g.readBody(w, r, limit)
-	defer g.releaseBody(body)
+	defer g.releaseBody(body, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +254,7 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 	if err := api.Validate(c.in); err != nil {
 		return nil, err
 	}
-	return g.handle(c)
+	return g.handle(c, w)
 }
 
 // routed finds the call's operation and decodes its input, if the caller has not
@@ -266,7 +274,7 @@ func (c *call) routed(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	err = c.decode(body)
+	err = c.decode(r, body)
 	if l.member != "" {
 		if err := c.count(l.of(c.in)); err != nil {
 			return err
@@ -274,6 +282,27 @@ func (c *call) routed(r *http.Request, body []byte) error {
 	}
 	return err
 }
+
+// maxBody is the most that the body of the call may have, in bytes. Large ones get
+// the time they need.
+func (c *call) maxBody(w http.ResponseWriter) int {
+	switch {
+	case c.unsigned != nil:
+		return maxUnsigned
+	case c.route == nil || c.route.bound == nil || c.route.bound.MaxBody <= MaxBody:
+		return MaxBody
+	}
+	limit := c.route.bound.MaxBody
+	// A connection that cannot be given more time keeps what it has.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadGrace + time.Duration(limit/uploadRate)*time.Second))
+	return limit
+}
+
+// Uploads beyond MaxBody may take half a minute and as long as a slow line needs.
+const (
+	uploadGrace = 30 * time.Second
+	uploadRate  = 512 << 10 // bytes a second
+)
 
 func (g *Gateway) panicked(c *call, v any) error {
 	// A panic's value may hold request data; only the runtime's own errors
@@ -287,13 +316,18 @@ func (g *Gateway) panicked(c *call, v any) error {
 }
 
 // handle runs the operation in the transaction its mode asks for.
-func (g *Gateway) handle(c *call) (out api.Struct, err error) {
+func (g *Gateway) handle(c *call, w http.ResponseWriter) (out api.Struct, err error) {
 	if err := g.cfg.Log.Err(); err != nil {
 		return nil, fmt.Errorf("the audit log cannot be written: %w", err)
 	}
 	b := c.route.bound
 	if err := b.Prepare(&c.req, c.in); err != nil {
 		return nil, err
+	}
+	if b.Stages() {
+		if err := g.stage(c); err != nil {
+			return nil, err
+		}
 	}
 	ctx := c.req.Context
 	switch b.Op.Mode {
@@ -303,6 +337,8 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	case api.Write:
 		err = g.update(c)
 	case api.Outside:
+		c.req.Write = c.write
+		c.unhurried(w)
 		err = c.run(nil)
 	default:
 		err = fmt.Errorf("gateway: %s has mode %d", b.Op.Action(), b.Op.Mode)
@@ -321,24 +357,49 @@ func (g *Gateway) handle(c *call) (out api.Struct, err error) {
 	return c.out, nil
 }
 
+// stage runs the step that stores what one transaction cannot hold, for a caller who
+// may make the call at all.
+func (g *Gateway) stage(c *call) error {
+	b := c.route.bound
+	err := g.cfg.DB.View(c.req.Context, func(tx *table.Tx) error {
+		c.begin(tx)
+		return b.Authorize(&c.req, c.in, c.authorizing)
+	})
+	c.req.Tx = nil
+	if err != nil {
+		return err
+	}
+	c.req.Write = c.write
+	defer func() { c.req.Write = nil }()
+	return b.Stage(&c.req, c.in)
+}
+
 // maxUpdates bounds how often a mutation is begun again because its caller's
 // policies changed meanwhile.
 const maxUpdates = 10
 
-// update runs a mutation. What applies to its caller is loaded before, because
-// a transaction that writes has no room for it; the transaction makes sure that
-// it still holds.
-func (g *Gateway) update(c *call) (err error) {
+// update runs a mutation of a call from outside.
+func (g *Gateway) update(c *call) error {
+	err := g.updating(c, func(tx *table.Tx) error {
+		c.records = nil // the outbox keeps them
+		c.out = nil
+		return c.runRecorded(tx)
+	})
+	if err != nil && c.out != nil {
+		c.records = nil // they tell of a success that did not happen
+	}
+	return err
+}
+
+// updating runs a transaction that writes. What applies to its caller is loaded
+// before, because such a transaction has no room for it; it makes sure that what was
+// loaded still holds.
+func (g *Gateway) updating(c *call, run func(*table.Tx) error) (err error) {
 	for range maxUpdates {
 		if err := g.cfg.DB.View(c.req.Context, c.loading); err != nil {
 			return err
 		}
-		c.records = nil // the outbox keeps them
-		c.out = nil
-		err = g.cfg.DB.Update(c.req.Context, c.runRecorded)
-		if err != nil && c.out != nil {
-			c.records = nil // they tell of a success that did not happen
-		}
+		err = g.cfg.DB.Update(c.req.Context, run)
 		if !errors.Is(err, iam.ErrChanged) {
 			return err
 		}
@@ -354,10 +415,11 @@ const pooledBody = 16 << 10
 
 // readBody reads the whole body into a pooled buffer, at most limit bytes. Memory
 // grows with what has arrived, not with what was announced, and all large bodies
-// together hold at most bodiesInFlight bytes.
+// together hold a bounded number of bytes.
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int) (*[]byte, error) {
 	buf := bodies.Get().(*[]byte)
 	b := (*buf)[:0]
+	inFlight, most := g.budget(limit)
 	if r.ContentLength > int64(limit) {
 		w.Header().Set("Connection", "close")
 		return buf, api.RequestEntityTooLargeException()
@@ -368,7 +430,7 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int) (*
 	}
 	for {
 		if len(b) == cap(b) {
-			grown := make([]byte, len(b), 2*cap(b))
+			grown := make([]byte, len(b), min(2*cap(b), max(limit+1, cap(b)+1)))
 			copy(grown, b)
 			clear(b) // it may hold a secret
 			if cap(grown) > pooledBody {
@@ -376,11 +438,11 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int) (*
 				if cap(b) > pooledBody {
 					held -= int64(cap(b))
 				}
-				g.inFlight.Add(held)
+				inFlight.Add(held)
 			}
 			b = grown
 			*buf = b
-			if g.inFlight.Load() > bodiesInFlight {
+			if inFlight.Load() > most {
 				w.Header().Set("Connection", "close")
 				return buf, api.ServiceUnavailableException("Too many large requests are under way. Please try again.")
 			}
@@ -405,14 +467,34 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int) (*
 	}
 }
 
+// budget is where the bytes of bodies up to limit are counted, and the most there may
+// be. Uploads have one of their own: a few must not keep out what is usual.
+func (g *Gateway) budget(limit int) (inFlight *atomic.Int64, most int64) {
+	if limit > MaxBody {
+		return &g.uploads, uploadsInFlight
+	}
+	return &g.inFlight, bodiesInFlight
+}
+
+// unhurried takes the deadlines off a connection whose operation reaches outside and
+// sets its own, up to a quarter of an hour; reply gives the answer its time.
+func (c *call) unhurried(w http.ResponseWriter) {
+	rc := http.NewResponseController(w)
+	if rc.SetReadDeadline(time.Time{}) != nil || rc.SetWriteDeadline(time.Time{}) != nil {
+		return // it keeps those it has
+	}
+	c.untimed = true
+}
+
 // releaseBody wipes a buffer, which may have held a secret, and returns it.
-func (g *Gateway) releaseBody(buf *[]byte) {
+func (g *Gateway) releaseBody(buf *[]byte, limit int) {
 	if buf == nil {
 		return
 	}
 	clear(*buf)
 	if cap(*buf) > pooledBody {
-		g.inFlight.Add(-int64(cap(*buf)))
+		inFlight, _ := g.budget(limit)
+		inFlight.Add(-int64(cap(*buf)))
 		return
 	}
 	*buf = (*buf)[:0]

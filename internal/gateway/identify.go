@@ -43,7 +43,7 @@ func (g *Gateway) claimed(c *call, r *http.Request) (err error) {
 		c.service = g.signedFor(claim.Service)
 	}
 	if c.service != nil {
-		c.query = speaksQuery(c.service) // whatever the request looks like: so its errors are read
+		c.protocol = protocolOf(c.service) // whatever the request looks like: so its errors are read
 	}
 	if claim.Presigned && claim.Service == "sts" {
 		claim.Expires = max(claim.Expires, presignedLife)
@@ -77,7 +77,7 @@ func (g *Gateway) claimed(c *call, r *http.Request) (err error) {
 // the operations that need none; which it is, its body tells.
 func (c *call) mayBeUnsigned(err error) bool {
 	var e *sigv4.Error
-	return c.query && errors.As(err, &e) && e.Reason == sigv4.Missing
+	return c.protocol == queryProtocol && errors.As(err, &e) && e.Reason == sigv4.Missing
 }
 
 // signingName is the service that the request must be signed for; "" for any.

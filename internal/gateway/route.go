@@ -3,11 +3,9 @@ package gateway
 import (
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
 
 	"coffer/internal/api"
-	"coffer/internal/wire/awsjson"
 	"coffer/internal/wire/awsquery"
 )
 
@@ -17,8 +15,6 @@ type action struct {
 	name    string
 }
 
-func speaksQuery(s *api.Service) bool { return slices.Contains(s.Protocols, "query") }
-
 // queryContent is the content type of the Query protocol.
 const queryContent = "application/x-www-form-urlencoded"
 
@@ -27,7 +23,7 @@ const queryContent = "application/x-www-form-urlencoded"
 func (g *Gateway) routeHint(c *call, r *http.Request) {
 	target := r.Header["X-Amz-Target"]
 	if len(target) != 1 {
-		c.query = isContent(r.Header.Get("Content-Type"), queryContent) || r.Method == http.MethodGet && r.URL.RawQuery != ""
+		g.routeHintElse(c, r)
 		return
 	}
 	c.route = g.targets[target[0]]
@@ -41,11 +37,31 @@ func (g *Gateway) routeHint(c *call, r *http.Request) {
 	}
 }
 
+// routeHintElse does so for a request without target: the path of REST-JSON names its
+// operation, and what is at the root speaks Query.
+func (g *Gateway) routeHintElse(c *call, r *http.Request) {
+	if r.URL.Path == "/" {
+		if isContent(r.Header.Get("Content-Type"), queryContent) || r.Method == http.MethodGet && r.URL.RawQuery != "" {
+			c.protocol = queryProtocol
+		}
+		return
+	}
+	op, labels, ok := g.paths.Match(r)
+	if !ok {
+		return
+	}
+	c.protocol, c.labels = restProtocol, labels
+	c.route, c.service, c.req.Op = g.bound[op], op.Service, op
+}
+
 // route finds the operation of an identified request, or of one that has no
 // signature to be identified by.
 func (g *Gateway) route(c *call, r *http.Request, body []byte) error {
-	if c.query {
+	switch c.protocol {
+	case queryProtocol:
 		return g.routeQuery(c, r, body)
+	case restProtocol:
+		return c.routeREST()
 	}
 	if c.service == nil && validService(c.scope) {
 		return g.notServed(c.scope)
@@ -56,6 +72,15 @@ func (g *Gateway) route(c *call, r *http.Request, body []byte) error {
 	if !isContent(r.Header.Get("Content-Type"), "application/x-amz-json-1.1") {
 		return api.UnknownOperationException("")
 	}
+	if c.route == nil {
+		return api.UnknownOperationException("")
+	}
+	return c.served()
+}
+
+// routeREST takes the operation that the path named, if the request is signed for its
+// service.
+func (c *call) routeREST() error {
 	if c.route == nil {
 		return api.UnknownOperationException("")
 	}
@@ -81,7 +106,7 @@ func (c *call) served() error {
 
 // routeQuery reads the form, which names the operation.
 func (g *Gateway) routeQuery(c *call, r *http.Request, body []byte) (err error) {
-	if c.unsigned == nil && (c.service == nil || !speaksQuery(c.service)) {
+	if c.unsigned == nil && (c.service == nil || protocolOf(c.service) != queryProtocol) {
 		if c.service == nil && validService(c.scope) {
 			return g.notServed(c.scope)
 		}
@@ -140,21 +165,4 @@ func isContent(ct, want string) bool {
 	}
 	ct, _, err := mime.ParseMediaType(ct)
 	return err == nil && ct == want
-}
-
-// decode fills the operation's input from the request.
-func (c *call) decode(body []byte) error {
-	c.in = c.route.op.NewInput()
-	var err error
-	if c.query {
-		err = awsquery.Decode(c.form, c.in)
-	} else {
-		err = awsjson.Decode(body, c.in)
-	}
-	if err != nil {
-		c.in = nil
-		return err
-	}
-	c.req.Input = c.in
-	return nil
 }

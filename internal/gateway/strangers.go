@@ -20,13 +20,14 @@ import (
 // to a rate: beyond it they would fill the disk with records and so stop the
 // server for everybody. What goes beyond is counted, and the count recorded once a second.
 const (
-	strangersBurst, strangersPerSecond = 2000, 50 // of all sources
-	sourceBurst, sourcePerSecond       = 500, 20  // of one address
-	maxSources                         = 4096     // addresses told apart; further ones share the common rate
-	strangerText                       = 256      // bytes of a stranger's user agent and error text that are recorded
-	strangerParameters                 = 2 << 10  // bytes of request parameters; more are not recorded
-	maxAccessKeyID                     = 128      // AWS: access key ids have at most 128 characters
-	bodiesInFlight                     = 64 << 20 // bytes
+	strangersBurst, strangersPerSecond = 2000, 50  // of all sources
+	sourceBurst, sourcePerSecond       = 500, 20   // of one address
+	maxSources                         = 4096      // addresses told apart; further ones share the common rate
+	strangerText                       = 256       // bytes of a stranger's user agent and error text that are recorded
+	strangerParameters                 = 2 << 10   // bytes of request parameters; more are not recorded
+	maxAccessKeyID                     = 128       // AWS: access key ids have at most 128 characters
+	bodiesInFlight                     = 64 << 20  // bytes
+	uploadsInFlight                    = 192 << 20 // bytes: two of the largest
 )
 
 var (

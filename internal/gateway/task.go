@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"coffer/internal/api"
+	"coffer/internal/arn"
 	"coffer/internal/audit"
 	"coffer/internal/table"
 )
@@ -16,21 +17,7 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 	if err := g.cfg.Log.Err(); err != nil {
 		return false, fmt.Errorf("the audit log cannot be written: %w", err)
 	}
-	c := newCall()
-	c.g, c.start, c.service = g, g.cfg.Now(), t.Service
-	source := t.Service.EventSource
-	c.req = api.Request{
-		Context:   ctx,
-		ID:        api.NewID(),
-		Time:      table.At(c.start).Time(),
-		SourceIP:  source,
-		UserAgent: source,
-		Principal: servicePrincipal(t.Service),
-		Secure:    true,
-		Caller:    c,
-		Directory: directory{g.cfg.Directory, g},
-		Read:      c.reading,
-	}
+	c := g.own(ctx, t.Service)
 	defer func() {
 		if v := recover(); v != nil {
 			err = g.panicked(c, v)
@@ -42,7 +29,7 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 		if err != nil {
 			return err
 		}
-		if err := c.recordEvents(t.Service); err != nil {
+		if err := c.recordEvents(&c.req, t.Service); err != nil {
 			return err
 		}
 		if len(c.records) == 0 {
@@ -62,12 +49,60 @@ func (g *Gateway) RunTask(ctx context.Context, t *api.Task) (more bool, err erro
 	return more, nil
 }
 
-// recordEvents renders the service events of the request.
-func (c *call) recordEvents(s *api.Service) error {
-	for _, e := range c.req.TakeEvents() {
+// own begins a call of a service's worker.
+func (g *Gateway) own(ctx context.Context, s *api.Service) *call {
+	c := newCall()
+	c.g, c.start, c.service = g, g.cfg.Now(), s
+	c.req = api.Request{
+		Context:   ctx,
+		ID:        api.NewID(),
+		Time:      table.At(c.start).Time(),
+		SourceIP:  s.EventSource,
+		UserAgent: s.EventSource,
+		Principal: servicePrincipal(s),
+		Secure:    true,
+		Caller:    c,
+		Directory: directory{g.cfg.Directory, g},
+		Read:      c.reading,
+	}
+	return c
+}
+
+// CallAsService makes a call for a worker of the service s, as s itself and on behalf
+// of the resource source, in a transaction of the call's own.
+func (g *Gateway) CallAsService(ctx context.Context, s *api.Service, source string, op *api.Operation, in api.Struct) (out api.Struct, err error) {
+	if err := g.cfg.Log.Err(); err != nil {
+		return nil, fmt.Errorf("the audit log cannot be written: %w", err)
+	}
+	a, err := arn.Parse(source)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s calls for %q: %w", s.Name, source, err)
+	}
+	c := g.own(ctx, s)
+	c.req.Region, c.req.Write = a.Region, c.write
+	defer func() {
+		if v := recover(); v != nil {
+			err = g.panicked(c, v)
+		}
+	}()
+	out, err = c.CallAsService(&c.req, source, op, in)
+	if len(c.records) > 0 { // those of mutations are committed with them
+		if failed := g.cfg.Log.Append(c.records...); failed != nil {
+			return nil, failed
+		}
+	}
+	for _, f := range c.req.TakeAfter() {
+		f()
+	}
+	return out, err
+}
+
+// recordEvents renders the service events of a request.
+func (c *call) recordEvents(r *api.Request, s *api.Service) error {
+	for _, e := range r.TakeEvents() {
 		id := e.RequestID
 		if id == "" {
-			id = c.req.ID
+			id = r.ID
 		}
 		data, err := json.Marshal(e.Data)
 		if err != nil {
@@ -75,7 +110,7 @@ func (c *call) recordEvents(s *api.Service) error {
 		}
 		rec := audit.Record{
 			UserIdentity:        audit.Identity{AccountID: e.Account, InvokedBy: s.EventSource},
-			EventTime:           c.req.Time,
+			EventTime:           r.Time,
 			EventSource:         s.EventSource,
 			EventName:           e.Name,
 			AWSRegion:           e.Region,

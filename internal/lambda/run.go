@@ -40,11 +40,12 @@ type Executable struct {
 	Memory      int           // MiB, 128 to 10240
 	Storage     int           // MiB of /tmp, 512 to 10240
 	Concurrency int           // most events at once; 0: no limit of its own
-	Environment Environment
 	LogGroup    string
 
-	// Credentials are asked for when a process starts; it is not used beyond their end.
-	Credentials func(context.Context) (Credentials, error)
+	// Start gives what a new process needs, its own variables and the credentials of its
+	// role: before Run returns and by Run's own goroutine. A process is not used
+	// beyond the end of its credentials. An error of it is one of Run, as it is.
+	Start func(context.Context) (Environment, Credentials, error)
 }
 
 // Environment is a function's own variables. They print as a placeholder: they often

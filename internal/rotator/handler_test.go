@@ -119,7 +119,7 @@ func TestEnds(t *testing.T) {
 		{"one that is wrapped", func() error { return fmt.Errorf("x: %w", rotator.KeyErrorf("k")) }, "KeyError", "x: k"},
 		{"another error", func() error { return errors.New("odd") }, "Exception", "odd"},
 		{"a panic", func() error { panic("marker") }, "Exception", "the function panicked; its log tells where"},
-		{"a panic of the runtime", func() error { var m map[string]int; m["marker"] = 1; return nil }, "Exception", "the function panicked; its log tells where"},
+		{"a panic of the runtime", func() error { m := map[string][]int{"marker": nil}; return rotator.ValueErrorf("%d", m["marker"][0]) }, "Exception", "the function panicked; its log tells where"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer

@@ -33,6 +33,24 @@ type Rules struct {
 	ScheduleExpression     string // rate() or cron(), at most 256 characters
 }
 
+// String says the rules as people read them: "cron(0 16 ? * SUN *) for 2h",
+// "every 30 days"; empty if there are none.
+func (r Rules) String() string {
+	var s string
+	switch {
+	case r.ScheduleExpression != "":
+		s = r.ScheduleExpression
+	case r.AutomaticallyAfterDays == 1:
+		s = "every day"
+	case r.AutomaticallyAfterDays != 0:
+		s = fmt.Sprintf("every %d days", r.AutomaticallyAfterDays)
+	}
+	if s != "" && r.Duration != "" {
+		s += " for " + r.Duration
+	}
+	return s
+}
+
 // Schedule says when windows open and how long they are. It is immutable, made by
 // Parse, and may be used by many goroutines. The zero value has no windows.
 type Schedule struct {

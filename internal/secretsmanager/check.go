@@ -20,6 +20,8 @@ func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format st
 		each(c, &DeprecatedVersions, c.deprecated),
 		each(c, &Values, c.value),
 		each(c, &Policies, c.policy),
+		each(c, &Runs, c.run),
+		each(c, &Histories, c.history),
 	)
 }
 
@@ -120,6 +122,13 @@ func (c checker) secret(s *Secret) error {
 	if len(labels) > maxLabels {
 		c.report("%s: %d labels", what, len(labels))
 	}
+	if r := s.Rotation; r != nil && r.Running != "" {
+		if _, err := Runs.Load(c.tx, s.part()); errors.Is(err, table.ErrNotFound) {
+			c.report("%s: its rotation to version %s is missing", what, r.Running)
+		} else if err != nil {
+			return err
+		}
+	}
 	n := 0
 	for _, err := range DeprecatedVersions.ScanIndex(c.tx, byDeprecatedCreated, table.Range{Prefix: s.part()}) {
 		if err != nil {
@@ -138,6 +147,34 @@ func (c checker) secret(s *Secret) error {
 		}
 	}
 	return nil
+}
+
+func (c checker) run(u *Run) error {
+	owner, err := ownerOf(c.tx, u.Account, u.Region, u.Name, u.UID)
+	if err != nil {
+		return err
+	}
+	what := "rotation of " + u.ARN
+	switch {
+	case owner == nil:
+		c.report("%s: its secret does not exist", what)
+	case owner.Rotation == nil || owner.Rotation.Running != u.Version:
+		c.report("%s: the secret knows nothing of its version %s", what, u.Version)
+	case owner.labelled(u.Version) == nil:
+		c.report("%s: its version %s has no label", what, u.Version)
+	}
+	if u.Step < 0 || u.Step >= len(Steps) || u.Test && u.Step != testStep {
+		c.report("%s: it is at step %d", what, u.Step)
+	}
+	return nil
+}
+
+func (c checker) history(h *History) error {
+	owner, err := ownerOf(c.tx, h.Account, h.Region, h.Name, h.UID)
+	if err == nil && (owner == nil || owner.Rotation == nil) {
+		c.report("history of rotations of %s/%s/%s: no secret has it", h.Account, h.Region, h.Name)
+	}
+	return err
 }
 
 // stored checks that a version has all it needs to give its value.

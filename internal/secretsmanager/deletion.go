@@ -60,7 +60,7 @@ func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t *target) (*smap
 		window = int(*in.RecoveryWindowInDays)
 	}
 	s.Deleted = table.At(r.Time.Add(time.Duration(window) * 24 * time.Hour))
-	if err := s.dropRotation(r); err != nil {
+	if err := s.pause(r); err != nil {
 		return nil, err
 	}
 	out.DeletionDate = s.Deleted.Ptr()
@@ -97,7 +97,7 @@ func restoreSecret(r *api.Request, _ *smapi.RestoreSecretInput, t *target) (*sma
 	}
 	s.Deleted = 0
 	if s.Rotation != nil {
-		if err := s.Rotation.plan(s.arn(), r.Time); err != nil {
+		if err := errors.Join(s.Rotation.plan(s.arn(), r.Time), s.resume(r)); err != nil {
 			return nil, err
 		}
 	}

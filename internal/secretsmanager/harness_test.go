@@ -48,6 +48,8 @@ type world struct {
 	events  []string // of committed requests: "event version"
 	twice   bool     // every writing call is run once in vain first
 	open    bool     // everybody may do everything, as resource policies will allow
+
+	functions map[string]*function // by ARN
 }
 
 func newWorld(t testing.TB) *world { return newWorldOn(t, memory.New()) }
@@ -67,7 +69,7 @@ func newWorldOn(t testing.TB, store kv.Store) *world {
 		now:     time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC),
 		twice:   true,
 	}
-	for _, b := range append(w.service.Operations(), w.kms.operations()...) {
+	for _, b := range append(w.service.Operations(), append(w.kms.operations(), w.invoke())...) {
 		if w.bound[b.Op] != nil {
 			t.Fatalf("%s is bound twice", b.Op.Name)
 		}
@@ -266,7 +268,7 @@ func (w *world) commit(r *api.Request) {
 		if e.Account != account || e.Region != region || !strings.HasPrefix(e.Data["SecretId"], "arn:aws:secretsmanager:"+region+":"+account+":secret:") {
 			w.t.Errorf("event %+v", e)
 		}
-		w.events = append(w.events, e.Name+" "+short(e.Data["SecretVersionId"]))
+		w.events = append(w.events, strings.TrimSpace(e.Name+" "+short(e.Data["SecretVersionId"])))
 	}
 }
 

@@ -146,7 +146,14 @@ func (s *Service) rotateSecret(r *api.Request, in *smapi.RotateSecretInput, t *t
 	if err != nil {
 		return nil, err
 	}
-	if p := sec.holder(pending); p != nil && !p.has(current) {
+	out := &smapi.RotateSecretOutput{ARN: new(sec.arn()), Name: new(sec.Name)}
+	p := sec.holder(pending)
+	switch {
+	case p == nil || p.has(current):
+	case p.ID == *in.ClientRequestToken && sec.Rotation != nil && sec.Rotation.Running == p.ID:
+		out.VersionId = in.ClientRequestToken
+		return out, nil // a repetition: the answer was lost, not the call
+	default:
 		s.hurry(sec)
 		return nil, smapi.InvalidRequestException(textUnfinished)
 	}
@@ -161,7 +168,6 @@ func (s *Service) rotateSecret(r *api.Request, in *smapi.RotateSecretInput, t *t
 		rot.Base = sec.lastValue(r.Time)
 	}
 	sec.Rotation = rot
-	out := &smapi.RotateSecretOutput{ARN: new(sec.arn()), Name: new(sec.Name)}
 	if in.RotateImmediately != nil && !*in.RotateImmediately {
 		if err := rot.plan(sec.arn(), r.Time); err != nil {
 			return nil, err

@@ -32,6 +32,9 @@ type Run struct {
 	Closes   table.Millis `cbor:"13,keyasint,omitempty"` // the window's end; zero for one that was asked for
 	Due      table.Millis `cbor:"14,keyasint,omitempty"` // when to go on; zero: when somebody asks
 	Owner    string       `cbor:"15,keyasint,omitempty"` // the process at work on it
+
+	Claimed table.Millis   `cbor:"16,keyasint,omitempty"` // when this attempt began
+	Done    []table.Millis `cbor:"17,keyasint,omitempty"` // when its steps ended
 }
 
 // Steps are what a rotation function is invoked for, in this order ("Lambda
@@ -88,6 +91,9 @@ type Outcome struct {
 	Step    string       `cbor:"7,keyasint,omitempty"` // that failed
 	Message string       `cbor:"8,keyasint,omitempty"` // what the function said
 	Log     string       `cbor:"9,keyasint,omitempty"` // its last lines
+
+	Claimed table.Millis   `cbor:"10,keyasint,omitempty"` // as in Run
+	Done    []table.Millis `cbor:"11,keyasint,omitempty"`
 }
 
 // The results of an Outcome.
@@ -114,6 +120,10 @@ const (
 	// window, then in the next. Neither number is documented.
 	maxAttempts  = 5
 	firstBackOff = time.Minute // then twice as long each time
+
+	// busyBackOff is how long a step waits whose function had no process free: that
+	// counts as no attempt.
+	busyBackOff = 5 * time.Second
 )
 
 // The service events of rotations (spec, rotation.md §6).
@@ -201,40 +211,52 @@ func (s *Secret) dropRotation(r *api.Request) error {
 	return Runs.Delete(r.Tx, s.part())
 }
 
-// abandon ends a rotation that another writer has overtaken: the value that is
-// current now is not the one it was changing.
-func (s *Secret) abandon(r *api.Request) error {
-	u, err := Runs.Get(r.Tx, s.part())
-	if errors.Is(err, table.ErrNotFound) {
+// overtaken looks whether a change of values or labels, before which the version
+// before was current, leaves the rotation under way behind: another version than its
+// own has become current, so that it changes what is not in use any more; or its own has
+// lost AWSPENDING. A test of the current value only ends by the latter.
+func (s *Secret) overtaken(r *api.Request, before string) error {
+	if s.Rotation == nil || s.Rotation.Running == "" {
 		return nil
 	}
+	u, err := Runs.Get(r.Tx, s.part())
 	if err != nil {
-		return err
+		return fmt.Errorf("rotation of %s: %w", s.arn(), err)
 	}
-	emitRotation(r, u, rotationAbandoned, "")
+	v, now := s.labelled(u.Version), s.currentID()
+	lost := v == nil || !v.has(pending) && !v.has(current)
+	moved := now != "" && now != u.Version && now != before
+	if !lost && (u.Test || !moved) {
+		return nil
+	}
+	v.detach(pending)
+	if u.Test {
+		emitRotation(r, u, rotationFailed, "AWSPENDING was taken from the version under test")
+	} else {
+		emitRotation(r, u, rotationAbandoned, "")
+	}
 	if err := remember(r, u, Outcome{Result: Abandoned}); err != nil {
 		return err
 	}
 	return s.dropRotation(r)
 }
 
-// overtaken looks whether a change of values or labels, before which the version
-// before was current, leaves the rotation under way
-// without its version: a version other than its own has become current, or somebody took
-// AWSPENDING from it.
-func (s *Secret) overtaken(r *api.Request, before string) error {
+// pause stops a rotation under way until resume: its secret is marked for deletion.
+func (s *Secret) pause(r *api.Request) error { return s.reschedule(r, 0) }
+
+// resume makes a paused rotation due.
+func (s *Secret) resume(r *api.Request) error { return s.reschedule(r, table.At(r.Time)) }
+
+func (s *Secret) reschedule(r *api.Request, due table.Millis) error {
 	if s.Rotation == nil || s.Rotation.Running == "" {
 		return nil
 	}
-	now := s.holder(current)
-	own := s.Rotation.Running
-	if now != nil && now.ID != own && now.ID != before {
-		return s.abandon(r)
+	u, err := Runs.Load(r.Tx, s.part())
+	if err != nil {
+		return fmt.Errorf("rotation of %s: %w", s.arn(), err)
 	}
-	if v := s.labelled(own); v == nil || !v.has(pending) && !v.has(current) {
-		return s.dropRotation(r)
-	}
-	return nil
+	u.Owner, u.Due = "", due
+	return Runs.Put(r.Tx, u)
 }
 
 // remember adds how an attempt ended to the secret's history.
@@ -247,6 +269,7 @@ func remember(r *api.Request, u *Run, o Outcome) error {
 		return err
 	}
 	o.Version, o.Test, o.Attempt, o.Started, o.Ended = u.Version, u.Test, u.Attempt, u.Started, table.At(r.Time)
+	o.Claimed, o.Done = u.Claimed, u.Done
 	o.Message, o.Log = cut(o.Message, maxMessage), cutFront(o.Log, maxLog)
 	h.Ended = append([]Outcome{o}, h.Ended...)
 	h.Ended = h.Ended[:min(len(h.Ended), maxHistory)]
@@ -305,36 +328,56 @@ func (s *Service) StartRotations(r *api.Request) (more bool, err error) {
 // about twelve.
 const startBatch = 8
 
-// ClaimRuns takes up to limit rotations that are due, for owner to work on.
-func (s *Service) ClaimRuns(r *api.Request, owner string, limit int) ([]Run, error) {
-	now := table.At(r.Time).Part()
-	var keys []table.Key
-	for e, err := range Runs.ScanIndex(r.Tx, runDue, table.Range{}) {
+// ClaimRuns takes up to limit rotations that are due, for owner to work on, and leaves
+// those whose function is busy. It looks at a bounded number of them, behind after if that
+// is given; next is where to go on looking, empty at the end.
+func (s *Service) ClaimRuns(r *api.Request, owner string, limit int, busy func(function string) bool, after table.Key) (claimed []Run, next table.Key, err error) {
+	now, looked := table.At(r.Time).Part(), 0
+	var due []table.Key
+	for e, err := range Runs.ScanIndex(r.Tx, runDue, table.Range{After: after}) {
 		if err != nil {
-			return nil, err
+			return nil, next, err
 		}
-		if e.Key.Parts()[0] > now || len(keys) == min(limit, claimBatch) {
+		if e.Key.Parts()[0] > now {
 			break
 		}
-		keys = append(keys, e.Record)
+		if looked++; looked > claimLook {
+			break
+		}
+		due, next = append(due, e.Record), e.Key
 	}
-	var claimed []Run
-	for _, k := range keys {
+	if looked <= claimLook {
+		next = "" // that was the end
+	}
+	for _, k := range due {
+		if len(claimed) == min(limit, claimBatch) {
+			return claimed, after, nil // the others have not been looked at
+		}
 		u, err := Runs.Load(r.Tx, k)
 		if err != nil {
-			return nil, fmt.Errorf("index %s: %w", runDue, err)
+			return nil, next, fmt.Errorf("index %s: %w", runDue, err)
+		}
+		if busy(u.Function) {
+			continue
 		}
 		u.Owner = owner
+		if u.Claimed == 0 {
+			u.Claimed = table.At(r.Time)
+		}
 		if err := Runs.Put(r.Tx, u); err != nil {
-			return nil, err
+			return nil, next, err
 		}
 		claimed = append(claimed, *u)
 	}
-	return claimed, nil
+	return claimed, next, nil
 }
 
-// claimBatch: a claim takes five operations of a transaction.
-const claimBatch = 20
+// claimLook bounds how many rotations one claim looks at.
+const claimLook = 50
+
+// claimBatch: a claim takes five operations of a transaction, beside one for each
+// rotation it looks at.
+const claimBatch = 10
 
 // ReleaseRuns gives back what processes other than owner were at work on when they
 // ended. It is for the start of the only process on a store.
@@ -368,6 +411,7 @@ func (s *Service) ReleaseRuns(r *api.Request, owner string) (more bool, err erro
 // StepResult is how the invocation of a step ended.
 type StepResult struct {
 	Failed  bool
+	Busy    bool   // the function had no process free: the step was not begun
 	Message string // of the failure: what the function or Lambda said; no secret values
 	Log     string // the function's last log lines
 }
@@ -389,9 +433,14 @@ func (s *Service) ReportRun(r *api.Request, u Run, result StepResult) (*Run, err
 	if err != nil {
 		return nil, err
 	}
+	if result.Busy {
+		now.Owner, now.Due = "", table.At(r.Time.Add(busyBackOff))
+		return nil, Runs.Put(r.Tx, now)
+	}
 	if result.Failed {
 		return nil, sec.fail(r, now, result)
 	}
+	now.Done = append(now.Done, table.At(r.Time))
 	if now.Test {
 		return nil, sec.endTest(r, now, Outcome{Result: Succeeded}, rotationSucceeded, "")
 	}
@@ -445,7 +494,7 @@ func (s *Secret) fail(r *api.Request, u *Run, result StepResult) error {
 	}
 	now := table.At(r.Time)
 	again := now + table.Millis((firstBackOff << (u.Attempt - 1)).Milliseconds())
-	u.Owner, u.Step = "", 0
+	u.Owner, u.Step, u.Claimed, u.Done = "", 0, 0, nil
 	if u.Attempt < maxAttempts && (u.Closes == 0 || again < u.Closes) {
 		u.Attempt++
 		u.Due = again

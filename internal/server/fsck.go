@@ -25,6 +25,7 @@ func collections() []table.Checker {
 		&iam.InstanceProfiles, &iam.MFADevices, &iam.RoleDeletions, &iam.Counts, &iam.LastUses, &iam.Aliases, &iam.PasswordPolicies,
 		&iam.Organizations, &iam.Units, &iam.Members, &iam.ControlPolicies, &iam.Targets,
 		&secretsmanager.Secrets, &secretsmanager.DeprecatedVersions, &secretsmanager.Values, &secretsmanager.Policies, &secretsmanager.Purges,
+		&secretsmanager.Runs, &secretsmanager.Histories,
 		&kms.Keys, &kms.Aliases, &kms.Policies, &kms.Grants,
 		&gateway.Pending, &Anchors,
 	}

@@ -45,6 +45,7 @@ import (
 	"coffer/internal/kv/pebble"
 	"coffer/internal/material"
 	"coffer/internal/oidc"
+	"coffer/internal/rotation"
 	"coffer/internal/scheduler"
 	"coffer/internal/secretsmanager"
 	"coffer/internal/session"
@@ -204,6 +205,7 @@ type Server struct {
 	outbox   *gateway.Outbox
 	gate     *gateway.Gateway
 	sched    *scheduler.Scheduler
+	rotation *rotation.Worker
 	services services
 	registry *prometheus.Registry
 	cert     *certificate
@@ -330,6 +332,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	}
 	tasks := slices.Concat(s.services.sm.Tasks(), s.services.kms.Tasks(), s.services.iam.Tasks())
 	s.sched = scheduler.New(tasks, s.gate, cfg.Logger, s.registry)
+	s.rotation = rotation.New(rotation.Config{Gate: s.gate, Secrets: s.services.sm, DB: s.db, Logger: cfg.Logger, Metrics: s.registry})
 	s.registerMetrics()
 	if err := s.openCertificate(); err != nil {
 		return s, err
@@ -583,6 +586,9 @@ func (s *Server) Run(ctx context.Context) error {
 	sched, stopSched := context.WithCancel(context.WithoutCancel(ctx))
 	var schedDone sync.WaitGroup
 	schedDone.Go(func() { s.sched.Run(sched) })
+	rotating, stopRotating := context.WithCancel(context.WithoutCancel(ctx))
+	var rotationDone sync.WaitGroup
+	rotationDone.Go(func() { s.rotation.Run(rotating) })
 	defer func() {
 		stopSched()
 		schedDone.Wait()
@@ -627,6 +633,9 @@ func (s *Server) Run(ctx context.Context) error {
 		err = fmt.Errorf("the store has stopped: %w", s.store.(*pebble.Store).Err())
 	}
 	s.ready.Store(false)
+	// While the API is still served: rotation functions call it.
+	stopRotating()
+	rotationDone.Wait()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	var stopping sync.WaitGroup
