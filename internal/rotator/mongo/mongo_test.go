@@ -149,13 +149,13 @@ func TestDropped(t *testing.T) {
 	b := newBench(t)
 	for name, r := range map[string]rotator.Rotation{"single": single, "alternating": alternating} {
 		b.add("app", "marker-0", account{roles: []string{"readWrite"}})
-		b.drop = map[string]string{"single": "updateUser", "alternating": "createUser"}[name]
+		b.dropAfter(map[string]string{"single": "updateUser", "alternating": "createUser"}[name])
 		arn := b.Create(name, b.withMaster("app", "marker-0"))
 		token := rotatortest.NewToken()
 		if f := b.Rotate(r, arn, token); f == nil || !strings.Contains(f.Message, "the connection to the server was lost") {
 			t.Errorf("%s: %+v", name, f)
 		}
-		b.drop = ""
+		b.dropAfter("")
 		if f := b.Rotate(r, arn, token); f != nil {
 			t.Errorf("%s: %s", name, f.Message)
 		}

@@ -73,6 +73,13 @@ func (s *server) add(name, password string, a account) {
 	s.users[name] = &a
 }
 
+// dropAfter breaks the connection after each such command.
+func (s *server) dropAfter(command string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop = command
+}
+
 // serve answers OP_QUERY, with which drivers greet, and OP_MSG.
 func (s *server) serve(c net.Conn) {
 	who := &login{}

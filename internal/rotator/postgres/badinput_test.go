@@ -199,7 +199,7 @@ func TestReader(t *testing.T) {
 				return err
 			})
 			var from, to []time.Time
-			for range 50 {
+			for range rotatortest.Rotations() {
 				token := rotatortest.NewToken()
 				for _, step := range []string{rotator.CreateSecret, rotator.SetSecret, rotator.TestSecret, rotator.FinishSecret} {
 					if step == rotator.SetSecret {

@@ -81,7 +81,15 @@ func (r *Reader) Stop() (logins int, failures []Failed) {
 	return r.logins, r.failures
 }
 
-// WantFailures wants a reader's logins of 50 rotations to have failed only between the times from and
+// Rotations is how many rotations a reader lives through.
+func Rotations() int {
+	if testing.Short() {
+		return 5
+	}
+	return 50
+}
+
+// WantFailures wants a reader's logins to have failed only between the times from and
 // to of one of them, if at all.
 func WantFailures(t testing.TB, logins int, failures []Failed, from, to []time.Time, some bool) {
 	t.Helper()
