@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"coffer/internal/builtin"
+	"coffer/internal/policy"
 	"coffer/internal/rotator"
 	"coffer/internal/rotator/functions"
 	"coffer/internal/rotator/rotatortest"
@@ -90,6 +91,16 @@ func TestSecrets(t *testing.T) {
 		if failure := create(r, f.Name+"/dbname", value); (failure != nil) != strings.Contains(f.Name, "Oracle") {
 			t.Errorf("%s without dbname: %+v", f.Name, failure)
 		}
+	}
+}
+
+// TestRole wants the role's documents to be ones.
+func TestRole(t *testing.T) {
+	if _, err := policy.Parse([]byte(builtin.RolePolicy), policy.Identity); err != nil {
+		t.Error(err)
+	}
+	if _, err := policy.Parse([]byte(builtin.TrustPolicy), policy.Trust); err != nil {
+		t.Error(err)
 	}
 }
 
