@@ -58,6 +58,7 @@ var floors = []struct {
 	{6, "server", []string{"backup"}},
 	{7, "rotator", nil},
 	{7, "rotator/", []string{"rotator", "rotator/"}},
+	{7, "rotator/rotatortest", []string{"rotator", "coffertest"}},
 	{7, "cli", []string{"rotator/"}},
 	{7, "coffertest", nil},
 	{7, "iam/iamtest", nil},

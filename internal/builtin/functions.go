@@ -2,7 +2,11 @@ package builtin
 
 import "time"
 
-const halfMinute = 30 * time.Second
+const (
+	halfMinute = 30 * time.Second
+	redisUser  = `{"engine": "redis", "host": "cache.example.com", "port": 6379, "username": "app", "password": "old", "ssl": true, "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:cache-master-a1B2c3"}`
+	redisSuper = `{"engine": "redis", "host": "cache.example.com", "port": 6379, "username": "admin", "password": "old", "ssl": true}`
+)
 
 // Functions is every built-in function.
 var Functions = []Function{
@@ -57,6 +61,59 @@ var Functions = []Function{
 		Secret:    `{"engine": "redshift", "host": "db.example.com", "port": 5439, "username": "app", "password": "old", "dbname": "dev", "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:db-master-a1B2c3"}`,
 		Master:    `{"engine": "redshift", "host": "db.example.com", "port": 5439, "username": "awsuser", "password": "old"}`,
 		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerRDSSQLServerRotationSingleUser",
+		Summary:   "changes the password of a SQL Server user, logged in as that user",
+		Secret:    `{"engine": "sqlserver", "host": "db.example.com", "port": 1433, "username": "app", "password": "old", "dbname": "orders"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerRDSSQLServerRotationMultiUser",
+		Summary:   "alternates between two SQL Server users with the same roles and permissions; a superuser sets the password",
+		Secret:    `{"engine": "sqlserver", "host": "db.example.com", "port": 1433, "username": "app", "password": "old", "dbname": "orders", "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:db-master-a1B2c3"}`,
+		Master:    `{"engine": "sqlserver", "host": "db.example.com", "port": 1433, "username": "sa", "password": "old"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerRDSOracleRotationSingleUser",
+		Summary:   "changes the password of an Oracle user, logged in as that user",
+		Secret:    `{"engine": "oracle", "host": "db.example.com", "port": 1521, "username": "app", "password": "old", "dbname": "ORCL"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerRDSOracleRotationMultiUser",
+		Summary:   "alternates between two Oracle users with the same roles and privileges; a superuser sets the password",
+		Secret:    `{"engine": "oracle", "host": "db.example.com", "port": 1521, "username": "app", "password": "old", "dbname": "ORCL", "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:db-master-a1B2c3"}`,
+		Master:    `{"engine": "oracle", "host": "db.example.com", "port": 1521, "username": "system", "password": "old", "dbname": "ORCL"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerMongoDBRotationSingleUser",
+		Summary:   "changes the password of a MongoDB or DocumentDB user, logged in as that user",
+		Secret:    `{"engine": "mongo", "host": "db.example.com", "port": 27017, "username": "app", "password": "old", "dbname": "admin"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerMongoDBRotationMultiUser",
+		Summary:   "alternates between two MongoDB or DocumentDB users with the same roles; a superuser sets the password",
+		Secret:    `{"engine": "mongo", "host": "db.example.com", "port": 27017, "username": "app", "password": "old", "dbname": "admin", "masterarn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:db-master-a1B2c3"}`,
+		Master:    `{"engine": "mongo", "host": "db.example.com", "port": 27017, "username": "root", "password": "old", "dbname": "admin"}`,
+		Variables: database, Timeout: halfMinute, Live: false,
+	},
+	{
+		Name:      "SecretsManagerElasticacheUserRotation",
+		Summary:   "gives a Redis or Valkey user a new password beside the current one",
+		Secret:    redisUser,
+		Master:    redisSuper,
+		Variables: database, Timeout: halfMinute, Live: true,
+	},
+	{
+		Name:      "SecretsManagerMemoryDBUserRotation",
+		Summary:   "gives a Redis or Valkey user a new password beside the current one",
+		Secret:    redisUser,
+		Master:    redisSuper,
+		Variables: database, Timeout: halfMinute, Live: true,
 	},
 	{
 		Name:      "SecretsManagerRotationTemplate",

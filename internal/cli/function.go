@@ -48,28 +48,36 @@ They have the names of AWS's rotation function templates.`,
 		if opts.(*functionListOpts).json {
 			return printFunctionsJSON(e.Stdout)
 		}
-		printFunctions(e.Stdout)
-		return nil
+		return printFunctions(e.Stdout)
 	},
 }
 
-func printFunctions(w io.Writer) {
-	for i, f := range builtin.Functions {
-		if i > 0 {
-			fmt.Fprintln(w)
+// printFunctions prints a table of the functions, and the secrets and variables of each.
+func printFunctions(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "FUNCTION\tTESTED\tWHAT IT DOES")
+	for _, f := range builtin.Functions {
+		tested := "live"
+		if !f.Live {
+			tested = "statements"
 		}
-		fmt.Fprintf(w, "%s\n", f.Name)
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		line := func(what, text string) { fmt.Fprintf(tw, "  %s\t%s\n", what, text) }
-		line("what", f.Summary)
-		line("secret", f.Secret)
-		if f.Master != "" {
-			line("master", f.Master)
-		}
-		line("reads", strings.Join(variables(f), " "))
-		line("timeout", f.Timeout.String())
-		tw.Flush()
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", f.Name, tested, f.Summary)
 	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprint(w, `
+live: the tests run it against a real server. statements: they check what it would send
+to one; it was not run against a live server.
+`)
+	for _, f := range builtin.Functions {
+		fmt.Fprintf(w, "\n%s (%s)\n  secret: %s\n", f.Name, f.Timeout, f.Secret)
+		if f.Master != "" {
+			fmt.Fprintf(w, "  master: %s\n", f.Master)
+		}
+		fmt.Fprintf(w, "  reads:  %s\n", strings.Join(variables(f), " "))
+	}
+	return nil
 }
 
 func variables(f builtin.Function) []string {

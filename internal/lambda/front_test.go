@@ -616,6 +616,10 @@ func TestRotateSecretChecksTheFunction(t *testing.T) {
 	if _, err := f.PublishVersion(ctx, &sdk.PublishVersionInput{FunctionName: new("rotate")}); err != nil {
 		t.Fatal(err)
 	}
+	// Of another secret: the first may still be at work on what it was asked.
+	if secret, err = sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new("s2"), SecretString: new("v")}); err != nil {
+		t.Fatal(err)
+	}
 	_, err = can.RotateSecret(ctx, in(f.arn("rotate:1")))
 	f.failed(err, "AccessDeniedException", text)
 }

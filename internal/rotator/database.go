@@ -1,6 +1,7 @@
 package rotator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/netip"
@@ -11,12 +12,12 @@ import (
 )
 
 // logins reads secrets of database users.
-type logins struct {
-	engine Engine
+type logins[S Session] struct {
+	engine Engine[S]
 }
 
 // version is a version of the job's secret.
-func (d logins) version(ctx context.Context, j *Job, label string) (Login, error) {
+func (d logins[S]) version(ctx context.Context, j *Job, label string) (Login, error) {
 	l, ok, err := d.find(ctx, j, label)
 	if err == nil && !ok {
 		err = missing(label)
@@ -25,7 +26,7 @@ func (d logins) version(ctx context.Context, j *Job, label string) (Login, error
 }
 
 // find is version for one that may be missing.
-func (d logins) find(ctx context.Context, j *Job, label string) (Login, bool, error) {
+func (d logins[S]) find(ctx context.Context, j *Job, label string) (Login, bool, error) {
 	value, ok, err := j.Value(ctx, label)
 	if err != nil || !ok {
 		return Login{}, false, err
@@ -36,13 +37,13 @@ func (d logins) find(ctx context.Context, j *Job, label string) (Login, bool, er
 
 // read makes a Login of a secret's value. What it complains of is told by key, never
 // by value.
-func (d logins) read(j *Job, arn string, value Password) (Login, error) {
+func (d logins[S]) read(j *Job, arn string, value Password) (Login, error) {
 	k := d.engine.Kind()
 	s, err := ParseSecret(arn, string(value))
 	if err != nil {
 		return Login{}, err
 	}
-	l := Login{Secret: arn, Keys: s, Port: k.Port, Database: k.Database, mode: modeOf(s.Raw("ssl"))}
+	l := Login{Secret: arn, Keys: s, Warnf: j.Warnf, Port: k.Port, Database: k.Database, mode: modeOf(s.Raw("ssl"))}
 	if l.Host, err = s.Required("host"); err != nil {
 		return Login{}, err
 	}
@@ -118,7 +119,7 @@ func isHost(s string) bool {
 }
 
 // create puts a pending value, made of the current one by change, unless there is one.
-func (d logins) create(ctx context.Context, j *Job, change func(current Login) (user string, err error)) error {
+func (d logins[S]) create(ctx context.Context, j *Job, change func(current Login) (user string, err error)) error {
 	current, err := d.version(ctx, j, Current)
 	if err != nil {
 		return err
@@ -133,7 +134,8 @@ func (d logins) create(ctx context.Context, j *Job, change func(current Login) (
 	if err != nil {
 		return err
 	}
-	password, err := j.NewPassword(ctx, d.engine.Kind().Exclude)
+	k := d.engine.Kind()
+	password, err := j.NewPassword(ctx, k.Exclude, cmp.Or(k.PasswordLength, 32))
 	if err != nil {
 		return err
 	}
@@ -144,8 +146,8 @@ func (d logins) create(ctx context.Context, j *Job, change func(current Login) (
 }
 
 // Test logs in with the pending value and asks something simple. It is the same for
-// both strategies.
-func (d logins) Test(ctx context.Context, j *Job) error {
+// all strategies.
+func (d logins[S]) Test(ctx context.Context, j *Job) error {
 	pending, err := d.version(ctx, j, Pending)
 	if err != nil {
 		return err

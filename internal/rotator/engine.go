@@ -11,7 +11,7 @@ import (
 // Engine is a kind of database server, as far as the passwords of its users go. An
 // engine is a value without state, safe for concurrent use; it keeps no
 // connection beyond a Session.
-type Engine interface {
+type Engine[S Session] interface {
 	// Kind is what is fixed about the engine.
 	Kind() Kind
 
@@ -20,7 +20,7 @@ type Engine interface {
 	// defaults of a driver. It must fail when the server lets the user in without
 	// proof of the password, since others rely on that proof, and it must not give the
 	// password away in clear to whoever answers without TLS. Its errors are *LoginError.
-	Login(ctx context.Context, l Login) (Session, error)
+	Login(ctx context.Context, l Login) (S, error)
 }
 
 // Session is a user who is logged in. Its methods return a DatabaseError, or another
@@ -28,6 +28,17 @@ type Engine interface {
 type Session interface {
 	// Check runs a simple query.
 	Check(ctx context.Context) error
+
+	// Login is what the session was opened with.
+	Login() Login
+
+	// Close ends the session. It does not wait for the server for more than a moment.
+	Close()
+}
+
+// UserSession is a session at a server whose users have one password each.
+type UserSession interface {
+	Session
 
 	// SetPassword changes the password of the session's own user.
 	SetPassword(ctx context.Context, password Password) error
@@ -40,13 +51,17 @@ type Session interface {
 	// powerful than the user of current: whoever holds current is about to get it. Whatever is done
 	// in several steps that do not take effect together, the password comes last: a pending
 	// password that works is taken as a sign that all is done.
-	Clone(ctx context.Context, current Session, pending Login) error
+	Clone(ctx context.Context, current UserSession, pending Login) error
+}
 
-	// Login is what the session was opened with.
-	Login() Login
+// PasswordsSession is a session at a server whose users can have several passwords at
+// once.
+type PasswordsSession interface {
+	Session
 
-	// Close ends the session. It does not wait for the server for more than a moment.
-	Close()
+	// SetPasswords gives a user these passwords and no other, all at once. It must refuse
+	// if the user gets in with any password.
+	SetPasswords(ctx context.Context, user string, passwords ...Password) error
 }
 
 // Kind is what is fixed about an engine.
@@ -56,6 +71,9 @@ type Kind struct {
 	Port     int      // unless the secret has one
 	Database string   // unless the secret has one
 	Exclude  string   // characters that a new password has not, unless EXCLUDE_CHARACTERS is set
+
+	// PasswordLength is how long a new password is, unless PASSWORD_LENGTH is set; 0: 32.
+	PasswordLength int
 
 	// DatabaseRequired says that the secret must have the key dbname.
 	DatabaseRequired bool
@@ -80,11 +98,15 @@ type Login struct {
 	TLS      *tls.Config // nil: without TLS
 	Keys     *Secret     // the whole secret, for keys that are an engine's own
 
-	// Warnf tells what is odd in the function's log. It is set on what Clone gets as pending.
+	// Warnf tells what is odd in the function's log.
 	Warnf func(format string, args ...any)
 
 	mode tlsMode
 }
+
+// WantsPlain tells whether the secret says "ssl": false. Engines whose protocol sends
+// passwords as they are do so without TLS only then.
+func (l Login) WantsPlain() bool { return l.mode == tlsOff }
 
 // Addr is host:port.
 func (l Login) Addr() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }

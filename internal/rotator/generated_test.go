@@ -85,11 +85,16 @@ func TestGeneratedAgain(t *testing.T) {
 	if v.Value(arn, "")["password"] != "marker" {
 		t.Error("the current value changed before finishSecret")
 	}
-	// A pending value that is the current one is none.
-	token = rotatortest.NewToken()
-	v.PutPending(arn, token, map[string]any{"password": "marker"})
-	if f := v.Step(rotator.Generated(), rotator.TestSecret, arn, token); f == nil || f.Type != "ValueError" {
-		t.Errorf("the current value passes for a new one: %+v", f)
+	// A copy of the current value is what is tested when rotation is set up for later. One
+	// that lacks the key is none.
+	for value, want := range map[string]string{`{"password": "marker"}`: "", `{"other": "marker"}`: "password key is missing from secret JSON", `marker`: "The value of secret " + arn + " is not a JSON object"} {
+		token = rotatortest.NewToken()
+		if _, err := v.SM.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &arn, ClientRequestToken: &token, SecretString: &value, VersionStages: []string{rotator.Pending}}); err != nil {
+			t.Fatal(err)
+		}
+		if f := v.Step(rotator.Generated(), rotator.TestSecret, arn, token); (f == nil) != (want == "") || f != nil && f.Message != want {
+			t.Errorf("%s: %+v", value, f)
+		}
 	}
 }
 

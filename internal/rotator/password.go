@@ -23,13 +23,12 @@ func (Password) Format(f fmt.State, _ rune) { fmt.Fprint(f, placeholder) }
 func (Password) MarshalText() ([]byte, error) { return []byte(placeholder), nil }
 
 // NewPassword asks Secrets Manager for a password as the function's variables want
-// it: EXCLUDE_CHARACTERS (exclude if unset), PASSWORD_LENGTH, EXCLUDE_NUMBERS,
+// it: EXCLUDE_CHARACTERS (exclude if unset), PASSWORD_LENGTH (length if unset), EXCLUDE_NUMBERS,
 // EXCLUDE_PUNCTUATION, EXCLUDE_UPPERCASE, EXCLUDE_LOWERCASE, REQUIRE_EACH_INCLUDED_TYPE.
-func (j *Job) NewPassword(ctx context.Context, exclude string) (Password, error) {
+func (j *Job) NewPassword(ctx context.Context, exclude string, length int) (Password, error) {
 	if s, ok := j.LookupEnv("EXCLUDE_CHARACTERS"); ok {
 		exclude = s
 	}
-	length := 32
 	if s, ok := j.LookupEnv("PASSWORD_LENGTH"); ok {
 		n, err := strconv.Atoi(strings.TrimSpace(s))
 		if err != nil || n < 1 || n > 4096 {

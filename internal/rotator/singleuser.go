@@ -3,9 +3,9 @@ package rotator
 import "context"
 
 // SingleUser is the rotation in which a user changes its own password.
-func SingleUser(e Engine) Rotation { return singleUser{logins{e}} }
+func SingleUser(e Engine[UserSession]) Rotation { return singleUser{logins[UserSession]{e}} }
 
-type singleUser struct{ logins }
+type singleUser struct{ logins[UserSession] }
 
 // Create puts the current value with a new password.
 func (r singleUser) Create(ctx context.Context, j *Job) error {
@@ -52,7 +52,7 @@ func (r singleUser) Set(ctx context.Context, j *Job) error {
 }
 
 // asBefore is a session with the current or the previous password.
-func (r singleUser) asBefore(ctx context.Context, j *Job, current, pending Login) (Session, error) {
+func (r singleUser) asBefore(ctx context.Context, j *Job, current, pending Login) (UserSession, error) {
 	unable := ValueErrorf("Unable to log into database with previous, current, or pending secret of secret arn %s", j.SecretId)
 	s, failure, err := login(ctx, j, r.engine, current)
 	if err != nil || s != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 )
 
 // tlsMode is how a secret wants its server to be reached.
@@ -70,10 +71,11 @@ func (j *Job) Roots() (*x509.CertPool, error) {
 // Without a word about TLS in the secret, a server that has it is asked for it. Only a
 // certificate that cannot be verified, or a server without TLS, makes that weaker, not
 // a wrong password; and neither does when the function has certificates to verify by.
-func login(ctx context.Context, j *Job, e Engine, l Login) (Session, *LoginError, error) {
+func login[S Session](ctx context.Context, j *Job, e Engine[S], l Login) (S, *LoginError, error) {
+	var none S
 	pool, err := j.Roots()
 	if err != nil {
-		return nil, nil, err
+		return none, nil, err
 	}
 	verified := &tls.Config{ServerName: l.Host, RootCAs: pool, MinVersion: tls.VersionTLS12}
 	unverified := &tls.Config{ServerName: l.Host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
@@ -95,7 +97,7 @@ func login(ctx context.Context, j *Job, e Engine, l Login) (Session, *LoginError
 		tries = next(tries, failure.Reason)
 		if len(tries) == 0 {
 			j.tellFailure("ERROR", l, failure)
-			return nil, failure, nil
+			return none, failure, nil
 		}
 		j.tellFailure("WARNING", l, failure)
 	}
@@ -115,18 +117,19 @@ func next(tries []*tls.Config, why Reason) []*tls.Config {
 }
 
 // attempt is one login within its time.
-func attempt(ctx context.Context, e Engine, l Login) (Session, *LoginError) {
+func attempt[S Session](ctx context.Context, e Engine[S], l Login) (S, *LoginError) {
 	ctx, cancel := context.WithTimeout(ctx, 2*connectTime)
 	defer cancel()
 	s, err := e.Login(ctx, l)
 	if err == nil {
 		return s, nil
 	}
+	var none S
 	var failure *LoginError
 	if !errors.As(err, &failure) {
 		failure = NetworkError(err)
 	}
-	return nil, failure
+	return none, failure
 }
 
 func (j *Job) tellLogin(l Login) {
@@ -179,6 +182,35 @@ func NetworkError(err error) *LoginError {
 		return &LoginError{Unreachable, op.Op + ": " + op.Err.Error()}
 	}
 	return &LoginError{Unreachable, "the connection failed or was closed by the server"}
+}
+
+// Verifying is config for drivers that make text of TLS's errors: it verifies the same, and
+// failure tells whether that was why a handshake failed.
+func Verifying(config *tls.Config) (same *tls.Config, failure func() *LoginError) {
+	same = config.Clone()
+	var mu sync.Mutex
+	var found *LoginError
+	if !config.InsecureSkipVerify {
+		same.InsecureSkipVerify = true // VerifyConnection does it
+		same.VerifyConnection = func(s tls.ConnectionState) error {
+			opts := x509.VerifyOptions{DNSName: config.ServerName, Roots: config.RootCAs, Intermediates: x509.NewCertPool()}
+			for _, c := range s.PeerCertificates[1:] {
+				opts.Intermediates.AddCert(c)
+			}
+			_, err := s.PeerCertificates[0].Verify(opts)
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				found = &LoginError{Untrusted, plainCertificateError(err)}
+			}
+			return err
+		}
+	}
+	return same, func() *LoginError {
+		mu.Lock()
+		defer mu.Unlock()
+		return found
+	}
 }
 
 func isTimeout(err error) bool {

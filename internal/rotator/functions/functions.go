@@ -9,9 +9,13 @@ import (
 	"coffer/internal/builtin"
 	"coffer/internal/rotator"
 	"coffer/internal/rotator/httpapikey"
+	"coffer/internal/rotator/mongo"
 	"coffer/internal/rotator/mysql"
+	"coffer/internal/rotator/oracle"
 	"coffer/internal/rotator/postgres"
+	"coffer/internal/rotator/redis"
 	"coffer/internal/rotator/redshift"
+	"coffer/internal/rotator/sqlserver"
 )
 
 // rotations is what each function does. Nothing here costs time before it is used.
@@ -24,6 +28,14 @@ var rotations = map[string]rotator.Rotation{
 	"SecretsManagerRDSMariaDBRotationMultiUser":     rotator.AlternatingUsers(mysql.MariaDB{}),
 	"SecretsManagerRedshiftRotationSingleUser":      rotator.SingleUser(redshift.Engine{}),
 	"SecretsManagerRedshiftRotationMultiUser":       rotator.AlternatingUsers(redshift.Engine{}),
+	"SecretsManagerRDSSQLServerRotationSingleUser":  rotator.SingleUser(sqlserver.Engine{}),
+	"SecretsManagerRDSSQLServerRotationMultiUser":   rotator.AlternatingUsers(sqlserver.Engine{}),
+	"SecretsManagerRDSOracleRotationSingleUser":     rotator.SingleUser(oracle.Engine{}),
+	"SecretsManagerRDSOracleRotationMultiUser":      rotator.AlternatingUsers(oracle.Engine{}),
+	"SecretsManagerMongoDBRotationSingleUser":       rotator.SingleUser(mongo.Engine{}),
+	"SecretsManagerMongoDBRotationMultiUser":        rotator.AlternatingUsers(mongo.Engine{}),
+	"SecretsManagerElasticacheUserRotation":         rotator.TwoPasswords(redis.Engine{}),
+	"SecretsManagerMemoryDBUserRotation":            rotator.TwoPasswords(redis.Engine{}),
 	"SecretsManagerRotationTemplate":                rotator.Generated(),
 	"CofferHTTPAPIKeyRotation":                      httpapikey.Rotation{},
 }
@@ -33,6 +45,9 @@ func Rotation(name string) (rotator.Rotation, bool) {
 	r, ok := rotations[name]
 	return r, ok
 }
+
+// Count is how many functions there are.
+func Count() int { return len(rotations) }
 
 // Run runs a function behind the Lambda Runtime API that AWS_LAMBDA_RUNTIME_API names,
 // until ctx is done. Its log lines go to log.

@@ -335,3 +335,25 @@ func TestForm(t *testing.T) {
 		t.Error("a number is no key")
 	}
 }
+
+// TestTransport reaches services by certificates that are known, and by http: only if the
+// secret says so.
+func TestTransport(t *testing.T) {
+	s := newService(t)
+	v := newVault(t, s)
+	delete(v.Variables, "DATABASE_CA_BUNDLE")
+	f := v.Rotate(httpapikey.Rotation{}, v.Create("unknown", s.secret()), rotatortest.NewToken())
+	if f == nil || !strings.Contains(f.Message, "signed by an unknown authority") {
+		t.Errorf("%+v", f)
+	}
+	plain := &service{keys: map[string]string{"k0": "marker-0"}}
+	plain.Server = httptest.NewServer(plain)
+	t.Cleanup(plain.Close)
+	value := plain.secret()
+	value["ssl"] = false
+	v.MustRotate(httpapikey.Rotation{}, v.Create("plain", value))
+	value["ssl"] = true
+	if f := v.Rotate(httpapikey.Rotation{}, v.Create("not-plain", value), rotatortest.NewToken()); f == nil {
+		t.Error("a key goes out without TLS")
+	}
+}

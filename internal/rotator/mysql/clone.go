@@ -42,7 +42,7 @@ func (s *session) accounts(ctx context.Context, user string) ([]row, error) {
 // The password comes last, and last of all on the account that the function itself
 // comes in by. Until then an account that was made has a password that nobody knows, so a run
 // that ended half-way is not taken for one that is done.
-func (s *session) Clone(ctx context.Context, current rotator.Session, pending rotator.Login) error {
+func (s *session) Clone(ctx context.Context, current rotator.UserSession, pending rotator.Login) error {
 	user, ok := current.(*session)
 	if !ok {
 		return rotator.ValueErrorf("the current user is not logged in to MySQL or MariaDB")
@@ -67,13 +67,26 @@ func (s *session) Clone(ctx context.Context, current rotator.Session, pending ro
 		}
 	}
 	for _, from := range froms {
-		to := account{pending.User, from.host}
-		err := s.exec(ctx, "SET PASSWORD FOR "+to.String()+" = "+s.server.password(pending.Password))
-		if err := s.may(err, "change the password of "+to.String(), "CREATE USER ON *.*"); err != nil {
+		to := row{account: account{pending.User, from.host}, plugin: from.plugin}
+		if i := slices.IndexFunc(tos, func(r row) bool { return r.host == from.host }); i >= 0 {
+			to.plugin = tos[i].plugin
+		}
+		if err := s.setPassword(ctx, to, pending.Password); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// setPassword changes the password of another account. SET PASSWORD keeps how the account
+// authenticates besides, but wants UPDATE ON mysql.*, with which one can do anything;
+// ALTER USER does without.
+func (s *session) setPassword(ctx context.Context, to row, password rotator.Password) error {
+	err := s.exec(ctx, "SET PASSWORD FOR "+to.String()+" = "+s.server.password(password))
+	if how, ok := s.server.identified(to.plugin, password); ok && denied(err) {
+		err = s.exec(ctx, "ALTER USER "+to.String()+" "+how)
+	}
+	return s.may(err, "change the password of "+to.String(), "CREATE USER ON *.*")
 }
 
 // proved is the accounts of the current user whose password the current secret has: the one it
@@ -122,7 +135,7 @@ func (s *session) prepare(ctx context.Context, from row, to account, exists bool
 	}
 	for _, late := range []bool{false, true} {
 		for _, g := range grants {
-			if g.isDefaultRole() != late {
+			if g.isNothing() || g.isDefaultRole() != late {
 				continue
 			}
 			if err := s.may(s.exec(ctx, g.statement(to)), "grant what "+from.String()+" has", "GRANT OPTION on it"); err != nil {
@@ -233,9 +246,17 @@ func (r row) requirements() string {
 
 // may turns the server's refusal into what to do about it.
 func (s *session) may(err error, what, privilege string) error {
-	switch number(err) {
-	case errDatabaseDenied, errAccessDenied, errTableDenied, errColumnDenied, errSpecificDenied, errRoutineDenied:
+	if denied(err) {
 		return rotator.DatabaseErrorf("the superuser %s of secret %s may not %s (%v): it needs %s", s.l.User, s.l.Secret, what, err, privilege)
 	}
 	return err
+}
+
+// denied tells whether the server refused for want of a privilege.
+func denied(err error) bool {
+	switch number(err) {
+	case errDatabaseDenied, errAccessDenied, errTableDenied, errColumnDenied, errSpecificDenied, errRoutineDenied:
+		return true
+	}
+	return false
 }

@@ -108,6 +108,10 @@ func spellings(a account) []string {
 // statement gives the account what the line is about.
 func (g grant) statement(to account) string { return g.head + to.String() + g.tail }
 
+// isNothing tells whether the line gives nothing but an account's existence. Servers let only those
+// repeat it who may do anything on *.*.
+func (g grant) isNothing() bool { return g.head == "GRANT USAGE ON *.* TO " && g.tail == "" }
+
 // isDefaultRole tells whether the line sets a default role, which must have been granted.
 func (g grant) isDefaultRole() bool { return strings.HasPrefix(g.head, "SET ") }
 

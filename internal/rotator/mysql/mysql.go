@@ -37,12 +37,12 @@ func (MariaDB) Kind() rotator.Kind {
 }
 
 // Login opens a session.
-func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.Session, error) {
+func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.UserSession, error) {
 	return login(ctx, l)
 }
 
 // Login opens a session.
-func (MariaDB) Login(ctx context.Context, l rotator.Login) (rotator.Session, error) {
+func (MariaDB) Login(ctx context.Context, l rotator.Login) (rotator.UserSession, error) {
 	return login(ctx, l)
 }
 

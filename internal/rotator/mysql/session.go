@@ -45,7 +45,7 @@ var registerNoKey = sync.OnceValue(func() error {
 	return err
 })
 
-func login(ctx context.Context, l rotator.Login) (rotator.Session, error) {
+func login(ctx context.Context, l rotator.Login) (rotator.UserSession, error) {
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.DBName = l.User, string(l.Password), "tcp", l.Addr(), l.Database
 	cfg.TLS = l.TLS

@@ -31,7 +31,7 @@ func (s *session) role(ctx context.Context, name string) (role, bool, error) {
 
 // Clone makes pending.User a member of the user of current, or if it exists gives it
 // its password, in one transaction.
-func (s *session) Clone(ctx context.Context, current rotator.Session, pending rotator.Login) error {
+func (s *session) Clone(ctx context.Context, current rotator.UserSession, pending rotator.Login) error {
 	return s.within(ctx, func() error {
 		from, ok, err := s.role(ctx, current.Login().User)
 		if err != nil {

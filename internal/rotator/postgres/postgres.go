@@ -22,7 +22,7 @@ func (Engine) Kind() rotator.Kind {
 }
 
 // Login opens a session.
-func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.Session, error) {
+func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.UserSession, error) {
 	c, err := Connect(ctx, l)
 	if err != nil {
 		return nil, err

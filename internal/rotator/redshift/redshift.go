@@ -25,7 +25,7 @@ func (Engine) Kind() rotator.Kind {
 }
 
 // Login opens a session.
-func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.Session, error) {
+func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.UserSession, error) {
 	c, err := postgres.Connect(ctx, l)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (s *session) SetPassword(ctx context.Context, password rotator.Password) er
 
 // Clone makes pending.User with the grants of the user of current, or if it exists gives it
 // its password, in one transaction.
-func (s *session) Clone(ctx context.Context, current rotator.Session, pending rotator.Login) error {
+func (s *session) Clone(ctx context.Context, current rotator.UserSession, pending rotator.Login) error {
 	return clone(ctx, s, s.Login(), current.Login().User, pending)
 }
 
