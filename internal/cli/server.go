@@ -76,6 +76,7 @@ tests and CI jobs, and listens on loopback addresses only.`,
 		fs.BoolVar(&o.cfg.OIDCLinkLocal, "oidc-link-local", false, "ask issuers at link-local addresses, too, where clouds have their metadata")
 		fs.StringVar(&o.cfg.SAMLRecipient, "saml-recipient", "", "the only `URL` that SAML assertions may be addressed to (default: AWS's sign-in endpoints)")
 		fs.Var(&o.cfg.Throttle, "throttle", "calls a second of an account in a region, `QUOTA`: secretsmanager:GetSecretValue=20000 and the like, or off; repeatable; AWS's quotas unless set (with --dev none)")
+		functionFlags(fs, &o.cfg.Functions)
 		fs.IntVar(&o.cfg.MaxConns, "max-conns", 16384, "serve `N` connections at once; further ones wait")
 		fs.IntVar(&o.cfg.CacheMiB, "cache-mib", 48, "bound the cache of decoded records to `N` MiB")
 		fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "log at `LEVEL` and above: debug, info, warn or error")
@@ -108,6 +109,11 @@ func runServer(ctx context.Context, e Env, opts any, _ []string) error {
 	if err := noCoreDumps(); err != nil {
 		logger.Warn("core dumps cannot be switched off; one would hold keys", "error", err)
 	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cfg.Functions.Self = []string{program}
 	s, err := server.New(ctx, cfg)
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ import (
 	stsapi "coffer/internal/api/sts"
 	"coffer/internal/arn"
 	"coffer/internal/audit"
+	"coffer/internal/builtin"
 	"coffer/internal/cloudwatchlogs"
 	"coffer/internal/dispatch"
 	"coffer/internal/envelope"
@@ -53,6 +54,7 @@ import (
 	"coffer/internal/material"
 	"coffer/internal/oidc"
 	"coffer/internal/rotation"
+	"coffer/internal/runner"
 	"coffer/internal/scheduler"
 	"coffer/internal/secretsmanager"
 	"coffer/internal/session"
@@ -91,9 +93,13 @@ type Config struct {
 
 	Throttle gateway.Throttle // how fast accounts may call; with Dev nothing is limited but what Rates names
 
-	Runner lambda.Runner // of functions; nil: they are switched off
+	// Functions says how functions run. Of Self the zero value runs none, and the server sets what
+	// depends on it: directory, endpoint, logs.
+	Functions runner.Config
+	Runner    lambda.Runner // in place of Functions, for tests
 
-	// The functions that every account has, and what their role allows (an IAM policy).
+	// The functions that every account has, and what their role allows (an IAM policy); those
+	// of package builtin unless set.
 	BuiltIns      []lambda.BuiltIn
 	BuiltInPolicy string
 
@@ -135,6 +141,9 @@ func (c *Config) defaults() error {
 	}
 	if c.MaxConns == 0 {
 		c.MaxConns = 16384
+	}
+	if c.BuiltIns == nil {
+		c.BuiltIns, c.BuiltInPolicy = builtIns(), builtin.RolePolicy
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -231,6 +240,7 @@ type Server struct {
 	rootKeyText                              string
 	ready                                    atomic.Bool
 	conns                                    atomic.Int64 // of the AWS API
+	functions                                *functions   // nil: none run
 	closers                                  []func() error
 	closeOnce                                sync.Once
 	closeErr                                 error
@@ -332,6 +342,10 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	s.rootKeyText = root.Describe()
+	if s.cfg.Runner == nil && len(s.cfg.Functions.Self) > 0 {
+		s.functions = new(functions)
+		s.cfg.Runner = s.functions
+	}
 	if s.services, err = newServices(root, s.keyring, issuers, &s.cfg); err != nil {
 		return s, err
 	}
@@ -364,6 +378,11 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	s.registerMetrics()
 	if err := s.openCertificate(); err != nil {
 		return s, err
+	}
+	if s.functions != nil {
+		if err := s.openFunctions(ctx); err != nil {
+			return s, err
+		}
 	}
 	if cfg.Dev {
 		return s, nil
@@ -630,7 +649,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}()
 
 	var servers []*http.Server
-	failed := make(chan error, 3+len(s.endpoints))
+	failed := make(chan error, 4+len(s.endpoints))
 	serve := func(srv *http.Server, l net.Listener) {
 		servers = append(servers, srv)
 		wg.Go(func() {
@@ -644,6 +663,10 @@ func (s *Server) Run(ctx context.Context) error {
 		serve(s.apiServer(s.gate.Through(e.current.Load), e.listener))
 	}
 	wg.Go(func() { s.watchEndpoints(workers) })
+	if s.functions != nil {
+		srv, l := s.limited(s.gate, s.functions.listener)
+		serve(withTLS(srv, l, s.functions.certificate))
+	}
 	if s.adminListener != nil {
 		serve(s.httpServer(s.adminHandler()), s.adminListener)
 	}
@@ -669,6 +692,13 @@ func (s *Server) Run(ctx context.Context) error {
 	// While the API is still served: functions call it.
 	stopRotating()
 	rotationDone.Wait()
+	if s.functions != nil {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), functionsTimeout)
+		if e := s.functions.Close(end); e != nil {
+			s.cfg.Logger.Warn("functions did not end in order", "error", e)
+		}
+		cancel()
+	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	var stopping sync.WaitGroup
@@ -686,6 +716,14 @@ func (s *Server) Run(ctx context.Context) error {
 
 // apiServer serves the AWS API on a listener.
 func (s *Server) apiServer(h http.Handler, l net.Listener) (*http.Server, net.Listener) {
+	srv, l := s.limited(h, l)
+	if s.cert == nil {
+		return srv, l
+	}
+	return withTLS(srv, l, s.cert.get)
+}
+
+func (s *Server) limited(h http.Handler, l net.Listener) (*http.Server, net.Listener) {
 	srv := s.httpServer(h)
 	srv.ConnState = func(_ net.Conn, state http.ConnState) {
 		switch state {
@@ -696,12 +734,12 @@ func (s *Server) apiServer(h http.Handler, l net.Listener) (*http.Server, net.Li
 		}
 	}
 	// Each listener has its own share: who fills one does not keep others out of the next.
-	l = netutil.LimitListener(l, s.cfg.MaxConns)
-	if s.cert != nil {
-		srv.TLSConfig = tlsConfig(s.cert.get)
-		l = tls.NewListener(l, srv.TLSConfig)
-	}
-	return srv, l
+	return srv, netutil.LimitListener(l, s.cfg.MaxConns)
+}
+
+func withTLS(srv *http.Server, l net.Listener, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (*http.Server, net.Listener) {
+	srv.TLSConfig = tlsConfig(get)
+	return srv, tls.NewListener(l, srv.TLSConfig)
 }
 
 // stopped is closed when the embedded store cannot write any more.

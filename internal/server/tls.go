@@ -127,16 +127,24 @@ func issue(d Dir, hosts []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	der, key, err := newServerCertificate(ca, caKey, hosts, certLife)
 	if err != nil {
 		return err
+	}
+	return writePair(d.path("tls", "server.pem"), d.path("tls", "server.key"), der, key)
+}
+
+func newServerCertificate(ca *x509.Certificate, caKey crypto.Signer, hosts []string, life time.Duration) ([]byte, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
 	}
 	now := time.Now()
 	cert := &x509.Certificate{
 		SerialNumber: serial(),
 		Subject:      pkix.Name{CommonName: "Coffer server"},
 		NotBefore:    now.Add(-5 * time.Minute), // clients' clocks are not all right
-		NotAfter:     now.Add(certLife),
+		NotAfter:     now.Add(life),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -148,10 +156,7 @@ func issue(d Dir, hosts []string) error {
 		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, cert, ca, key.Public(), caKey)
-	if err != nil {
-		return err
-	}
-	return writePair(d.path("tls", "server.pem"), d.path("tls", "server.key"), der, key)
+	return der, key, err
 }
 
 // authority reads the CA, or makes it on first start.
@@ -162,6 +167,14 @@ func authority(d Dir) (*x509.Certificate, crypto.Signer, error) {
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, nil, fmt.Errorf("CA %s: %w", d.CA(), err)
 	}
+	ca, key, err := newAuthority("Coffer CA " + time.Now().UTC().Format("2006-01-02"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return ca, key, writePair(d.CA(), keyFile, ca.Raw, key)
+}
+
+func newAuthority(name string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
@@ -169,7 +182,7 @@ func authority(d Dir) (*x509.Certificate, crypto.Signer, error) {
 	now := time.Now()
 	ca := &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: "Coffer CA " + now.UTC().Format("2006-01-02")},
+		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             now.Add(-5 * time.Minute),
 		NotAfter:              now.Add(caLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -179,9 +192,6 @@ func authority(d Dir) (*x509.Certificate, crypto.Signer, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, ca, ca, key.Public(), key)
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := writePair(d.CA(), keyFile, der, key); err != nil {
 		return nil, nil, err
 	}
 	ca, err = x509.ParseCertificate(der)
@@ -200,6 +210,20 @@ func writePair(certFile, keyFile string, der []byte, key *ecdsa.PrivateKey) erro
 		return err
 	}
 	return writeFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// memoryCertificate is a certificate for one host that is in no file, and its CA in PEM: for
+// clients that this process starts itself. Both are good for as long as it may run.
+func memoryCertificate(host string) (*tls.Certificate, []byte, error) {
+	ca, caKey, err := newAuthority("Coffer functions")
+	if err != nil {
+		return nil, nil, err
+	}
+	der, key, err := newServerCertificate(ca, caKey, []string{host}, caLife)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}), nil
 }
 
 func serial() *big.Int {
