@@ -141,10 +141,12 @@ func run(ctx context.Context, args []string, e Env) error {
 	if err != nil {
 		return usagef("%s; see `coffer help %s`", plainFlagError(err), cmd.name)
 	}
-	switch want := strings.Fields(cmd.args); {
+	want := strings.Fields(cmd.args)
+	optional := strings.Count(cmd.args, "[") // these are the last
+	switch {
 	case len(want) == 0 && len(positional) > 0:
 		return usagef("%s takes no argument %q; see `coffer help %s`", cmd.name, positional[0], cmd.name)
-	case len(positional) != len(want):
+	case len(positional) > len(want) || len(positional) < len(want)-optional:
 		return usagef("usage: coffer %s %s", cmd.name, cmd.args)
 	}
 	return cmd.run(ctx, e, opts, positional)

@@ -81,6 +81,11 @@ func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, ou
 		out.Decision = policy.Decision{}
 		return fmt.Errorf("iam: decision on %s: %w", action, failed)
 	}
+	// Now, while policies and facts are those of the decision; who only wonders (Trace,
+	// Unknown) does not record it.
+	if !out.Decision.Allowed.Valid() && q.Trace == nil && q.Unknown == nil {
+		out.Missed = policy.Miss(q, &p, &out.Decision)
+	}
 	return nil
 }
 

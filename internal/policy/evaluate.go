@@ -448,4 +448,5 @@ func (e *evaluation) grantedByKey(lacking Type, identity, boundary, session *ans
 type Decided struct {
 	Request
 	Decision
+	Missed *Missed // of a denial for want of an Allow; may be nil
 }

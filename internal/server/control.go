@@ -31,6 +31,7 @@ import (
 //	POST /organizations/...           changes; see organizationChanges
 //	POST /who-can         {"action", "resource", "account", "region"}   gateway.Answer
 //	POST /explain         {"requestId"}   the decisions of a call
+//	POST /denials         {"last", "account", "principal"}   the last denials
 //	GET  /audit/verify                verify the audit log; streams findings
 //	GET  /backup                      a sealed backup of everything
 
@@ -161,6 +162,7 @@ func (s *Server) controlHandler() http.Handler {
 	mux.HandleFunc("POST /explain", control(func(ctx context.Context, in struct{ RequestID string }) (Explanation, error) {
 		return s.explain(ctx, in.RequestID)
 	}))
+	mux.HandleFunc("POST /denials", control(s.denials))
 	mux.HandleFunc("GET /audit/verify", control(func(ctx context.Context, _ struct{}) (VerifyReport, error) {
 		return verifyReport(func(report func(audit.Finding)) (audit.Summary, error) { return s.log.Verify(ctx, report) })
 	}))
