@@ -1,8 +1,10 @@
 package kms
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 
 	"coffer/internal/api"
@@ -129,6 +131,7 @@ func (s *Service) open(r *api.Request, u use, m *Material, blob []byte, context 
 type sealed struct {
 	target
 	materialID string
+	unknown    error // which key it is of; told in place of deciding
 	wrong      error // with the ciphertext; told after authorization and the key's state
 	unseen     bool  // the caller asked not to look at the ciphertext
 }
@@ -137,10 +140,16 @@ type sealed struct {
 // place of a denial, which would name the key.
 const textNoCiphertextKey = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
 
+// unknownKey is what who names no key is answered for a ciphertext of one that is nowhere: the
+// same as if the key were another account's, so that a blob does not tell which keys there are.
+func unknownKey(id string) error {
+	return api.AccessDeniedException(textNoCiphertextKey).Because(fmt.Errorf("the ciphertext is of key %s, which exists in no account of this region", id))
+}
+
 // locateCiphertext finds the key of a blob. A blob says which key it is of, and
-// is believed as far as looking that key up in the caller's own account; what
-// is not found there is answered like a damaged blob, because the blob alone
-// must not tell which keys there are.
+// is believed as far as looking that key up, in the caller's account and then in
+// the others: whether the caller may use it is decided by that key's policy before anything
+// is told.
 func locateCiphertext(r *api.Request, blob []byte, keyID *string, dry *bool, modifiers []string) (c *sealed, err error) {
 	c = new(sealed)
 	if dryRun(dry) && keyID != nil && slices.Contains(modifiers, kmsapi.DryRunModifierTypeIgnoreCiphertext) {
@@ -157,9 +166,8 @@ func locateCiphertext(r *api.Request, blob []byte, keyID *string, dry *bool, mod
 			return c, invalidCiphertext()
 		}
 		c.materialID = materialID
-		c.target, err = locateKey(r, r.Account, id)
-		if c.key == nil {
-			c.absent = invalidCiphertext()
+		if c.target, err = locateKeyAnywhere(r, id); c.key == nil {
+			c.unknown = unknownKey(id)
 		}
 		c.hidden = textNoCiphertextKey
 		return c, err
@@ -209,7 +217,7 @@ func (c *sealed) ready(r *api.Request, action string, algorithm *string) (u use,
 func resolveDecrypt(r *api.Request, in *kmsapi.DecryptInput) (*sealed, api.Access, error) {
 	c, err := locateCiphertext(r, in.CiphertextBlob, in.KeyId, in.DryRun, in.DryRunModifiers)
 	if err == nil {
-		err = noEnclaves(in.Recipient)
+		err = cmp.Or(noEnclaves(in.Recipient), c.unknown)
 	}
 	return c, c.access(""), err
 }
@@ -251,6 +259,9 @@ func resolveReEncrypt(r *api.Request, in *kmsapi.ReEncryptInput) (t reEncryption
 	}
 	if t.to, err = locate(r, *in.DestinationKeyId, true); err != nil {
 		return t, a, err
+	}
+	if t.from.unknown != nil { // last: what else is wrong is told of keys that exist, too
+		return t, a, t.from.unknown
 	}
 	t.from.peer, t.to.peer = t.to.arn, t.from.arn
 	a = t.from.access(reEncryptFrom)

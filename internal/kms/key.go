@@ -80,6 +80,7 @@ const (
 	deleteIndex = "kms.due.delete"
 	rotateIndex = "kms.due.rotate"
 	expireIndex = "kms.due.expire"
+	idIndex     = "kms.key.id"
 
 	symmetricSpec = kmsapi.KeySpecSymmetricDefault
 )
@@ -110,6 +111,7 @@ var Keys = table.Collection[Key]{
 			}
 			return nil
 		}},
+		{Name: idIndex, Keys: func(k *Key) []table.Key { return []table.Key{table.K(k.Region, k.ID)} }},
 	},
 }
 
