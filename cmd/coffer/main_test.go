@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	refused DIR CREDENTIALS CODE wants an error code for a call with the keys of a file, and sets
 //	                             $REQUEST to the call's id
 //	user DIR NAME POLICY         makes a user with a policy from a file, and writes its keys to NAME.json
+//	badpolicy DIR POLICY         wants a policy from a file refused, and sets $REQUEST to the call's id
 //	exits N COMMAND ARGS...      wants an exit code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -54,7 +55,9 @@ func TestScripts(t *testing.T) {
 			"get":     get,
 			"refused": refused,
 			"user":    user,
-			"exits":   exits,
+
+			"badpolicy": badPolicy,
+			"exits":     exits,
 		},
 	})
 }
@@ -134,10 +137,24 @@ func refused(ts *testscript.TestScript, _ bool, args []string) {
 	if !errors.As(err, &e) || e.ErrorCode() != args[2] {
 		ts.Fatalf("got %v, want %s", err, args[2])
 	}
+	remember(ts, err)
+}
+
+// remember sets $REQUEST to the id of the call that an error answered.
+func remember(ts *testscript.TestScript, err error) {
 	var answer *awshttp.ResponseError
 	if errors.As(err, &answer) {
 		ts.Setenv("REQUEST", answer.ServiceRequestID())
 	}
+}
+
+func badPolicy(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[1])
+	_, err := iam.NewFromConfig(config(ts, args[0], "")).CreatePolicy(context.Background(), &iam.CreatePolicyInput{PolicyName: aws.String("bad"), PolicyDocument: &text})
+	if err == nil {
+		ts.Fatalf("the policy of %s is good", args[1])
+	}
+	remember(ts, err)
 }
 
 func user(ts *testscript.TestScript, _ bool, args []string) {

@@ -59,10 +59,15 @@ const maxDecisions = 8
 
 // appendAuthorization renders decisions in place of AdditionalEventData. What was missed
 // goes first if it is too much.
-func appendAuthorization(dst []byte, list []*policy.Decided) []byte {
+func appendAuthorization(dst []byte, list []*policy.Decided, reason string) []byte {
 	start := len(dst)
 	for _, missed := range [...]bool{true, false} {
-		dst = appendDecisions(dst[:start], list, missed)
+		dst = append(dst[:start], '{')
+		if reason != "" {
+			dst = append(dst, `"reason":`...)
+			dst = append(appendString(dst, reason, maxText), ',')
+		}
+		dst = append(appendDecisions(dst, list, missed), '}')
 		if len(dst)-start <= maxAdditional {
 			return dst
 		}
@@ -71,7 +76,7 @@ func appendAuthorization(dst []byte, list []*policy.Decided) []byte {
 }
 
 func appendDecisions(dst []byte, list []*policy.Decided, missed bool) []byte {
-	dst = append(dst, `{"authorization":[`...)
+	dst = append(dst, `"authorization":[`...)
 	for i, d := range list[:min(len(list), maxDecisions)] {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -106,7 +111,7 @@ func appendDecisions(dst []byte, list []*policy.Decided, missed bool) []byte {
 		}
 		dst = append(dst, '}')
 	}
-	return append(dst, `]}`...)
+	return append(dst, ']')
 }
 
 // appendStatement renders the members that name a statement.
@@ -174,14 +179,16 @@ func appendNear(dst []byte, n *policy.Near) []byte {
 	return dst
 }
 
-// Decisions reads the decisions out of a record that was parsed; none if it has none.
-func (r *Record) Decisions() ([]Authorization, error) {
+// Decisions reads the decisions out of a record that was parsed; none if it has none. reason
+// is the record's Reason.
+func (r *Record) Decisions() (list []Authorization, reason string, err error) {
 	if len(r.AdditionalEventData) == 0 {
-		return nil, nil
+		return nil, "", nil
 	}
 	var w struct {
 		Authorization []Authorization `json:"authorization"`
+		Reason        string          `json:"reason"`
 	}
-	err := json.Unmarshal(r.AdditionalEventData, &w)
-	return w.Authorization, err
+	err = json.Unmarshal(r.AdditionalEventData, &w)
+	return w.Authorization, w.Reason, err
 }

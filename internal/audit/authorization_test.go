@@ -37,9 +37,9 @@ func decisions(t *testing.T, list ...*policy.Decided) (audit.Record, []audit.Aut
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := rec.Decisions()
-	if err != nil {
-		t.Fatal(err)
+	got, reason, err := rec.Decisions()
+	if err != nil || reason != "" {
+		t.Fatal(reason, err)
 	}
 	return rec, got
 }
@@ -68,5 +68,18 @@ func TestMissedGivesWay(t *testing.T) {
 	_, got := decisions(t, d, d, d, d, d, d, d, d)
 	if len(got) != 8 || got[7].Action != "kms:ListKeys" || got[0].Lacking != nil || got[0].Near != nil {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestReasonIsRecorded(t *testing.T) {
+	for _, list := range [][]*policy.Decided{nil, {denied(t, "team")}} {
+		rec, err := audit.ParseRecord((&audit.Record{Reason: "Statement[1].Effect: \"allow\"\n", Authorization: list}).AppendJSON(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, reason, err := rec.Decisions()
+		if err != nil || reason != "Statement[1].Effect: \"allow\"\n" || len(got) != len(list) {
+			t.Errorf("%v %q %v", got, reason, err)
+		}
 	}
 }

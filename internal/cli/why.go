@@ -197,6 +197,7 @@ func printCall(w io.Writer, c server.ExplainedCall, names map[string]string) {
 	} else {
 		row("answer", "success")
 	}
+	row("reason", c.Reason)
 	if len(c.Decisions) == 0 {
 		row("decision", "none: it was answered before anything was decided")
 	}

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"slices"
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/fault"
 	"coffer/internal/material"
 	"coffer/internal/policy"
 )
@@ -143,7 +143,7 @@ const textNoCiphertextKey = "The ciphertext refers to a customer master key that
 // unknownKey is what who names no key is answered for a ciphertext of one that is nowhere: the
 // same as if the key were another account's, so that a blob does not tell which keys there are.
 func unknownKey(id string) error {
-	return api.AccessDeniedException(textNoCiphertextKey).Because(fmt.Errorf("the ciphertext is of key %s, which exists in no account of this region", id))
+	return api.AccessDeniedException(textNoCiphertextKey).Because(fault.Reason("the ciphertext is of key " + id + ", which exists in no account in this region"))
 }
 
 // locateCiphertext finds the key of a blob. A blob says which key it is of, and

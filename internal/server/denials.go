@@ -123,7 +123,7 @@ func denialOf(rec *audit.Record, q DenialsQuery) (d Denial, ok bool, err error) 
 		q.Principal != "" && d.Principal != q.Principal && !strings.HasSuffix(d.Principal, "/"+q.Principal) && !strings.HasSuffix(d.Principal, ":"+q.Principal) {
 		return d, false, nil
 	}
-	decisions, err := rec.Decisions()
+	decisions, _, err := rec.Decisions()
 	for _, of := range decisions {
 		if !of.Allowed {
 			d.Action, d.Resource = of.Action, of.Resource

@@ -40,7 +40,8 @@ type ExplainedCall struct {
 	SourceIP     string                `json:"sourceIp,omitempty"`
 	ErrorCode    string                `json:"errorCode,omitempty"`
 	ErrorMessage string                `json:"errorMessage,omitempty"`
-	Decisions    []audit.Authorization `json:"decisions"` // none: it was answered before anything was decided
+	Reason       string                `json:"reason,omitempty"` // what the caller was not told
+	Decisions    []audit.Authorization `json:"decisions"`        // none: it was answered before anything was decided
 }
 
 // explainFirst is how many of the newest records are looked through first, and
@@ -106,24 +107,24 @@ func (s *Server) explainIn(ctx context.Context, out *Explanation, from, to uint6
 		if rec.RequestID != out.RequestID { // another's parameters quote it
 			continue
 		}
-		decisions, err := rec.Decisions()
+		decisions, reason, err := rec.Decisions()
 		if err != nil {
 			return fmt.Errorf("record %d: %w", e.Seq, err)
 		}
 		if decisions == nil {
 			decisions = []audit.Authorization{}
 		}
-		out.Calls = append(out.Calls, explained(&rec, decisions))
+		out.Calls = append(out.Calls, explained(&rec, decisions, reason))
 	}
 	return nil
 }
 
-func explained(rec *audit.Record, decisions []audit.Authorization) ExplainedCall {
+func explained(rec *audit.Record, decisions []audit.Authorization, reason string) ExplainedCall {
 	id := &rec.UserIdentity
 	c := ExplainedCall{
 		Time: rec.EventTime.Format("2006-01-02T15:04:05Z"), Action: rec.EventSource + " " + rec.EventName, Region: rec.AWSRegion,
 		Principal: id.ARN, Account: cmp.Or(id.AccountID, rec.RecipientAccountID), AccessKeyID: id.AccessKeyID, Through: id.InvokedBy,
-		SourceIP: rec.SourceIPAddress, ErrorCode: rec.ErrorCode, ErrorMessage: rec.ErrorMessage, Decisions: decisions,
+		SourceIP: rec.SourceIPAddress, ErrorCode: rec.ErrorCode, ErrorMessage: rec.ErrorMessage, Reason: reason, Decisions: decisions,
 	}
 	if id.Type == audit.TypeWebIdentityUser || id.Type == audit.TypeSAMLUser {
 		c.Provider, c.Subject = id.IdentityProvider, id.UserName
