@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"coffer/internal/audit"
+	"coffer/internal/fault"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
 	"coffer/internal/table"
@@ -185,5 +186,22 @@ func (s *Server) whoCan(ctx context.Context, q gateway.Question) (gateway.Answer
 			return gateway.Answer{}, err
 		}
 	}
-	return s.gate.WhoCan(ctx, q)
+	a, err := s.gate.WhoCan(ctx, q)
+	if fe, ok := fault.As(err); ok && fe.Kind == fault.NotFound {
+		return a, s.notThere(ctx, q, fe)
+	}
+	return a, err
+}
+
+// notThere says where something was looked for.
+func (s *Server) notThere(ctx context.Context, q gateway.Question, fe *fault.Error) error {
+	name := ""
+	if err := s.db.View(ctx, func(tx *table.Tx) (err error) { name, err = iam.NameOf(tx, q.Account); return err }); err != nil {
+		return err
+	}
+	account := q.Account
+	if name != "" {
+		account += " (" + name + ")"
+	}
+	return fmt.Errorf("%s There is no %q in account %s, region %s; --account and --region say where to look", fe.Message, q.Resource, account, q.Region)
 }
