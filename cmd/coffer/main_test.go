@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/*.txtar. Beside testscript's own, there are the commands
 //
 //	ready DIR                    waits until the server of a data directory serves
+//	readydev DIR                 waits until a server started with --dev serves, and sets $DEVURL; DIR is
+//	                             $XDG_RUNTIME_DIR
 //	put DIR NAME VALUE           makes a secret as the first account's root
 //	get DIR NAME VALUE           wants that value
 //	refused DIR CREDENTIALS CODE wants an error code for a call with the keys of a file, and sets
@@ -57,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"user":    user,
 
 			"badpolicy": badPolicy,
+			"readydev":  readyDev,
 			"exits":     exits,
 		},
 	})
@@ -90,6 +94,21 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no server on %s after 20 s", dir)
+}
+
+func readyDev(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		found, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "coffer-dev-*", "server.json"))
+		ts.Check(err)
+		if len(found) != 1 {
+			continue
+		}
+		if run, err := server.ReadJSON[server.Running](found[0]); err == nil && run.URL != "" {
+			ts.Setenv("DEVURL", run.URL)
+			return
+		}
+	}
+	ts.Fatalf("no server started with --dev after 20 s")
 }
 
 func client(ts *testscript.TestScript, dir, credentialsFile string) *secretsmanager.Client {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -32,6 +33,10 @@ func noServer(d server.Dir) error {
 		start += " --data-dir " + quote(string(d))
 	}
 	return fmt.Errorf("%w on %s; start one with: %s", errNoServer, d, start)
+}
+
+func noDevServer(url string) error {
+	return fmt.Errorf("%w at %s that was started with --dev", errNoServer, url)
 }
 
 func dial(d server.Dir) (*controlClient, error) {
@@ -95,12 +100,28 @@ func (c *controlClient) send(ctx context.Context, method, path string, in any) (
 
 type dirOpts struct {
 	dir  func() (server.Dir, error)
+	dev  string // URL of a server started with --dev, in place of a data directory
 	key  func(server.Dir) server.RootKeyConfig
 	json bool
 }
 
 func dirOnly(fs *flag.FlagSet) any {
-	o := &dirOpts{dir: dirFlag(fs)}
+	o := new(dirOpts)
+	dataDir := dirFlag(fs)
+	fs.StringVar(&o.dev, "dev-url", "", "ask the server started with --dev at this `URL`; `coffer env --dev` sets it in the environment")
+	o.dir = func() (server.Dir, error) {
+		switch {
+		case o.dev == "":
+			return dataDir()
+		case fs.Lookup("data-dir").Value.String() != "":
+			return "", usagef("--data-dir and --dev-url (or COFFER_DATA_DIR and COFFER_DEV_URL) name two servers; leave one out")
+		}
+		u, err := url.Parse(o.dev)
+		if err != nil || u.Host == "" {
+			return "", usagef("--dev-url %q is not a URL such as http://127.0.0.1:4566", o.dev)
+		}
+		return server.DevDir(u.Host)
+	}
 	fs.BoolVar(&o.json, "json", false, "print JSON")
 	return o
 }
@@ -123,7 +144,17 @@ func ask[T any](ctx context.Context, o *dirOpts, method, path string, in any) (o
 	if err != nil {
 		return out, err
 	}
+	if o.dev != "" {
+		if err := dir.Private(); errors.Is(err, fs.ErrNotExist) {
+			return out, noDevServer(o.dev)
+		} else if err != nil {
+			return out, err
+		}
+	}
 	c, err := dial(dir)
+	if o.dev != "" && errors.Is(err, errNoServer) {
+		err = noDevServer(o.dev)
+	}
 	if err != nil {
 		return out, err
 	}
@@ -210,6 +241,9 @@ it: keep a copy of the root key file (or the passphrase) apart from the backups.
 
 func runBackup(ctx context.Context, e Env, opts any, args []string) (err error) {
 	o := opts.(*dirOpts)
+	if o.dev != "" {
+		return usagef("a server started with --dev keeps nothing, so there is nothing to back up; leave --dev-url (or COFFER_DEV_URL) out")
+	}
 	dir, err := o.dir()
 	if err != nil {
 		return err

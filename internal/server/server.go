@@ -338,6 +338,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	if cfg.Dev {
+		s.listenDev()
 		return s, nil
 	}
 	return s, s.listenControl()
