@@ -286,8 +286,8 @@ func (t topic) print(w io.Writer) {
 }
 
 func overview(w io.Writer) {
-	fmt.Fprint(w, `Coffer is AWS Secrets Manager and KMS on your own machines: point any AWS SDK,
-the AWS CLI or Terraform at its endpoint URL.
+	fmt.Fprint(w, `Coffer is AWS Secrets Manager, KMS, IAM and STS on your own machines: point any
+AWS SDK, the AWS CLI or Terraform at its endpoint URL.
 
 Start here:
   coffer server            in one shell; it prints what to type in another

@@ -381,6 +381,10 @@ var policyListCommand = command{
 		if o.json {
 			return printJSON(e.Stdout, list)
 		}
+		if len(list) == 0 {
+			fmt.Fprintln(e.Stdout, "There are no control policies but FullAWSAccess. `coffer account org policy put NAME FILE` makes one, once there is an organisation.")
+			return nil
+		}
 		tw := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(tw, "NAME\tTYPE\tID\tORGANISATION\tATTACHED TO")
 		for _, p := range list {

@@ -33,7 +33,8 @@ What depends on the request (where it comes from, when, with which parameters, w
 which session tags) is shown as a condition: the principal can "if" it holds, or
 "unless" it does. A role stands for any session of it; sessions and federated users
 that a policy lets in by name are listed besides. Session policies, which only take
-away, and the policies of VPC endpoints are not looked at.
+away, and the policies of VPC endpoints are not looked at. Statements are counted from
+1, with --json from 0.
 
   coffer who-can secretsmanager:GetSecretValue app/db
   coffer who-can kms:Decrypt alias/app --region eu-west-1 --json

@@ -263,11 +263,25 @@ func (c *call) refuse(w http.ResponseWriter, err error) {
 
 func (c *call) send(w http.ResponseWriter, fe *fault.Error) {
 	c.code = fe.Code
+	if c.service == nil && c.scope == "s3" {
+		// Not served, but its clients show the text that says so only in their own form.
+		c.writeAs(w, "application/xml", awsjson.Status(nil, fe), awsquery.AppendS3Error(nil, fe, c.req.ID))
+		return
+	}
 	if c.query {
 		c.write(w, awsquery.Status(c.service, fe), awsquery.AppendError(nil, c.service, fe, c.req.ID))
 		return
 	}
 	c.write(w, awsjson.Status(c.service, fe), awsjson.AppendError(nil, c.service, fe))
+}
+
+// writeAs is write of another content type.
+func (c *call) writeAs(w http.ResponseWriter, contentType string, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("X-Amzn-Requestid", c.req.ID)
+	w.WriteHeader(status)
+	w.Write(body) // a client that went away is not our error
 }
 
 func (c *call) write(w http.ResponseWriter, status int, body []byte) {
