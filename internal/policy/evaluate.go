@@ -141,6 +141,10 @@ type Decision struct {
 	// let the caller in: what the caller is told must not depend on whether it exists.
 	Uninvited bool
 
+	// Exhausted is set if the policies and the request were too long to be compared with each
+	// other. Nothing was decided then, and nothing is allowed.
+	Exhausted bool
+
 	by    [maxDeciding]deciding
 	n     int
 	grant *Grant // behind KeyGrant
@@ -213,7 +217,7 @@ const (
 // and the session policies, unless the resource policy names the caller directly.
 //
 // Whatever does not fit together is denied: a caller without an account, a
-// request without an action.
+// request without an action. So is what takes too many steps (Decision.Exhausted).
 func Evaluate(r *Request, p *Policies) (d Decision) {
 	var f facts
 	e := evaluation{r: r, p: p, d: &d, facts: &f}
@@ -229,6 +233,9 @@ func Evaluate(r *Request, p *Policies) (d Decision) {
 		e.decide()
 		if !d.Allowed.valid && r.Caller.identified() && r.Caller.Account != r.ResourceAccount {
 			d.Uninvited = !p.Resource.invites(r, &f)
+		}
+		if f.exhausted() {
+			d = Decision{Exhausted: true}
 		}
 		f.release()
 	}
