@@ -18,13 +18,7 @@ func (t *target) Values(dst []string, key string) ([]string, bool) {
 		return dst, false
 	}
 	if pair, ok := strings.CutPrefix(name, "encryptioncontext:"); ok {
-		// "The encryption context key in the condition key isn't case-sensitive."
-		for k, v := range t.contextNamed() {
-			if strings.EqualFold(k, pair) {
-				dst, ok = append(dst, v), true
-			}
-		}
-		return dst, len(dst) > 0
+		return t.pair(dst, pair)
 	}
 	r := t.r
 	switch name {
@@ -208,21 +202,51 @@ func (t *target) encryptionContext() map[string]string {
 
 var emptyContext = map[string]string{}
 
-// aliases are the names of all aliases of the key.
+// pair is what the encryption context has under a name. "The encryption context key in the
+// condition key isn't case-sensitive." Policies can ask for thousands of names, and a context have as
+// many pairs: a large one is put in order once.
+func (t *target) pair(dst []string, name string) ([]string, bool) {
+	context := t.contextNamed()
+	if len(context) <= fewPairs {
+		for k, v := range context {
+			if strings.EqualFold(k, name) {
+				dst = append(dst, v)
+			}
+		}
+		return dst, len(dst) > 0
+	}
+	if t.folded == nil {
+		t.folded = make(map[string][]string, len(context))
+		for k, v := range context {
+			t.folded[folded(k)] = append(t.folded[folded(k)], v)
+		}
+	}
+	dst = append(dst, t.folded[folded(name)]...)
+	return dst, len(dst) > 0
+}
+
+const fewPairs = 8
+
+// folded is the same for texts that differ in case alone.
+func folded(s string) string { return strings.ToLower(strings.ToUpper(s)) }
+
+// aliases are the names of all aliases of the key, looked up once: many conditions can ask.
 func (t *target) aliases(dst []string) ([]string, bool) {
 	if t.key == nil {
 		return dst, false
 	}
-	found := false
-	for e, err := range Aliases.ScanIndex(t.r.Tx, aliasIndex, table.Range{Prefix: table.K(t.key.Account, t.key.Region, t.key.ID)}) {
-		if err != nil {
-			t.failed = err
-			return dst[:0], false
+	if t.aliasNames == nil {
+		t.aliasNames = []string{}
+		for e, err := range Aliases.ScanIndex(t.r.Tx, aliasIndex, table.Range{Prefix: table.K(t.key.Account, t.key.Region, t.key.ID)}) {
+			if err != nil {
+				t.failed = err
+				return dst, false
+			}
+			parts := e.Key.Parts()
+			t.aliasNames = append(t.aliasNames, parts[len(parts)-1])
 		}
-		parts := e.Key.Parts()
-		dst, found = append(dst, parts[len(parts)-1]), true
 	}
-	return dst, found
+	return append(dst, t.aliasNames...), len(t.aliasNames) > 0
 }
 
 // about answers for the condition keys of what t's operation does besides: the

@@ -110,6 +110,9 @@ func (k *Key) setSize(r *api.Request) (int, error) {
 }
 
 func resolveReplicateKey(r *api.Request, in *kmsapi.ReplicateKeyInput) (target, api.Access, error) {
+	if err := checkTags(len(in.Tags)); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locate(r, *in.KeyId, false)
 	a := t.access("")
 	// The rest is asked for in the replica's region, on no resource.
