@@ -230,7 +230,9 @@ func resolveUpdatePrimaryRegion(r *api.Request, in *kmsapi.UpdatePrimaryRegionIn
 	there := *r
 	there.Region = *in.PrimaryRegion
 	m.to, err = locateKey(&there, m.from.account, id)
-	a.Also = []api.Access{m.to.access("")}
+	other := m.to.access("")
+	other.Region = *in.PrimaryRegion // where it is asked for: aws:RequestedRegion
+	a.Also = []api.Access{other}
 	return m, a, err
 }
 
