@@ -231,11 +231,16 @@ func Evaluate(r *Request, p *Policies) (d Decision) {
 	default:
 		f = gather(r.Context)
 		e.decide()
-		if !d.Allowed.valid && r.Caller.identified() && r.Caller.Account != r.ResourceAccount {
-			d.Uninvited = !p.Resource.invites(r, &f)
-		}
 		if f.exhausted() {
 			d = Decision{Exhausted: true}
+		}
+		if !d.Allowed.valid && r.Caller.identified() && r.Caller.Account != r.ResourceAccount {
+			f.steps = 0
+			if d.Uninvited = !p.Resource.invites(r, &f); d.Uninvited && d.Exhausted {
+				// With long policies of his own a caller could else measure what there is of
+				// the resource to compare them with.
+				d = Decision{Type: ResourcePolicy, Uninvited: true}
+			}
 		}
 		f.release()
 	}

@@ -121,6 +121,11 @@ func TestDecisionsAreBounded(t *testing.T) {
 		if d.Exhausted != tc.over || d.Allowed.Valid() == tc.over || tc.over && (d.Explicit || len(d.Deciding()) > 0) {
 			t.Errorf("%s: exhausted %v, allowed %v, by %v", tc.name, d.Exhausted, d.Allowed.Valid(), d.Deciding())
 		}
+		// To whom another account's resource is closed, it is just that.
+		r.Resource, r.ResourceAccount = strings.Replace(r.Resource, r.ResourceAccount, "999988887777", 1), "999988887777"
+		if d := policy.Evaluate(&r, &policy.Policies{Identity: policy.NewSet(tc.policies...)}); d.Exhausted || !d.Uninvited || d.Allowed.Valid() {
+			t.Errorf("%s, on another account's resource: exhausted %v, uninvited %v, allowed %v", tc.name, d.Exhausted, d.Uninvited, d.Allowed.Valid())
+		}
 	}
 }
 
