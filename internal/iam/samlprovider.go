@@ -153,6 +153,8 @@ func locateSAMLProvider(r *api.Request, text string) (t samlTarget, access api.A
 	t = samlTarget{arn: text, account: a.Account, name: name}
 	var tags []policy.Tag
 	switch t.provider, err = SAMLProviders.Get(r.Tx, table.K(t.account, t.name)); {
+	case err == nil && a.Partition != r.Partition():
+		t.provider = nil
 	case errors.Is(err, table.ErrNotFound):
 		t.provider = nil
 	case err != nil:

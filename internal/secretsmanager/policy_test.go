@@ -108,7 +108,7 @@ func TestResourcePolicyLifeCycle(t *testing.T) {
 	if got, want := get(), statement("Allow", `{"AWS":"arn:aws:iam::444455556666:root"}`, "secretsmanager:GetSecretValue", ""); got != want {
 		t.Error(got)
 	}
-	second := statement("Allow", `{"AWS":"arn:aws:sts::444455556666:assumed-role/r/s"}`, "secretsmanager:*", "")
+	second := statement("Allow", `{"AWS":"arn:aws:sts::444455556666:federated-user/s"}`, "secretsmanager:*", "")
 	put(second)
 	if got := get(); got != second {
 		t.Errorf("not replaced: %s", got)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"coffer/internal/arn"
 	"coffer/internal/audit"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
@@ -110,6 +111,9 @@ func (s *Server) explainIn(ctx context.Context, out *Explanation, from, to uint6
 func (s *Server) whoCan(ctx context.Context, q gateway.Question) (gateway.Answer, error) {
 	if q.Region == "" {
 		q.Region = s.cfg.Region
+	}
+	if here := arn.Partition(s.cfg.Region); arn.Partition(q.Region) != here {
+		return gateway.Answer{}, fmt.Errorf("region %s is not served here: this server is in partition %s", q.Region, here)
 	}
 	if q.Account == "" {
 		q.Account = s.account

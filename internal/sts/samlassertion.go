@@ -66,7 +66,7 @@ func (s *Service) resolveAssumeRoleWithSAML(r *api.Request, in *stsapi.AssumeRol
 		return i, access, err
 	}
 	i.claims = i.conditions(provider)
-	if err := r.Read(i.find); err != nil {
+	if err := r.Read(func(tx *table.Tx) error { return i.find(tx, r.Partition()) }); err != nil {
 		return i, access, err
 	}
 	access, err = i.access(r)
