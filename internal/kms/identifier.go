@@ -124,9 +124,7 @@ type target struct {
 	peer   string      // of a ReEncrypt: the key on the other side
 	failed error       // met while answering for a condition key
 
-	// Answers that are asked for often.
-	folded     map[string][]string // encryption context by folded name; nil: not made
-	aliasNames []string            // of the key; nil: not read
+	answers *answers // kept, as they can be asked for often; nil: none
 
 	// The AWS managed key that is to be made at first use.
 	managed *managedService

@@ -215,14 +215,28 @@ func (t *target) pair(dst []string, name string) ([]string, bool) {
 		}
 		return dst, len(dst) > 0
 	}
-	if t.folded == nil {
-		t.folded = make(map[string][]string, len(context))
+	kept := t.kept()
+	if kept.pairs == nil {
+		kept.pairs = make(map[string][]string, len(context))
 		for k, v := range context {
-			t.folded[folded(k)] = append(t.folded[folded(k)], v)
+			kept.pairs[folded(k)] = append(kept.pairs[folded(k)], v)
 		}
 	}
-	dst = append(dst, t.folded[folded(name)]...)
+	dst = append(dst, kept.pairs[folded(name)]...)
 	return dst, len(dst) > 0
+}
+
+// answers are answers for condition keys that take some work.
+type answers struct {
+	pairs   map[string][]string // of the encryption context by folded name; nil: not made
+	aliases []string            // of the key; nil: not read
+}
+
+func (t *target) kept() *answers {
+	if t.answers == nil {
+		t.answers = new(answers)
+	}
+	return t.answers
 }
 
 const fewPairs = 8
@@ -235,18 +249,19 @@ func (t *target) aliases(dst []string) ([]string, bool) {
 	if t.key == nil {
 		return dst, false
 	}
-	if t.aliasNames == nil {
-		t.aliasNames = []string{}
+	kept := t.kept()
+	if kept.aliases == nil {
+		kept.aliases = []string{}
 		for e, err := range Aliases.ScanIndex(t.r.Tx, aliasIndex, table.Range{Prefix: table.K(t.key.Account, t.key.Region, t.key.ID)}) {
 			if err != nil {
 				t.failed = err
 				return dst, false
 			}
 			parts := e.Key.Parts()
-			t.aliasNames = append(t.aliasNames, parts[len(parts)-1])
+			kept.aliases = append(kept.aliases, parts[len(parts)-1])
 		}
 	}
-	return append(dst, t.aliasNames...), len(t.aliasNames) > 0
+	return append(dst, kept.aliases...), len(kept.aliases) > 0
 }
 
 // about answers for the condition keys of what t's operation does besides: the

@@ -53,3 +53,23 @@ func TestPrimaryRegionIsRequested(t *testing.T) {
 		}
 	}
 }
+
+// Names of pairs have no case in condition keys, in a context of many as of few.
+func TestPairsHaveNoCase(t *testing.T) {
+	t.Parallel()
+	w := newKeyholders(t)
+	key := w.key(w.accountMay(), `{"Effect":"Deny","Principal":"*","Action":"kms:Encrypt","Resource":"*","Condition":{"StringEquals":{"kms:EncryptionContext:Größe":"no"}}}`)
+	for _, others := range []int{0, 7, 8, 100} {
+		for value, denied := range map[string]bool{"no": true, "yes": false} {
+			in := &kms.EncryptInput{KeyId: &key, Plaintext: []byte("x"), EncryptionContext: map[string]string{"gRÖßE": value}}
+			for i := range others {
+				in.EncryptionContext[fmt.Sprint(i)] = "no"
+			}
+			_, err := w.root.kms.Encrypt(context.Background(), in)
+			var e smithy.APIError
+			if (err != nil) != denied || denied && (!errors.As(err, &e) || e.ErrorCode() != "AccessDeniedException") {
+				t.Errorf("%q and %d other pairs: %v", value, others, err)
+			}
+		}
+	}
+}
