@@ -1,13 +1,15 @@
 package api
 
 import (
+	"strings"
+
 	"coffer/internal/policy"
 	"coffer/internal/table"
 )
 
 // Principals is what a policy's principals were when it was written.
 type Principals struct {
-	IDs     map[string]string // unique ids of the users and roles, by ARN
+	IDs     map[string]string // unique ids of the users and roles, by ARN; of a session, its role's
 	Unknown string            // a principal that does not exist; empty: all do
 }
 
@@ -51,7 +53,7 @@ func (r *Request) FindPrincipals(d *policy.Document) (found Principals, err erro
 
 // ShowPolicy gives a stored policy back as AWS does: accounts as the ARNs of
 // their roots, users and roles by their present ARNs, and those that are gone by
-// their unique ids. ids are those of Principals.
+// their unique ids; the session of a role that is gone as ID:SESSION. ids are those of Principals.
 func (r *Request) ShowPolicy(tx *table.Tx, text string, ids map[string]string) (shown string, err error) {
 	shown = policy.RewritePrincipals(text, func(name string) string {
 		id := ids[name]
@@ -62,12 +64,17 @@ func (r *Request) ShowPolicy(tx *table.Tx, text string, ids map[string]string) (
 			return policy.RootARN(r.Partition(), name)
 		}
 		now, e := r.Directory.PrincipalARN(tx, id, r.Partition())
+		p, _ := policy.ParsePrincipal(name)
 		switch {
 		case e != nil:
 			err = e
 			return name
+		case now == "" && p.Type == policy.Session:
+			return id + ":" + name[strings.LastIndexByte(name, '/')+1:]
 		case now == "":
 			return id
+		case p.Type == policy.Session:
+			return name // a role is never renamed
 		}
 		return now
 	})

@@ -93,7 +93,7 @@ func Main(args []string, e Env) int {
 	case errors.Is(err, errFound):
 		return 3
 	}
-	fmt.Fprintf(e.Stderr, "coffer: %v\n", err)
+	fmt.Fprintf(e.Stderr, "coffer: %s\n", visibleLines(err.Error()))
 	var wrong usageError
 	if errors.As(err, &wrong) {
 		return 2

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -133,9 +134,14 @@ func dirAndKey(fs *flag.FlagSet) any {
 }
 
 func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, visibleJSON(b.String()))
+	return err
 }
 
 // ask opens the control socket named by opts and sends one request.
@@ -178,7 +184,7 @@ var accountListCommand = command{
 		tw := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(tw, "ACCOUNT\tNAME\tCREATED")
 		for _, a := range list {
-			fmt.Fprintf(tw, "%s\t%s\t%s\n", a.ID, a.Name, a.Created)
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", a.ID, visible(a.Name), a.Created)
 		}
 		return tw.Flush()
 	},
@@ -217,7 +223,7 @@ func showKeys(ctx context.Context, e Env, o *dirOpts, path string, in any) error
 		return printJSON(e.Stdout, k)
 	}
 	tw := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "account\t%s (%s)\n", k.ID, k.Name)
+	fmt.Fprintf(tw, "account\t%s (%s)\n", k.ID, visible(k.Name))
 	fmt.Fprintf(tw, "access key id\t%s\n", k.AccessKeyID)
 	fmt.Fprintf(tw, "secret access key\t%s\n", k.SecretAccessKey)
 	for _, id := range k.Deleted {
@@ -379,7 +385,7 @@ Prints what is wrong and where; exit code 3 if anything is.`,
 			err = printJSON(e.Stdout, r)
 		} else {
 			for _, p := range r.Problems {
-				fmt.Fprintf(e.Stdout, "%s: %s\n", p.Where, p.What)
+				fmt.Fprintf(e.Stdout, "%s: %s\n", visible(p.Where), visible(p.What))
 			}
 			fmt.Fprintf(e.Stdout, "%s, %s, %s\n", count(r.Rows, "row"), count(r.AuditRecords, "audit record"), count(len(r.Problems), "problem"))
 		}
@@ -410,7 +416,7 @@ code 3 if anything is wrong.`,
 			err = printJSON(e.Stdout, r)
 		} else {
 			for _, p := range r.Problems {
-				fmt.Fprintln(e.Stdout, p)
+				fmt.Fprintln(e.Stdout, visible(p))
 			}
 			fmt.Fprintf(e.Stdout, "%s in %s, %s\n", count(r.Records, "record"), count(r.Segments, "segment"), count(len(r.Problems), "problem"))
 		}

@@ -358,7 +358,7 @@ func printNode(w io.Writer, n *iam.OrganizationNode, branch, indent string) {
 	if n.Management {
 		name += " (management account)"
 	}
-	fmt.Fprintf(w, "%s%s\t%s\t%s\n", branch, name, n.ID, strings.Join(n.Policies, ", "))
+	fmt.Fprintf(w, "%s%s\t%s\t%s\n", branch, visible(name), n.ID, visible(strings.Join(n.Policies, ", ")))
 	for i, in := range n.In {
 		if i == len(n.In)-1 {
 			printNode(w, in, indent+"└─ ", indent+"   ")
@@ -392,7 +392,7 @@ var policyListCommand = command{
 			if len(p.AttachedTo) == 0 {
 				to = "nothing"
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.Type, p.ID, p.Organization, to)
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", visible(p.Name), p.Type, p.ID, p.Organization, to)
 		}
 		return tw.Flush()
 	},

@@ -56,7 +56,7 @@ tests and CI jobs, and listens on loopback addresses only.`,
 		fs.Var(&o.cfg.Endpoints, "endpoint", "a further listener that stands for a VPC endpoint, `ENDPOINT`: id=vpce-...,listen=HOST:PORT[,vpc=vpc-...][,policy=FILE]; repeatable; the policy is taken up again when it changes")
 		fs.Var(&o.cfg.Proxies, "trusted-proxies", "believe what proxies at these addresses say of their clients (X-Forwarded-For, X-Forwarded-Proto): `CIDR,CIDR`")
 		fs.StringVar(&o.cfg.Admin, "admin-listen", "", "`HOST:PORT` of /healthz, /readyz and /metrics, or off (default 127.0.0.1:8444; with --dev off)")
-		fs.StringVar(&o.cfg.Region, "region", "us-east-1", "`REGION` that `coffer env` sets; every region is served")
+		fs.StringVar(&o.cfg.Region, "region", "us-east-1", "`REGION` that `coffer env` sets; every region of its partition is served")
 		fs.StringVar(&o.cfg.CertFile, "tls-cert", "", "own certificate chain, PEM `FILE`; taken up again when it changes")
 		fs.StringVar(&o.cfg.KeyFile, "tls-key", "", "key of --tls-cert, PEM `FILE`")
 		fs.BoolVar(&o.cfg.PlainHTTP, "plain-http", false, "no TLS: secrets cross the network in clear unless something else encrypts them")

@@ -65,7 +65,7 @@ away, and the policies of VPC endpoints are not looked at. Statements are counte
 }
 
 func printWhoCan(w io.Writer, a gateway.Answer) {
-	fmt.Fprintf(w, "%s on %s\n\n", a.Action, a.Resource)
+	fmt.Fprintf(w, "%s on %s\n\n", visible(a.Action), visible(a.Resource))
 	if len(a.Found) == 0 {
 		fmt.Fprintln(w, "Nobody can.")
 		return
@@ -79,7 +79,7 @@ func printWhoCan(w io.Writer, a gateway.Answer) {
 		}
 		first := f.Principal
 		line := func(can, through string) {
-			fmt.Fprintf(tw, "%s\t%s\t%s\n", first, can, through)
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", visible(first), can, visible(through))
 			first = ""
 		}
 		if len(f.Through) == 0 {
@@ -180,7 +180,7 @@ func printCall(w io.Writer, c server.ExplainedCall, names map[string]string) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(tw, "%s\t%s\n", name, value)
+			fmt.Fprintf(tw, "%s\t%s\n", name, visible(value))
 		}
 	}
 	row("call", c.Action+" in "+c.Region)

@@ -63,7 +63,7 @@ type Config struct {
 	Outbox     *Outbox
 	Operations []api.Bound    // those that are served
 	Services   []*api.Service // every service that is known
-	Region     string         // of requests that do not say: those without a signature
+	Region     string         // of requests that do not say: those without a signature; it gives the partition of all
 	Logger     *slog.Logger
 	Metrics    *Metrics
 	Now        func() time.Time // time.Now if nil

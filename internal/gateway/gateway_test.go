@@ -100,7 +100,7 @@ func newGate(t *testing.T, read describe, write restore, options ...func(*gatewa
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { g.log.Close() })
-	if err := g.db.Update(ctx, func(tx *table.Tx) error { _, g.key, err = iam.CreateAccount(tx, "main", time.Now()); return err }); err != nil {
+	if err := g.db.Update(ctx, func(tx *table.Tx) error { _, g.key, err = iam.CreateAccount(tx, "main", "aws", time.Now()); return err }); err != nil {
 		t.Fatal(err)
 	}
 	g.outbox = gateway.NewOutbox(g.db, g.log, logger)

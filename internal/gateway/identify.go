@@ -51,7 +51,7 @@ func (g *Gateway) claimed(c *call, r *http.Request) (err error) {
 	c.claim = claim
 	// For the record of a refusal; nothing is believed yet.
 	c.req.Principal.AccessKeyID = claim.AccessKeyID[:min(len(claim.AccessKeyID), maxAccessKeyID)]
-	if validRegion(claim.Region) {
+	if g.serves(claim.Region) {
 		c.req.Region = claim.Region
 	}
 	if len(claim.AccessKeyID) <= maxAccessKeyID {
@@ -68,7 +68,7 @@ func (g *Gateway) claimed(c *call, r *http.Request) (err error) {
 		}
 	default:
 		// Verify tells of an unknown key in AWS's order: scope, key, time.
-		return authError(g.verifier.Verify(r, nil, &c.claim, nil, c.start, c.signingName(), validRegion))
+		return authError(g.verifier.Verify(r, nil, &c.claim, nil, c.start, c.signingName(), g.serves))
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (c *call) signingName() string {
 func (g *Gateway) identify(c *call, r *http.Request, body []byte) error {
 	if c.holder.key.SecretAccessKey == "" {
 		c.trust(g.cfg.TrustAccount)
-	} else if err := g.verifier.Verify(r, body, &c.claim, &c.holder.key, c.start, c.signingName(), validRegion); err != nil {
+	} else if err := g.verifier.Verify(r, body, &c.claim, &c.holder.key, c.start, c.signingName(), g.serves); err != nil {
 		return authError(err)
 	}
 	c.req.Region = c.claim.Region
@@ -269,6 +269,13 @@ func authError(err error) error {
 		return err
 	}
 	return fault.New(fault.Denied, e.Reason.Code(false), e.Message).Because(e)
+}
+
+// serves reports whether calls may be signed for a region: one of the partition that this
+// deployment is in. Its accounts are in no other, and so their ARNs have one form, whatever a
+// caller signs for.
+func (g *Gateway) serves(region string) bool {
+	return validRegion(region) && arn.Partition(region) == arn.Partition(g.cfg.Region)
 }
 
 // validRegion reports whether s has the form of a region name, such as

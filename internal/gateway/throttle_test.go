@@ -272,7 +272,7 @@ func TestThrottle(t *testing.T) {
 	g, pass := throttled(t, map[string]float64{"secretsmanager:DescribeSecret": 2, "secretsmanager:RestoreSecret": 2})
 	var second *iam.AccessKey
 	if err := g.db.Update(context.Background(), func(tx *table.Tx) (err error) {
-		_, second, err = iam.CreateAccount(tx, "second", time.Now())
+		_, second, err = iam.CreateAccount(tx, "second", "aws", time.Now())
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -21,6 +21,16 @@ type Account struct {
 	ID      string       `cbor:"1,keyasint"` // 12 digits
 	Name    string       `cbor:"2,keyasint"`
 	Created table.Millis `cbor:"3,keyasint"`
+
+	// Partition is the one its ARNs are in, for good; empty: "aws". See InPartition.
+	Partition string `cbor:"4,keyasint,omitempty"`
+}
+
+// InPartition reports whether the account is one of a partition. Partitions are worlds
+// apart: were an account in two, a policy about arn:aws:iam::ID:user/boss would say nothing of
+// arn:aws-cn:iam::ID:user/boss, who is the same user.
+func (a *Account) InPartition(partition string) bool {
+	return partition == cmp.Or(a.Partition, "aws")
 }
 
 // AccessKey is a long-term access key of a user, or of an account's root.
@@ -102,7 +112,7 @@ func IsAccountID(s string) bool { return accountID.MatchString(s) }
 
 // CreateAccount makes an account with a random id and a root access key. The
 // name is 1 to 64 letters, digits and _+=,.@- and not taken.
-func CreateAccount(tx *table.Tx, name string, now time.Time) (*Account, *AccessKey, error) {
+func CreateAccount(tx *table.Tx, name, partition string, now time.Time) (*Account, *AccessKey, error) {
 	if !accountName.MatchString(name) {
 		return nil, nil, fmt.Errorf("%w name %q must be 1 to 64 letters, digits or _+=,.@- and start with a letter or digit", ErrAccount, name)
 	}
@@ -116,7 +126,7 @@ func CreateAccount(tx *table.Tx, name string, now time.Time) (*Account, *AccessK
 		return nil, nil, fmt.Errorf("%w %q exists already", ErrAccount, name)
 	}
 	for {
-		a := &Account{ID: newAccountID(), Name: name, Created: table.At(now)}
+		a := &Account{ID: newAccountID(), Name: name, Partition: partition, Created: table.At(now)}
 		if _, err := Accounts.Load(tx, table.K(a.ID)); err == nil {
 			continue
 		} else if !errors.Is(err, table.ErrNotFound) {

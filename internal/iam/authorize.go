@@ -16,6 +16,10 @@ type Verdict struct {
 	facts facts
 }
 
+// errExhausted is of requests that cannot be decided in reasonable time. They get no
+// decision: a denial would have to name a reason.
+var errExhausted = errors.New("the policies and the request are too long to be compared with each other")
+
 // Authorize decides one access of a request, without those in Also. standing is
 // what Load gave for the request's principal in the same transaction. What was in out is
 // forgotten.
@@ -76,6 +80,9 @@ func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, ou
 	failed := f.failed
 	if failed == nil && a.Keys != nil {
 		failed = a.Keys.Err()
+	}
+	if failed == nil && out.Exhausted {
+		failed = errExhausted
 	}
 	if failed != nil {
 		out.Decision = policy.Decision{}

@@ -50,11 +50,11 @@ func findPolicy(tx *table.Tx, text string) (*ManagedPolicy, error) {
 	return p, err
 }
 
-// FindRole finds a role by its ARN, in which path and name have case;
+// FindRole finds a role by its ARN in a partition, in which path and name have case;
 // table.ErrNotFound if there is none. The record is shared: not to be changed.
-func FindRole(tx *table.Tx, text string) (*Role, error) {
+func FindRole(tx *table.Tx, partition, text string) (*Role, error) {
 	a, err := arn.Parse(text)
-	if err != nil || a.Service != "iam" || a.Region != "" {
+	if err != nil || a.Service != "iam" || a.Region != "" || a.Partition != partition {
 		return nil, table.ErrNotFound
 	}
 	kind, path, name := splitResource(a.Resource)

@@ -101,6 +101,8 @@ func locateOIDCProvider(r *api.Request, text string) (t oidcTarget, access api.A
 	t = oidcTarget{arn: text, account: a.Account, url: url}
 	var tags []policy.Tag
 	switch t.provider, err = OIDCProviders.Get(r.Tx, table.K(t.account, t.url)); {
+	case err == nil && a.Partition != r.Partition():
+		t.provider = nil
 	case errors.Is(err, table.ErrNotFound):
 		t.provider = nil
 	case err != nil:

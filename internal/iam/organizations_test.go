@@ -33,7 +33,7 @@ func newEstate(t *testing.T) *estate {
 	e := &estate{DB: table.New(table.Config{Store: store, Sealer: ring.Sealer(), CacheBytes: -1}), t: t, ids: make(map[string]string)}
 	e.must(func(tx *table.Tx) error {
 		for _, name := range []string{"main", "shop", "lab"} {
-			a, _, err := iam.CreateAccount(tx, name, time.Now())
+			a, _, err := iam.CreateAccount(tx, name, "aws", time.Now())
 			if err != nil {
 				return err
 			}

@@ -53,6 +53,8 @@ func locatePolicy(r *api.Request, text string) (t policyTarget, access api.Acces
 	var tags []policy.Tag
 	if t.aws = awsManaged(text); t.aws == nil {
 		switch t.own, err = findPolicy(r.Tx, text); {
+		case err == nil && a.Partition != r.Partition():
+			t.own = nil
 		case errors.Is(err, table.ErrNotFound):
 			t.own = nil
 		case err != nil:

@@ -380,7 +380,7 @@ func TestSimulationWithinAnOrganization(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	err := b.db.Update(context.Background(), func(tx *table.Tx) error {
-		main, _, err := coffer.CreateAccount(tx, "main", b.now)
+		main, _, err := coffer.CreateAccount(tx, "main", "aws", b.now)
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,12 @@ func translate(err error, contextPath string) error {
 	return err
 }
 
+// checkContext looks at the size of an encryption context before anything is decided: decisions
+// compare it with policies, and it could be as long as a request.
+func checkContext(context map[string]string, path string) error {
+	return translate(material.CheckContext(context), path)
+}
+
 // invalidCiphertext has no text: AWS does not say whether the blob or the
 // encryption context is wrong, and neither do we.
 func invalidCiphertext() error { return kmsapi.InvalidCiphertextException("") }
@@ -78,6 +84,9 @@ type use struct {
 }
 
 func resolveEncrypt(r *api.Request, in *kmsapi.EncryptInput) (target, api.Access, error) {
+	if err := checkContext(in.EncryptionContext, "encryptionContext"); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locateForUse(r, *in.KeyId)
 	return t, t.access(""), err
 }
@@ -215,6 +224,9 @@ func (c *sealed) ready(r *api.Request, action string, algorithm *string) (u use,
 }
 
 func resolveDecrypt(r *api.Request, in *kmsapi.DecryptInput) (*sealed, api.Access, error) {
+	if err := checkContext(in.EncryptionContext, "encryptionContext"); err != nil {
+		return nil, api.Access{}, err
+	}
 	c, err := locateCiphertext(r, in.CiphertextBlob, in.KeyId, in.DryRun, in.DryRunModifiers)
 	if err == nil {
 		err = cmp.Or(noEnclaves(in.Recipient), c.unknown)
@@ -254,6 +266,12 @@ type reEncryption struct {
 }
 
 func resolveReEncrypt(r *api.Request, in *kmsapi.ReEncryptInput) (t reEncryption, a api.Access, err error) {
+	if err = checkContext(in.SourceEncryptionContext, "sourceEncryptionContext"); err != nil {
+		return t, a, err
+	}
+	if err = checkContext(in.DestinationEncryptionContext, "destinationEncryptionContext"); err != nil {
+		return t, a, err
+	}
 	if t.from, err = locateCiphertext(r, in.CiphertextBlob, in.SourceKeyId, in.DryRun, in.DryRunModifiers); err != nil {
 		return t, a, err
 	}
@@ -335,12 +353,18 @@ func resolveGenerateDataKey(r *api.Request, in *kmsapi.GenerateDataKeyInput) (ta
 	if err := noEnclaves(in.Recipient); err != nil {
 		return target{}, api.Access{}, err
 	}
+	if err := checkContext(in.EncryptionContext, "encryptionContext"); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locateForUse(r, *in.KeyId)
 	return t, t.access(""), err
 }
 
 func resolveGenerateDataKeyWithoutPlaintext(r *api.Request, in *kmsapi.GenerateDataKeyWithoutPlaintextInput) (target, api.Access, error) {
 	if _, err := dataKeySize(in.KeySpec, in.NumberOfBytes); err != nil {
+		return target{}, api.Access{}, err
+	}
+	if err := checkContext(in.EncryptionContext, "encryptionContext"); err != nil {
 		return target{}, api.Access{}, err
 	}
 	t, err := locateForUse(r, *in.KeyId)

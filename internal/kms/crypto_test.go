@@ -82,6 +82,16 @@ func TestEncryptionContext(t *testing.T) {
 	refuse(c, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: m.KeyId, Plaintext: api.Sensitive("x"), EncryptionContext: big}, "ValidationException", tooLong)
 	refuse(c, kmsapi.GenerateDataKey, &kmsapi.GenerateDataKeyInput{KeyId: m.KeyId, KeySpec: new("AES_256"), EncryptionContext: big}, "ValidationException", tooLong)
 	refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: c.encrypt(*m.KeyId, "x"), EncryptionContext: big}, "ValidationException", tooLong)
+	// It is told before it is compared with any policy, of which the caller has none.
+	nobody := c
+	nobody.user = "ana"
+	refuse(nobody, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: m.KeyId, Plaintext: api.Sensitive("x"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: []byte("x"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.GenerateDataKey, &kmsapi.GenerateDataKeyInput{KeyId: m.KeyId, KeySpec: new("AES_256"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.GenerateDataKeyWithoutPlaintext, &kmsapi.GenerateDataKeyWithoutPlaintextInput{KeyId: m.KeyId, KeySpec: new("AES_256"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.GenerateDataKeyPair, &kmsapi.GenerateDataKeyPairInput{KeyId: m.KeyId, KeyPairSpec: new("ECC_NIST_P256"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: []byte("x"), DestinationKeyId: m.KeyId, SourceEncryptionContext: big}, "ValidationException",
+		strings.Replace(tooLong, "encryptionContext", "sourceEncryptionContext", 1))
 	fits := map[string]string{"k": strings.Repeat("v", 8000)}
 	blob := must(c, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: m.KeyId, Plaintext: api.Sensitive("x"), EncryptionContext: fits}).CiphertextBlob
 	must(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: blob, EncryptionContext: fits})

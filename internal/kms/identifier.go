@@ -124,6 +124,8 @@ type target struct {
 	peer   string      // of a ReEncrypt: the key on the other side
 	failed error       // met while answering for a condition key
 
+	answers *answers // kept, as they can be asked for often; nil: none
+
 	// The AWS managed key that is to be made at first use.
 	managed *managedService
 	newID   string

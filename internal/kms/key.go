@@ -283,6 +283,9 @@ func (s *Service) draw(r *api.Request, in *kmsapi.CreateKeyInput, spec string, k
 }
 
 func resolveCreateKey(r *api.Request, in *kmsapi.CreateKeyInput) (struct{}, api.Access, error) {
+	if err := checkTags(len(in.Tags)); err != nil {
+		return struct{}{}, api.Access{}, err
+	}
 	a := api.Access{Account: r.Account, RequestTags: requestTags(in.Tags), Keys: &target{r: r}}
 	if len(in.Tags) > 0 { // "To use the Tags parameter, kms:TagResource"
 		also := a

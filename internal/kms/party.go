@@ -102,6 +102,9 @@ func (p *Party) grant(id string, actions ...string) *policy.Grant {
 		g.Grantee = policy.Principal{Type: policy.UniqueID, Text: p.ID} // whatever its name is now
 	default:
 		g.Grantee = of
+		if of.Type == policy.Session {
+			g.Grantee.ID, _, _ = strings.Cut(p.ID, ":") // of this role, and no later one of its name
+		}
 	}
 	return g
 }

@@ -5,13 +5,13 @@ package policy
 // user made later under the name of a deleted one has none of its access
 // ("Principal": "when you save the policy, the ARN is transformed to a unique principal ID").
 
-// Individuals returns the users and roles that the document names, each once: their ARNs, and
-// unique ids written as such.
+// Individuals returns the users, roles and sessions of roles that the document names, each
+// once: their ARNs, and unique ids written as such.
 func (d *Document) Individuals() []string {
 	var out []string
 	seen := map[string]bool{}
 	d.principals(func(p *Principal) {
-		if (p.Type == User || p.Type == Role || p.Type == UniqueID) && !seen[p.Text] {
+		if (p.individual() || p.Type == UniqueID) && !seen[p.Text] {
 			seen[p.Text] = true
 			out = append(out, p.Text)
 		}
@@ -33,19 +33,21 @@ func (d *Document) AccountsNamed() []string {
 	return out
 }
 
-// Bind fixes the users and roles that the document names: ids has their unique
-// ids by ARN, as they were when the policy was written. It is part of making the
+// Bind fixes the users, roles and sessions of roles that the document names: ids has their unique
+// ids by ARN, of a session that of its role, as they were when the policy was written. It is part of making the
 // document, before anybody else sees it.
 func (d *Document) Bind(ids map[string]string) {
 	if len(ids) == 0 {
 		return
 	}
 	d.principals(func(p *Principal) {
-		if p.Type == User || p.Type == Role {
+		if p.individual() {
 			p.ID = ids[p.Text]
 		}
 	})
 }
+
+func (p *Principal) individual() bool { return p.Type == User || p.Type == Role || p.Type == Session }
 
 func (d *Document) principals(visit func(*Principal)) {
 	for i := range d.Statements {

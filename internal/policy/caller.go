@@ -111,7 +111,7 @@ func (p *Principal) rank(c *Caller) rank {
 		}
 		return unnamed
 	case Session, FederatedUser:
-		if p.Text == c.ARN {
+		if p.Text == c.ARN && (p.ID == "" || p.ID == c.ID) { // the session's name, and its role's id
 			return direct
 		}
 		return unnamed

@@ -354,15 +354,15 @@ func TestIndividuals(t *testing.T) {
 		{"Effect":"Allow","Action":"*","Resource":"*","Principal":{"AWS":["`+alice+`","`+app+`","`+pod1+`","`+fed+`","111122223333","AIDABOBBOBBOBBOBBOB00"],"Service":"x.amazonaws.com"}},
 		{"Effect":"Deny","Action":"*","Resource":"*","NotPrincipal":{"AWS":["`+visitor+`","`+app+`"]}},
 		{"Effect":"Deny","Action":"*","Resource":"*","Principal":"*"}]}`, policy.Resource)
-	if got, want := fmt.Sprint(d.Individuals()), fmt.Sprint([]string{alice, app, "AIDABOBBOBBOBBOBBOB00", visitor}); got != want {
+	if got, want := fmt.Sprint(d.Individuals()), fmt.Sprint([]string{alice, app, pod1, "AIDABOBBOBBOBBOBBOB00", visitor}); got != want {
 		t.Errorf("individuals %s, want %s", got, want)
 	}
 	if got, want := fmt.Sprint(d.AccountsNamed()), fmt.Sprint([]string{own, other}); got != want {
 		t.Errorf("accounts %s, want %s", got, want)
 	}
 	d.Bind(nil)
-	d.Bind(map[string]string{app: "AROAAPPAPPAPPAPPAPP00", pod1: "x", own: "x"})
-	for i, want := range []string{"", "AROAAPPAPPAPPAPPAPP00", "", "", "", ""} {
+	d.Bind(map[string]string{app: "AROAAPPAPPAPPAPPAPP00", pod1: "AROAAPPAPPAPPAPPAPP00", fed: "x", own: "x"})
+	for i, want := range []string{"", "AROAAPPAPPAPPAPPAPP00", "AROAAPPAPPAPPAPPAPP00", "", "", ""} {
 		if got := d.Statements[0].Principals.AWS[i]; got.ID != want {
 			t.Errorf("%s bound to %q, want %q", got.Text, got.ID, want)
 		}

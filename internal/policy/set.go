@@ -101,6 +101,9 @@ func (s *Set) ask(r *Request, f *facts, kind Type) (a answer) {
 		return a
 	}
 	for _, at := range s.forAction(r.Action) {
+		if f.exhausted() {
+			return answer{}
+		}
 		st := s.statement(at)
 		if st.Effect == Allow && a.rank == direct && r.Trace == nil {
 			continue // only a Deny can change anything

@@ -2,6 +2,7 @@ package secretsmanager_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +108,7 @@ func TestResourcePolicyLifeCycle(t *testing.T) {
 	if got, want := get(), statement("Allow", `{"AWS":"arn:aws:iam::444455556666:root"}`, "secretsmanager:GetSecretValue", ""); got != want {
 		t.Error(got)
 	}
-	second := statement("Allow", `{"AWS":"arn:aws:sts::444455556666:assumed-role/r/s"}`, "secretsmanager:*", "")
+	second := statement("Allow", `{"AWS":"arn:aws:sts::444455556666:federated-user/s"}`, "secretsmanager:*", "")
 	put(second)
 	if got := get(); got != second {
 		t.Errorf("not replaced: %s", got)
@@ -219,6 +220,11 @@ func TestTags(t *testing.T) {
 	}
 	_, err := call(c, smapi.CreateSecret, in)
 	wantFault[int](t, nil, err, "InvalidParameterException", many)
+	// It is told before anything is decided or looked up.
+	_, err = call(c, smapi.TagResource, &smapi.TagResourceInput{SecretId: new("absent"), Tags: in.Tags})
+	wantFault[int](t, nil, err, "InvalidParameterException", many)
+	_, err = call(c, smapi.UntagResource, &smapi.UntagResourceInput{SecretId: new("absent"), TagKeys: slices.Repeat([]string{"k"}, 51)})
+	wantFault[int](t, nil, err, "InvalidParameterException", "You can't remove more than 50 tags from a secret.")
 }
 
 // Once resource policies let others in: the default key stays closed to them,

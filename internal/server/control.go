@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"coffer/internal/arn"
 	"coffer/internal/audit"
 	"coffer/internal/backup"
 	"coffer/internal/envelope"
@@ -128,7 +129,7 @@ func (s *Server) controlHandler() http.Handler {
 	}))
 	mux.HandleFunc("POST /accounts", control(func(ctx context.Context, in struct{ Name string }) (out AccountKeys, err error) {
 		err = s.db.Update(ctx, func(tx *table.Tx) error {
-			a, k, err := iam.CreateAccount(tx, in.Name, s.cfg.Now())
+			a, k, err := iam.CreateAccount(tx, in.Name, arn.Partition(s.cfg.Region), s.cfg.Now())
 			if err == nil {
 				out = accountKeys(a, k, nil)
 			}

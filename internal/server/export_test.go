@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"testing"
 
+	"time"
+
 	"coffer/internal/api"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
 	"coffer/internal/session"
 	"coffer/internal/table"
-	"time"
 )
 
 // CreateAccounts makes accounts as the control socket does.
@@ -18,7 +19,7 @@ func (s *Server) CreateAccounts(t *testing.T, n int) {
 	t.Helper()
 	for range n {
 		err := s.db.Update(context.Background(), func(tx *table.Tx) error {
-			_, _, err := iam.CreateAccount(tx, fmt.Sprint("a", api.NewID()), time.Now())
+			_, _, err := iam.CreateAccount(tx, fmt.Sprint("a", api.NewID()), "aws", time.Now())
 			return err
 		})
 		if err != nil {

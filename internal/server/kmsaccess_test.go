@@ -57,7 +57,7 @@ func newKeyholders(t *testing.T) *keyholders {
 	w.root = w.holder("arn:aws:iam::"+w.ours+":root", "", w.Config("eu-west-1"))
 	var keys *iam.AccessKey
 	w.Change(t, func(tx *table.Tx) (err error) {
-		_, keys, err = iam.CreateAccount(tx, "other", time.Now())
+		_, keys, err = iam.CreateAccount(tx, "other", "aws", time.Now())
 		return err
 	})
 	w.theirs = keys.Account

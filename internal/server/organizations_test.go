@@ -53,7 +53,7 @@ func newWorld(t *testing.T) *world {
 	account := func(name string) server.Credentials {
 		var c server.Credentials
 		w.Change(t, func(tx *table.Tx) error {
-			a, k, err := iam.CreateAccount(tx, name, time.Now())
+			a, k, err := iam.CreateAccount(tx, name, "aws", time.Now())
 			if err == nil {
 				c = server.Credentials{Account: a.ID, AccessKeyID: k.ID, SecretAccessKey: k.Secret.Reveal()}
 			}

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,6 +35,7 @@ import (
 	kmsapi "coffer/internal/api/kms"
 	smapi "coffer/internal/api/secretsmanager"
 	stsapi "coffer/internal/api/sts"
+	"coffer/internal/arn"
 	"coffer/internal/audit"
 	"coffer/internal/envelope"
 	"coffer/internal/gateway"
@@ -465,6 +467,10 @@ func (s *Server) firstAccount(ctx context.Context) error {
 	if len(accounts) > 0 {
 		s.account = accounts[0].ID
 		for _, a := range accounts {
+			if here := arn.Partition(s.cfg.Region); !a.InPartition(here) {
+				return fmt.Errorf("the accounts of this data directory are in partition %s, and --region %s is in partition %s: start with a region of theirs",
+					cmp.Or(a.Partition, "aws"), s.cfg.Region, here)
+			}
 			if a.ID == cred.Account {
 				s.account = a.ID
 			}
@@ -472,7 +478,7 @@ func (s *Server) firstAccount(ctx context.Context) error {
 		return nil
 	}
 	err = s.db.Update(ctx, func(tx *table.Tx) error {
-		account, key, err := iam.CreateAccount(tx, "main", s.cfg.Now())
+		account, key, err := iam.CreateAccount(tx, "main", arn.Partition(s.cfg.Region), s.cfg.Now())
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"coffer/internal/arn"
 	"coffer/internal/audit"
 	"coffer/internal/fault"
 	"coffer/internal/gateway"
@@ -170,6 +171,9 @@ func (s *Server) nameThem(ctx context.Context, out *Explanation) error {
 func (s *Server) whoCan(ctx context.Context, q gateway.Question) (gateway.Answer, error) {
 	if q.Region == "" {
 		q.Region = s.cfg.Region
+	}
+	if here := arn.Partition(s.cfg.Region); arn.Partition(q.Region) != here {
+		return gateway.Answer{}, fmt.Errorf("region %s is not served here: this server is in partition %s", q.Region, here)
 	}
 	if q.Account == "" {
 		q.Account = s.account

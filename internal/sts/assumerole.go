@@ -43,7 +43,7 @@ func (s *Service) checkAssumeRole(r *api.Request, in *stsapi.AssumeRoleInput) (*
 	if q.mfa, err = s.verifyMFA(r, in.SerialNumber, in.TokenCode); err != nil {
 		return nil, err
 	}
-	return q, q.find(r.Tx)
+	return q, q.find(r.Tx, r.Partition())
 }
 
 func (s *Service) assumeRole(r *api.Request, _ *stsapi.AssumeRoleInput, q *assumption) (*stsapi.AssumeRoleOutput, error) {

@@ -49,7 +49,7 @@ func assuming(r *api.Request, resource string) (api.Access, error) {
 		return api.Access{}, fmt.Errorf("sts:AssumeRole is about a role: %q is not the ARN of one", resource)
 	}
 	q := &assumption{arn: a, text: resource}
-	if err := q.find(r.Tx); err != nil {
+	if err := q.find(r.Tx, r.Partition()); err != nil {
 		return api.Access{}, err
 	}
 	if q.role == nil {

@@ -69,8 +69,8 @@ func newAssumption(in *stsapi.AssumeRoleInput, a arn.ARN, from *session.Session)
 }
 
 // find looks for the role. That there is none is never told.
-func (q *assumption) find(tx *table.Tx) error {
-	role, err := iam.FindRole(tx, q.text)
+func (q *assumption) find(tx *table.Tx, partition string) error {
+	role, err := iam.FindRole(tx, partition, q.text)
 	if errors.Is(err, table.ErrNotFound) {
 		return nil
 	}

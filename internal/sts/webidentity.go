@@ -70,7 +70,7 @@ func (s *Service) resolveAssumeRoleWithWebIdentity(r *api.Request, in *stsapi.As
 	if err != nil {
 		return w, access, err
 	}
-	if err := r.Read(w.find); err != nil {
+	if err := r.Read(func(tx *table.Tx) error { return w.find(tx, r.Partition()) }); err != nil {
 		return w, access, err
 	}
 	access, err = w.access(r)
