@@ -70,7 +70,7 @@ func printDenials(w io.Writer, d server.Denials) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "TIME\tREQUEST ID\tPRINCIPAL\tACTION\tRESOURCE")
 	for _, x := range d.Denials {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", x.Time, x.RequestID, x.Principal, x.Action, x.Resource)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", x.Time, x.RequestID, visible(x.Principal), visible(x.Action), visible(x.Resource))
 	}
 	tw.Flush()
 	fmt.Fprintln(w, "\n`coffer explain REQUEST-ID` tells why.")

@@ -37,7 +37,7 @@ func TestCallersCannotSteerTheTerminal(t *testing.T) {
 		Decisions: []audit.Authorization{{Action: evil, Resource: evil, PolicyType: evil, By: []audit.Statement{
 			{PolicyType: evil, Policy: evil, Sid: evil}, {PolicyType: evil, Policy: evil, Statement: &statement}}}},
 	}
-	printCall(&b, call)
+	printCall(&b, call, nil)
 	plain(t, "explain", b.String())
 	if rows := strings.Count(b.String(), "\n"); rows != 10 {
 		t.Errorf("explain has %d rows: %s", rows, b.String())
