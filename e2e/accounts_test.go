@@ -147,8 +147,11 @@ func TestAccounts(t *testing.T) {
 			}
 		}
 		_, err := kmsB.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob.CiphertextBlob})
-		// As for a blob that nobody made (kms.md §4): it tells nothing of whether the key exists.
-		fails(t, "decrypt another's blob", err, "InvalidCiphertextException", "")
+		// As for a blob of a key that does not exist (kms.md §4): it tells nothing of whether the key exists.
+		const text = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
+		fails(t, "decrypt another's blob", err, "AccessDeniedException", text)
+		_, err = h.kms("eu-west-2").Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob.CiphertextBlob})
+		fails(t, "decrypt a blob of elsewhere", err, "AccessDeniedException", text)
 		// A secret of B's under A's key.
 		err = smCalls{smB}.create(secretsmanager.CreateSecretInput{Name: new("t"), SecretString: value("t"), KmsKeyId: key.Arn})
 		fails(t, "another's key", err, "AccessDeniedException", "Access to KMS is not allowed")

@@ -508,6 +508,9 @@ func errorOf(body []byte) (code, message string) {
 		Code    string `xml:"Error>Code"`
 		Message string `xml:"Error>Message"`
 	}
+	if bytes.HasPrefix(body, []byte("<Error>")) { // of S3, without an envelope
+		body = slices.Concat([]byte("<ErrorResponse>"), body, []byte("</ErrorResponse>"))
+	}
 	if bytes.HasPrefix(body, []byte("<")) && xml.Unmarshal(body, &q) == nil {
 		return q.Code, q.Message
 	}

@@ -205,6 +205,18 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// TestUnservedS3: the clients of S3 show what an error says only if it is in the form of S3.
+func TestUnservedS3(t *testing.T) {
+	h := start(t)
+	resp := must(h.HTTP.Do(h.request(t, raw{method: http.MethodGet, service: "s3"})))(t)
+	defer resp.Body.Close()
+	body := string(must(io.ReadAll(resp.Body))(t))
+	equal(t, "status", resp.StatusCode, 400)
+	equal(t, "content type", resp.Header.Get("Content-Type"), "application/xml")
+	equal(t, "body", body, "<Error><Code>UnknownOperationException</Code><Message>Coffer does not serve s3; it serves secretsmanager, kms, iam and sts.</Message><RequestId>"+
+		resp.Header.Get("X-Amzn-Requestid")+"</RequestId></Error>")
+}
+
 // TestErrorKeys: the key of the text is the service's own (wire.md §2).
 func TestErrorKeys(t *testing.T) {
 	t.Parallel()

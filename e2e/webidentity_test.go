@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -118,6 +119,14 @@ func TestSigningInFromKubernetes(t *testing.T) {
 	}
 	_, err = pod("bank:web", *role).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("shop/db")})
 	fails(t, "another service account", err, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+
+	last := strings.Fields(run(t, 0, "explain", "--last", "1", "--data-dir", string(h.Dir)))
+	why := run(t, 0, "explain", last[7], "--data-dir", string(h.Dir)) // behind the six words of the heading and the time
+	for _, want := range []string{`provider +` + *provider, `subject +system:serviceaccount:bank:web`, `close +role trust policy .*: condition StringEquals ` + host + `:sub does not hold\n`} {
+		if !regexp.MustCompile(`(?m)^ *` + want).MatchString(why) {
+			t.Errorf("explain does not say %q:\n%s", want, why)
+		}
+	}
 
 	cliSignsIn(t, h, *role, k8s.token("shop:web"))
 

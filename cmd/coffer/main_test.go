@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -34,11 +35,14 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/*.txtar. Beside testscript's own, there are the commands
 //
 //	ready DIR                    waits until the server of a data directory serves
+//	readydev DIR                 waits until a server started with --dev serves, and sets $DEVURL; DIR is
+//	                             $XDG_RUNTIME_DIR
 //	put DIR NAME VALUE           makes a secret as the first account's root
 //	get DIR NAME VALUE           wants that value
 //	refused DIR CREDENTIALS CODE wants an error code for a call with the keys of a file, and sets
 //	                             $REQUEST to the call's id
 //	user DIR NAME POLICY         makes a user with a policy from a file, and writes its keys to NAME.json
+//	badpolicy DIR POLICY         wants a policy from a file refused, and sets $REQUEST to the call's id
 //	exits N COMMAND ARGS...      wants an exit code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -54,7 +58,10 @@ func TestScripts(t *testing.T) {
 			"get":     get,
 			"refused": refused,
 			"user":    user,
-			"exits":   exits,
+
+			"badpolicy": badPolicy,
+			"readydev":  readyDev,
+			"exits":     exits,
 		},
 	})
 }
@@ -87,6 +94,21 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no server on %s after 20 s", dir)
+}
+
+func readyDev(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		found, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "coffer-dev-*", "server.json"))
+		ts.Check(err)
+		if len(found) != 1 {
+			continue
+		}
+		if run, err := server.ReadJSON[server.Running](found[0]); err == nil && run.URL != "" {
+			ts.Setenv("DEVURL", run.URL)
+			return
+		}
+	}
+	ts.Fatalf("no server started with --dev after 20 s")
 }
 
 func client(ts *testscript.TestScript, dir, credentialsFile string) *secretsmanager.Client {
@@ -134,10 +156,24 @@ func refused(ts *testscript.TestScript, _ bool, args []string) {
 	if !errors.As(err, &e) || e.ErrorCode() != args[2] {
 		ts.Fatalf("got %v, want %s", err, args[2])
 	}
+	remember(ts, err)
+}
+
+// remember sets $REQUEST to the id of the call that an error answered.
+func remember(ts *testscript.TestScript, err error) {
 	var answer *awshttp.ResponseError
 	if errors.As(err, &answer) {
 		ts.Setenv("REQUEST", answer.ServiceRequestID())
 	}
+}
+
+func badPolicy(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[1])
+	_, err := iam.NewFromConfig(config(ts, args[0], "")).CreatePolicy(context.Background(), &iam.CreatePolicyInput{PolicyName: aws.String("bad"), PolicyDocument: &text})
+	if err == nil {
+		ts.Fatalf("the policy of %s is good", args[1])
+	}
+	remember(ts, err)
 }
 
 func user(ts *testscript.TestScript, _ bool, args []string) {

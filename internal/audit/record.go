@@ -62,6 +62,7 @@ type Record struct {
 	ResponseElements    json.RawMessage   // writes only; empty is null
 	AdditionalEventData json.RawMessage   // empty leaves it out
 	Authorization       []*policy.Decided // told in AdditionalEventData, if that is empty
+	Reason              string            // likewise: what the error's text does not say
 	RequestID           string
 	EventID             string // a UUID; Contains finds the record by it
 	ReadOnly            bool
@@ -145,9 +146,9 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 	if len(r.AdditionalEventData) > 0 {
 		dst = append(dst, `,"additionalEventData":`...)
 		dst = appendRaw(dst, "additionalEventData", r.AdditionalEventData, maxAdditional)
-	} else if len(r.Authorization) > 0 {
+	} else if len(r.Authorization) > 0 || r.Reason != "" {
 		dst = append(dst, `,"additionalEventData":`...)
-		dst = appendAuthorization(dst, r.Authorization)
+		dst = appendAuthorization(dst, r.Authorization, r.Reason)
 	}
 	dst = append(dst, `,"requestID":`...)
 	dst = appendString(dst, r.RequestID, maxText)

@@ -100,7 +100,7 @@ func Main(args []string, e Env) int {
 	case errors.Is(err, errFound):
 		return 3
 	}
-	fmt.Fprintf(e.Stderr, "coffer: %v\n", err)
+	fmt.Fprintf(e.Stderr, "coffer: %s\n", visibleLines(err.Error()))
 	var wrong usageError
 	if errors.As(err, &wrong) {
 		return 2
@@ -148,10 +148,12 @@ func run(ctx context.Context, args []string, e Env) error {
 	if err != nil {
 		return usagef("%s; see `coffer help %s`", plainFlagError(err), cmd.name)
 	}
-	switch want := strings.Fields(cmd.args); {
+	want := strings.Fields(cmd.args)
+	optional := strings.Count(cmd.args, "[") // these are the last
+	switch {
 	case len(want) == 0 && len(positional) > 0:
 		return usagef("%s takes no argument %q; see `coffer help %s`", cmd.name, positional[0], cmd.name)
-	case len(positional) != len(want):
+	case len(positional) > len(want) || len(positional) < len(want)-optional:
 		return usagef("usage: coffer %s %s", cmd.name, cmd.args)
 	}
 	return cmd.run(ctx, e, opts, positional)
@@ -291,8 +293,8 @@ func (t topic) print(w io.Writer) {
 }
 
 func overview(w io.Writer) {
-	fmt.Fprint(w, `Coffer is AWS Secrets Manager and KMS on your own machines: point any AWS SDK,
-the AWS CLI or Terraform at its endpoint URL.
+	fmt.Fprint(w, `Coffer is AWS Secrets Manager, KMS, IAM and STS on your own machines: point any
+AWS SDK, the AWS CLI or Terraform at its endpoint URL.
 
 Start here:
   coffer server            in one shell; it prints what to type in another

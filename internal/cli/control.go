@@ -11,8 +11,10 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -32,6 +34,10 @@ func noServer(d server.Dir) error {
 		start += " --data-dir " + quote(string(d))
 	}
 	return fmt.Errorf("%w on %s; start one with: %s", errNoServer, d, start)
+}
+
+func noDevServer(url string) error {
+	return fmt.Errorf("%w at %s that was started with --dev", errNoServer, url)
 }
 
 func dial(d server.Dir) (*controlClient, error) {
@@ -95,12 +101,28 @@ func (c *controlClient) send(ctx context.Context, method, path string, in any) (
 
 type dirOpts struct {
 	dir  func() (server.Dir, error)
+	dev  string // URL of a server started with --dev, in place of a data directory
 	key  func(server.Dir) server.RootKeyConfig
 	json bool
 }
 
 func dirOnly(fs *flag.FlagSet) any {
-	o := &dirOpts{dir: dirFlag(fs)}
+	o := new(dirOpts)
+	dataDir := dirFlag(fs)
+	fs.StringVar(&o.dev, "dev-url", "", "ask the server started with --dev at this `URL`; `coffer env --dev` sets it in the environment")
+	o.dir = func() (server.Dir, error) {
+		switch {
+		case o.dev == "":
+			return dataDir()
+		case fs.Lookup("data-dir").Value.String() != "":
+			return "", usagef("--data-dir and --dev-url (or COFFER_DATA_DIR and COFFER_DEV_URL) name two servers; leave one out")
+		}
+		u, err := url.Parse(o.dev)
+		if err != nil || u.Host == "" {
+			return "", usagef("--dev-url %q is not a URL such as http://127.0.0.1:4566", o.dev)
+		}
+		return server.DevDir(u.Host)
+	}
 	fs.BoolVar(&o.json, "json", false, "print JSON")
 	return o
 }
@@ -112,9 +134,14 @@ func dirAndKey(fs *flag.FlagSet) any {
 }
 
 func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, visibleJSON(b.String()))
+	return err
 }
 
 // ask opens the control socket named by opts and sends one request.
@@ -123,7 +150,17 @@ func ask[T any](ctx context.Context, o *dirOpts, method, path string, in any) (o
 	if err != nil {
 		return out, err
 	}
+	if o.dev != "" {
+		if err := dir.Private(); errors.Is(err, fs.ErrNotExist) {
+			return out, noDevServer(o.dev)
+		} else if err != nil {
+			return out, err
+		}
+	}
 	c, err := dial(dir)
+	if o.dev != "" && errors.Is(err, errNoServer) {
+		err = noDevServer(o.dev)
+	}
 	if err != nil {
 		return out, err
 	}
@@ -147,7 +184,7 @@ var accountListCommand = command{
 		tw := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(tw, "ACCOUNT\tNAME\tCREATED")
 		for _, a := range list {
-			fmt.Fprintf(tw, "%s\t%s\t%s\n", a.ID, a.Name, a.Created)
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", a.ID, visible(a.Name), a.Created)
 		}
 		return tw.Flush()
 	},
@@ -186,7 +223,7 @@ func showKeys(ctx context.Context, e Env, o *dirOpts, path string, in any) error
 		return printJSON(e.Stdout, k)
 	}
 	tw := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "account\t%s (%s)\n", k.ID, k.Name)
+	fmt.Fprintf(tw, "account\t%s (%s)\n", k.ID, visible(k.Name))
 	fmt.Fprintf(tw, "access key id\t%s\n", k.AccessKeyID)
 	fmt.Fprintf(tw, "secret access key\t%s\n", k.SecretAccessKey)
 	for _, id := range k.Deleted {
@@ -210,6 +247,9 @@ it: keep a copy of the root key file (or the passphrase) apart from the backups.
 
 func runBackup(ctx context.Context, e Env, opts any, args []string) (err error) {
 	o := opts.(*dirOpts)
+	if o.dev != "" {
+		return usagef("a server started with --dev keeps nothing, so there is nothing to back up; leave --dev-url (or COFFER_DEV_URL) out")
+	}
 	dir, err := o.dir()
 	if err != nil {
 		return err
@@ -345,7 +385,7 @@ Prints what is wrong and where; exit code 3 if anything is.`,
 			err = printJSON(e.Stdout, r)
 		} else {
 			for _, p := range r.Problems {
-				fmt.Fprintf(e.Stdout, "%s: %s\n", p.Where, p.What)
+				fmt.Fprintf(e.Stdout, "%s: %s\n", visible(p.Where), visible(p.What))
 			}
 			fmt.Fprintf(e.Stdout, "%s, %s, %s\n", count(r.Rows, "row"), count(r.AuditRecords, "audit record"), count(len(r.Problems), "problem"))
 		}
@@ -376,7 +416,7 @@ code 3 if anything is wrong.`,
 			err = printJSON(e.Stdout, r)
 		} else {
 			for _, p := range r.Problems {
-				fmt.Fprintln(e.Stdout, p)
+				fmt.Fprintln(e.Stdout, visible(p))
 			}
 			fmt.Fprintf(e.Stdout, "%s in %s, %s\n", count(r.Records, "record"), count(r.Segments, "segment"), count(len(r.Problems), "problem"))
 		}

@@ -58,6 +58,7 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 		{"AWS_DEFAULT_REGION", "us-east-1"},
 		{"AWS_ACCESS_KEY_ID", "test"},
 		{"AWS_SECRET_ACCESS_KEY", "test"},
+		{"COFFER_DEV_URL", o.url}, // for who-can, explain and account
 	}
 	if !o.dev {
 		dir, err := o.dir()
@@ -95,6 +96,9 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 		}
 	}
 	unset := []string{"AWS_PROFILE", "AWS_SESSION_TOKEN"}
+	if !o.dev {
+		unset = append(unset, "COFFER_DEV_URL") // our own commands would ask the other server
+	}
 	if !slices.ContainsFunc(vars, func(v [2]string) bool { return v[0] == "AWS_CA_BUNDLE" }) {
 		unset = append(unset, "AWS_CA_BUNDLE")
 	}

@@ -358,7 +358,7 @@ func printNode(w io.Writer, n *iam.OrganizationNode, branch, indent string) {
 	if n.Management {
 		name += " (management account)"
 	}
-	fmt.Fprintf(w, "%s%s\t%s\t%s\n", branch, name, n.ID, strings.Join(n.Policies, ", "))
+	fmt.Fprintf(w, "%s%s\t%s\t%s\n", branch, visible(name), n.ID, visible(strings.Join(n.Policies, ", ")))
 	for i, in := range n.In {
 		if i == len(n.In)-1 {
 			printNode(w, in, indent+"└─ ", indent+"   ")
@@ -381,6 +381,10 @@ var policyListCommand = command{
 		if o.json {
 			return printJSON(e.Stdout, list)
 		}
+		if len(list) == 0 {
+			fmt.Fprintln(e.Stdout, "There are no control policies but FullAWSAccess. `coffer account org policy put NAME FILE` makes one, once there is an organisation.")
+			return nil
+		}
 		tw := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(tw, "NAME\tTYPE\tID\tORGANISATION\tATTACHED TO")
 		for _, p := range list {
@@ -388,7 +392,7 @@ var policyListCommand = command{
 			if len(p.AttachedTo) == 0 {
 				to = "nothing"
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.Type, p.ID, p.Organization, to)
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", visible(p.Name), p.Type, p.ID, p.Organization, to)
 		}
 		return tw.Flush()
 	},

@@ -28,7 +28,7 @@ type serverOpts struct {
 var serverCommand = command{
 	name: "server", summary: "serve the AWS API",
 	help: `
-Serves Secrets Manager and KMS until it is told to stop (SIGINT, SIGTERM).
+Serves Secrets Manager, KMS, IAM and STS until it is told to stop (SIGINT, SIGTERM).
 
   coffer server --data-dir /var/lib/coffer --listen 0.0.0.0:8443
   coffer server --tls-cert server.pem --tls-key server.key

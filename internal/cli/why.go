@@ -33,7 +33,8 @@ What depends on the request (where it comes from, when, with which parameters, w
 which session tags) is shown as a condition: the principal can "if" it holds, or
 "unless" it does. A role stands for any session of it; sessions and federated users
 that a policy lets in by name are listed besides. Session policies, which only take
-away, and the policies of VPC endpoints are not looked at.
+away, and the policies of VPC endpoints are not looked at. Statements are counted from
+1, with --json from 0.
 
   coffer who-can secretsmanager:GetSecretValue app/db
   coffer who-can kms:Decrypt alias/app --region eu-west-1 --json
@@ -64,7 +65,7 @@ away, and the policies of VPC endpoints are not looked at.
 }
 
 func printWhoCan(w io.Writer, a gateway.Answer) {
-	fmt.Fprintf(w, "%s on %s\n\n", a.Action, a.Resource)
+	fmt.Fprintf(w, "%s on %s\n\n", visible(a.Action), visible(a.Resource))
 	if len(a.Found) == 0 {
 		fmt.Fprintln(w, "Nobody can.")
 		return
@@ -78,7 +79,7 @@ func printWhoCan(w io.Writer, a gateway.Answer) {
 		}
 		first := f.Principal
 		line := func(can, through string) {
-			fmt.Fprintf(tw, "%s\t%s\t%s\n", first, can, through)
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", visible(first), can, visible(through))
 			first = ""
 		}
 		if len(f.Through) == 0 {
@@ -121,18 +122,44 @@ func statement(s iam.StatementRef, asked string) string {
 }
 
 var explainCommand = command{
-	name: "explain", args: "REQUEST-ID", summary: "show why a call was allowed or denied",
+	name: "explain", args: "[REQUEST-ID]", summary: "show why a call was allowed or denied",
 	help: `
 Shows the decision about a call from the audit log: who asked, what for, and the
 policy statements that allowed or denied it, together with the calls that services
-made on the caller's behalf. Statements are those that were in force at the time.
+made on the caller's behalf. Of a denial for want of an Allow it shows which policies
+have none, and which statements came close: by which condition, resource or principal
+they missed. Statements and conditions are those of the time of the call; names of
+control policies, units and accounts are today's. Statements are counted from 1, with
+--json from 0.
 
-AWS tools print the request id with an error, or with --debug.
+With --last it lists the most recent denials with their request ids:
+
+  coffer explain --last                            the last 10
+  coffer explain --last 50 --principal user/ana --account 111122223333
+
+The AWS CLI v2 and the SDKs for Go, Java and JavaScript show the request id with an
+error. boto3 has it in error.response["ResponseMetadata"]["RequestId"], the AWS CLI v1
+only with --debug.
 `,
-	flags: dirOnly,
+	flags: func(fs *flag.FlagSet) any {
+		o := &explainOpts{dirOpts: dirOnly(fs).(*dirOpts)}
+		fs.Var(&o.last, "last", "list the last `N` denials (10 if no number is given) in place of explaining one")
+		fs.StringVar(&o.account, "account", "", "with --last: only of this account, `ID` or name")
+		fs.StringVar(&o.principal, "principal", "", "with --last: only of this principal, `ARN` or its end, such as user/ana")
+		return o
+	},
 	run: func(ctx context.Context, e Env, opts any, args []string) error {
-		o := opts.(*dirOpts)
-		x, err := ask[server.Explanation](ctx, o, http.MethodPost, "/explain", struct{ RequestID string }{args[0]})
+		o := opts.(*explainOpts)
+		if o.last > 0 {
+			return lastDenials(ctx, e, o, args)
+		}
+		if len(args) != 1 {
+			return usagef("usage: coffer explain REQUEST-ID, or coffer explain --last [N] for the most recent denials")
+		}
+		if o.account != "" || o.principal != "" {
+			return usagef("--account and --principal go with --last; see `coffer help explain`")
+		}
+		x, err := ask[server.Explanation](ctx, o.dirOpts, http.MethodPost, "/explain", struct{ RequestID string }{args[0]})
 		if err != nil {
 			return err
 		}
@@ -143,22 +170,24 @@ AWS tools print the request id with an error, or with --debug.
 			if i > 0 {
 				fmt.Fprintln(e.Stdout)
 			}
-			printCall(e.Stdout, c)
+			printCall(e.Stdout, c, x.Names)
 		}
 		return nil
 	},
 }
 
-func printCall(w io.Writer, c server.ExplainedCall) {
+func printCall(w io.Writer, c server.ExplainedCall, names map[string]string) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(tw, "%s\t%s\n", name, value)
+			fmt.Fprintf(tw, "%s\t%s\n", name, visible(value))
 		}
 	}
 	row("call", c.Action+" in "+c.Region)
 	row("time", c.Time)
 	row("principal", c.Principal)
+	row("provider", c.Provider)
+	row("subject", c.Subject)
 	row("access key", c.AccessKeyID)
 	row("source", c.SourceIP)
 	if c.Through != "" {
@@ -169,23 +198,20 @@ func printCall(w io.Writer, c server.ExplainedCall) {
 	} else {
 		row("answer", "success")
 	}
+	row("reason", c.Reason)
 	if len(c.Decisions) == 0 {
 		row("decision", "none: it was answered before anything was decided")
 	}
 	for _, d := range c.Decisions {
 		row("decision", verdict(d)+" "+d.Action+" on "+d.Resource)
 		for _, s := range d.By {
-			at := s.PolicyType + " " + s.Policy
-			if s.Policy == "account root" {
-				at = "account root"
-			}
-			switch {
-			case s.Sid != "":
-				at += ", statement " + s.Sid
-			case s.Statement != nil:
-				at += fmt.Sprintf(", statement %d", *s.Statement+1)
-			}
-			row("  by", at)
+			row("  by", recorded(s, names))
+		}
+		for _, l := range d.Lacking {
+			row("  lacking", lack(l, names))
+		}
+		for _, n := range d.Near {
+			row("  close", recorded(n.Statement, names)+": "+strings.Join(misses(n), "; "))
 		}
 	}
 	tw.Flush()

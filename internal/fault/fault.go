@@ -54,6 +54,13 @@ type Error struct {
 	Members map[string]string
 }
 
+// Reason is a cause that administrators may be told, and the caller not: it is recorded with the
+// call. It contains nothing secret.
+type Reason string
+
+// Error implements error.
+func (r Reason) Error() string { return string(r) }
+
 // New returns an error without a cause.
 func New(kind Kind, code, message string) *Error {
 	return &Error{Kind: kind, Code: code, Message: message}

@@ -75,3 +75,15 @@ func Client(proxies []netip.Prefix, r *http.Request) (ip string, secure bool) {
 
 // Network is what an address is counted as.
 var Network = network
+
+// Recorded is how many of n refused requests have a record of their own that come from the sources
+// in turn, all at once.
+func Recorded(n int, sources ...string) (recorded int) {
+	var s strangers
+	for i := range n {
+		if s.take(sources[i%len(sources)], time.Unix(0, 0)) {
+			recorded++
+		}
+	}
+	return recorded
+}

@@ -47,6 +47,11 @@ func (c *call) encode(dst []byte, h http.Header, out api.Struct) (body []byte, s
 
 // encodeError is encode for an error.
 func (c *call) encodeError(h http.Header, fe *fault.Error) (body []byte, status int) {
+	if c.service == nil && c.scope == "s3" {
+		// Not served, but its clients show the text that says so only in their own form.
+		h["Content-Type"] = xmlContentType
+		return awsquery.AppendS3Error(nil, fe, c.req.ID), awsjson.Status(nil, fe)
+	}
 	switch c.protocol {
 	case queryProtocol:
 		h["Content-Type"] = queryContentType
@@ -62,6 +67,7 @@ func (c *call) encodeError(h http.Header, fe *fault.Error) (body []byte, status 
 var (
 	jsonContentType  = []string{"application/x-amz-json-1.1"}
 	queryContentType = []string{awsquery.ContentType}
+	xmlContentType   = []string{"application/xml"}
 )
 
 // decode fills the operation's input from the request.

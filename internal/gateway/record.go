@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +81,7 @@ func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.
 	}
 	rec.RequestParameters = params
 	if fe != nil {
-		rec.ErrorCode, rec.ErrorMessage = fe.Code, fe.Message
+		rec.ErrorCode, rec.ErrorMessage, rec.Reason = fe.Code, fe.Message, reason(fe)
 	} else if out != nil && r.Op.Mode != api.Read && len(out.Shape().Members) > 0 {
 		rec.ResponseElements = api.AppendRedacted(nil, out)
 	}
@@ -94,6 +95,19 @@ func appendRecord(dst []byte, r *api.Request, id string, params []byte, out api.
 		}
 	}
 	return rec.AppendJSON(dst)
+}
+
+// reason is what an error's text does not say and administrators may know: where a policy is
+// wrong, where AWS's text says only that it is, and what services give as one. Other causes may
+// quote what is secret.
+func reason(fe *fault.Error) string {
+	if syntax, ok := errors.AsType[*policy.SyntaxError](fe.Err); ok {
+		return syntax.Error()
+	}
+	if told, ok := errors.AsType[fault.Reason](fe.Err); ok {
+		return told.Error()
+	}
+	return ""
 }
 
 // resourceType is what CloudTrail calls the resources that records name: keys,

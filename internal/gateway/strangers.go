@@ -21,7 +21,7 @@ import (
 // server for everybody. What goes beyond is counted, and the count recorded once a second.
 const (
 	strangersBurst, strangersPerSecond = 2000, 50  // of all sources
-	sourceBurst, sourcePerSecond       = 500, 20   // of one address
+	sourceBurst, sourcePerSecond       = 500, 20   // of one address; of IPv6, one network
 	maxSources                         = 4096      // addresses told apart; further ones share the common rate
 	strangerText                       = 256       // bytes of a stranger's user agent and error text that are recorded
 	strangerParameters                 = 2 << 10   // bytes of request parameters; more are not recorded
@@ -45,6 +45,7 @@ type strangers struct {
 
 // take reports whether a refusal may have a record of its own.
 func (s *strangers) take(source string, now time.Time) bool {
+	source = network(source)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.sources[source]

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"coffer/internal/api"
 	smapi "coffer/internal/api/secretsmanager"
 	"coffer/internal/audit"
+	"coffer/internal/gateway"
 	"coffer/internal/sigv4"
 )
 
@@ -92,6 +94,28 @@ func TestStrangersFlood(t *testing.T) {
 	}
 	if singly+counted != sent || singly > 1000 || singly < 500 {
 		t.Errorf("%d recorded singly and %d counted, %d sent", singly, counted, sent)
+	}
+}
+
+// Who has a network of IPv6 addresses is one source.
+func TestStrangersAreCountedByNetwork(t *testing.T) {
+	var one, two []string
+	for i := range 100 {
+		one = append(one, fmt.Sprintf("2001:db8:1:1::%x", i))
+		two = append(two, fmt.Sprintf("2001:db8:1:%x::1", i%2))
+	}
+	for name, tc := range map[string]struct {
+		sources []string
+		want    int
+	}{
+		"an address":               {[]string{"198.51.100.7"}, 500},
+		"two addresses":            {[]string{"198.51.100.7", "198.51.100.8"}, 1000},
+		"many in one IPv6 network": {one, 500},
+		"two IPv6 networks":        {two, 1000},
+	} {
+		if got := gateway.Recorded(1500, tc.sources...); got != tc.want {
+			t.Errorf("%s: %d recorded singly, want %d", name, got, tc.want)
+		}
 	}
 }
 

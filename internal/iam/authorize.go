@@ -16,6 +16,10 @@ type Verdict struct {
 	facts facts
 }
 
+// errExhausted is of requests that cannot be decided in reasonable time. They get no
+// decision: a denial would have to name a reason.
+var errExhausted = errors.New("the policies and the request are too long to be compared with each other")
+
 // Authorize decides one access of a request, without those in Also. standing is
 // what Load gave for the request's principal in the same transaction. What was in out is
 // forgotten.
@@ -77,9 +81,17 @@ func (d *Directory) decide(r *api.Request, a *api.Access, standing *Standing, ou
 	if failed == nil && a.Keys != nil {
 		failed = a.Keys.Err()
 	}
+	if failed == nil && out.Exhausted {
+		failed = errExhausted
+	}
 	if failed != nil {
 		out.Decision = policy.Decision{}
 		return fmt.Errorf("iam: decision on %s: %w", action, failed)
+	}
+	// Now, while policies and facts are those of the decision; who only wonders (Trace,
+	// Unknown) does not record it.
+	if !out.Decision.Allowed.Valid() && q.Trace == nil && q.Unknown == nil {
+		out.Missed = policy.Miss(q, &p, &out.Decision)
 	}
 	return nil
 }

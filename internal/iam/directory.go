@@ -36,7 +36,7 @@ type DirectoryConfig struct {
 func NewDirectory(cfg DirectoryConfig) *Directory {
 	return &Directory{
 		standings: newCache[Standing](maxStandings), places: newCache[placeAt](maxPlaces), anybody: cfg.AnyAccount,
-		uses: uses{of: make(map[string]*noted)}, guesses: guesses{of: make(map[string]*guess)},
+		uses: uses{of: make(map[string]*noted)}, guesses: guesses{of: make(map[string]map[string]*guess)},
 	}
 }
 

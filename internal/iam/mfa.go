@@ -444,7 +444,7 @@ func (d *Directory) VerifyMFA(tx *table.Tx, p *api.Principal, serial string, cod
 	if device, err = MFADevices.Edit(tx, MFADevices.Key(device)); err != nil {
 		return err
 	}
-	who := string(MFADevices.Key(device))
+	who := guesser{device.Account, device.Path + device.Name}
 	if d.guesses.resting(who, now) {
 		return api.AccessDeniedException("MultiFactorAuthentication failed, too many invalid MFA one time pass codes were given. Please wait and try again.")
 	}
@@ -457,11 +457,15 @@ func (d *Directory) VerifyMFA(tx *table.Tx, p *api.Principal, serial string, cod
 }
 
 // guesses counts wrong codes, in memory: what a refused request wrote would be
-// undone with it. A restart forgets them, and nobody restarts us at will.
+// undone with it. A restart forgets them, and nobody restarts us at will. Each account has room of
+// its own: with many devices one could else have the guesses at another's forgotten.
 type guesses struct {
 	mu sync.Mutex
-	of map[string]*guess // by device
+	of map[string]map[string]*guess // account, and device in it
 }
+
+// guesser is the device that codes are guessed of.
+type guesser struct{ account, device string }
 
 type guess struct {
 	wrong int       // in a row
@@ -472,25 +476,30 @@ const (
 	freeGuesses = 5           // wrong codes that cost nothing
 	firstRest   = time.Minute // after the next one; doubled with each more
 	longestRest = time.Hour   // so that less than thirty guesses a day are heard
-	maxGuesses  = 10_000      // devices remembered
+	maxGuesses  = 10_000      // devices remembered of an account
 )
 
 // resting reports whether the device takes no codes at now.
-func (g *guesses) resting(device string, now time.Time) bool {
+func (g *guesses) resting(who guesser, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	one := g.of[device]
+	one := g.of[who.account][who.device]
 	return one != nil && now.Before(one.until)
 }
 
-func (g *guesses) wrong(device string, now time.Time) {
+func (g *guesses) wrong(who guesser, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	one := g.of[device]
+	of := g.of[who.account]
+	if of == nil {
+		of = make(map[string]*guess)
+		g.of[who.account] = of
+	}
+	one := of[who.device]
 	if one == nil {
-		g.makeRoom(now)
+		makeRoom(of, now)
 		one = new(guess)
-		g.of[device] = one
+		of[who.device] = one
 	}
 	if one.wrong++; one.wrong > freeGuesses {
 		rest := longestRest
@@ -501,26 +510,29 @@ func (g *guesses) wrong(device string, now time.Time) {
 	}
 }
 
-// makeRoom forgets devices that rest no more, when there are too many; if all do, any.
-func (g *guesses) makeRoom(now time.Time) {
-	for device, one := range g.of {
-		if len(g.of) < maxGuesses {
+// makeRoom forgets devices of an account that rest no more, when there are too many; if all do, any.
+func makeRoom(of map[string]*guess, now time.Time) {
+	for device, one := range of {
+		if len(of) < maxGuesses {
 			return
 		}
 		if now.After(one.until) {
-			delete(g.of, device)
+			delete(of, device)
 		}
 	}
-	for device := range g.of {
-		if len(g.of) < maxGuesses {
+	for device := range of {
+		if len(of) < maxGuesses {
 			return
 		}
-		delete(g.of, device)
+		delete(of, device)
 	}
 }
 
-func (g *guesses) right(device string) {
+func (g *guesses) right(who guesser) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.of, device)
+	of := g.of[who.account]
+	if delete(of, who.device); len(of) == 0 {
+		delete(g.of, who.account)
+	}
 }

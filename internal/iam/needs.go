@@ -40,7 +40,7 @@ func Needs(r *api.Request, resource string) (api.Access, []api.Further, error) {
 	kind := kindOf(r.Op)
 	switch {
 	case kind != "" && resource == "":
-		return api.Access{}, nil, fmt.Errorf("%s is about a %s: give its ARN", r.Op.Action(), kind)
+		return api.Access{}, nil, fmt.Errorf("%s is about a %s: give its ARN, such as arn:%s:iam::%s:%s/NAME", r.Op.Action(), kind, r.Partition(), r.Account, kind[:strings.IndexByte(kind+",", ',')])
 	case kind != "":
 		a, err := needs(r, kind, resource)
 		return a, nil, err

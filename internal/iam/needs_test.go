@@ -55,7 +55,7 @@ func TestNeedsOfNothing(t *testing.T) {
 		op             *api.Operation
 		resource, want string
 	}{
-		{iamapi.DeleteUser.Operation, "", "iam:DeleteUser is about a user: give its ARN"},
+		{iamapi.DeleteUser.Operation, "", "iam:DeleteUser is about a user: give its ARN, such as arn:aws:iam::111122223333:user/NAME"},
 		{iamapi.DeleteUser.Operation, "ana", `iam:DeleteUser is about a user, and "ana" is not the ARN of one`},
 		{iamapi.DeleteUser.Operation, arnOfBench("role/ana"), `iam:DeleteUser is about a user, and "` + arnOfBench("role/ana") + `" is not the ARN of one`},
 		{iamapi.DeleteUser.Operation, arnOfBench("user/ana"), "there is no " + arnOfBench("user/ana")}, // without the path

@@ -97,6 +97,34 @@ var fullAccessSet = func() *policy.Set {
 	return policy.NewSet(policy.Attachment{Document: d, Source: fullAccess})
 }()
 
+// NameOf is the name that people know a control policy, unit or account by; empty for what is
+// not there, and for what has none.
+func NameOf(tx *table.Tx, id string) (string, error) {
+	switch {
+	case strings.HasPrefix(id, "p-"):
+		p, err := ControlPolicies.Get(tx, table.K(id))
+		if err == nil {
+			return p.Name, nil
+		}
+		return "", unlessAbsent(err)
+	case strings.HasPrefix(id, "ou-"):
+		u, err := Units.Get(tx, table.K(id))
+		if err == nil {
+			return u.Name, nil
+		}
+		return "", unlessAbsent(err)
+	case strings.HasPrefix(id, "r-"):
+		return "Root", nil
+	case IsAccountID(id):
+		a, err := Accounts.Get(tx, table.K(id))
+		if err == nil {
+			return a.Name, nil
+		}
+		return "", unlessAbsent(err)
+	}
+	return "", nil
+}
+
 // Target is a root, unit or account with the control policies attached to it.
 type Target struct {
 	ID           string   `cbor:"1,keyasint"`
@@ -206,5 +234,5 @@ func loadTarget(tx *table.Tx, id string) (service, resource *policy.Set, err err
 			}
 		}
 	}
-	return policy.NewSet(services...), policy.NewSet(resources...), nil
+	return policy.NewLevel(id, services...), policy.NewLevel(id, resources...), nil
 }

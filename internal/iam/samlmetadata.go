@@ -1,7 +1,6 @@
 package iam
 
 import (
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
@@ -142,10 +141,11 @@ func (m *metadataReader) end() error {
 	if err != nil {
 		return fmt.Errorf("%w: a certificate that is not base64", errMetadata)
 	}
-	if _, err := x509.ParseCertificate(der); err != nil {
+	if _, err := signingCertificate(der); err != nil {
 		return fmt.Errorf("%w: %w", errMetadata, err)
 	}
-	if !slices.ContainsFunc(m.found.Certificates, func(c []byte) bool { return string(c) == string(der) }) {
+	// One too many is kept, to be refused for.
+	if len(m.found.Certificates) <= maxSAMLKeys && !slices.ContainsFunc(m.found.Certificates, func(c []byte) bool { return string(c) == string(der) }) {
 		m.found.Certificates = append(m.found.Certificates, der)
 	}
 	return nil

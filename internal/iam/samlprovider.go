@@ -1,8 +1,12 @@
 package iam
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -48,14 +52,43 @@ func (p *SAMLProvider) ARN(partition string) string {
 // assertions. Their dates and issuers mean nothing: the metadata vouches for them.
 func (p *SAMLProvider) SigningCertificates() ([]*x509.Certificate, error) {
 	var out []*x509.Certificate
+	if len(p.Certificates) > maxSAMLKeys {
+		return nil, fmt.Errorf("iam: SAML provider with %d certificates", len(p.Certificates))
+	}
 	for _, der := range p.Certificates {
-		c, err := x509.ParseCertificate(der)
+		c, err := signingCertificate(der)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// The moduli of RSA keys that assertions are verified with, in bits.
+const minSAMLKey, maxSAMLKey = 2048, 8192
+
+// signingCertificate reads a certificate, whose key must be RSA or on a NIST curve and of a usual size.
+// Whoever knows the provider's name can have a signature tried with all of its keys, and the
+// time that takes grows with the square of the modulus, times the length of the exponent.
+func signingCertificate(der []byte) (*x509.Certificate, error) {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	switch key := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < minSAMLKey || bits > maxSAMLKey || int64(key.E) >= 1<<31 {
+			return nil, fmt.Errorf("iam: an RSA key of %d bits, or of an exponent that is too large", bits)
+		}
+		return c, nil
+	case *ecdsa.PublicKey:
+		switch key.Curve {
+		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("iam: a certificate with a key of algorithm %s that signs no assertions", c.PublicKeyAlgorithm)
 }
 
 // FindSAMLProvider finds a provider by its ARN; table.ErrNotFound if there is

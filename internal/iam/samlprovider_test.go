@@ -2,19 +2,24 @@ package iam_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	coffer "coffer/internal/iam"
 )
 
 // certificate is a new self-signed certificate, as metadata has it.
@@ -31,6 +36,83 @@ func certificate(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return base64.StdEncoding.EncodeToString(der)
+}
+
+// certificateOf is a certificate of a key that need not have a private half.
+func certificateOf(t testing.TB, key any) string {
+	t.Helper()
+	by, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(der)
+}
+
+// modulus is an RSA key of so many bits, of which nobody knows whether it is one.
+func modulus(bits, exponent int) *rsa.PublicKey {
+	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+	return &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: exponent}
+}
+
+func onCurve(t testing.TB, c elliptic.Curve) *ecdsa.PublicKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(c, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &key.PublicKey
+}
+
+// Each unsigned AssumeRoleWithSAML has a signature tried with the provider's keys: their sizes
+// are looked at when they come in, and when they are used.
+func TestSAMLKeysHaveUsualSizes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i, tc := range []struct {
+		name string
+		key  any
+		ok   bool
+	}{
+		{"RSA 1024", modulus(1024, 65537), false},
+		{"RSA 2047", modulus(2047, 65537), false},
+		{"RSA 2048", modulus(2048, 65537), true},
+		{"RSA 8192", modulus(8192, 1<<31-1), true},
+		{"RSA 8193", modulus(8193, 65537), false},
+		{"RSA 90000", modulus(90000, 65537), false},
+		{"a long exponent", modulus(2048, 1<<31+1), false},
+		{"P-224", onCurve(t, elliptic.P224()), false},
+		{"P-256", onCurve(t, elliptic.P256()), true},
+		{"P-384", onCurve(t, elliptic.P384()), true},
+		{"P-521", onCurve(t, elliptic.P521()), true},
+		{"Ed25519", ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)), false},
+	} {
+		text := certificateOf(t, tc.key)
+		want := "ok"
+		if !tc.ok {
+			want = "InvalidInput: Could not parse metadata"
+		}
+		document := metadata("", keyDescriptor("signing", text))
+		if got := try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new(fmt.Sprintf("p%d", i)), SAMLMetadataDocument: &document})(); got != want {
+			t.Errorf("%s: %s", tc.name, got)
+		}
+		der, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored := coffer.SAMLProvider{Certificates: [][]byte{der}}
+		if _, err := stored.SigningCertificates(); (err == nil) != tc.ok {
+			t.Errorf("%s, stored: %v", tc.name, err)
+		}
+		stored.Certificates = slices.Repeat(stored.Certificates, 11)
+		if _, err := stored.SigningCertificates(); err == nil {
+			t.Errorf("%s: eleven of them are used", tc.name)
+		}
+	}
 }
 
 func keyDescriptor(use, certificate string) string {

@@ -142,6 +142,8 @@ type simulation struct {
 	written  map[string]string // condition keys as the policies spell them
 	steps    int               // of one decision, without the resource's share
 	longest  int               // text in the context, in bytes
+
+	exhausted bool // a decision took too many steps
 }
 
 func simulateCustomPolicy(r *api.Request, in *iamapi.SimulateCustomPolicyInput, _ struct{}) (*iamapi.SimulateCustomPolicyOutput, error) {
@@ -203,12 +205,19 @@ func simulate(r *api.Request, sc *scenario, standing *Standing, p *api.Principal
 		on := each[at%len(each)]
 		steps := sim.cost(on)
 		if steps > maxSteps {
-			return nil, nil, iamapi.InvalidInputException("The policies, resources and context values are too long to be simulated together.")
+			return nil, nil, tooLongToSimulate()
 		}
 		spent += steps
 		results = append(results, sim.result(sc.actions[at/len(each)], on))
+		if sim.exhausted {
+			return nil, nil, tooLongToSimulate()
+		}
 	}
 	return results, nil, nil
+}
+
+func tooLongToSimulate() error {
+	return iamapi.InvalidInputException("The policies, resources and context values are too long to be simulated together.")
 }
 
 // newSimulation checks the scenario and makes its simulation.
@@ -538,6 +547,7 @@ func (sim *simulation) decide(action, resource string) verdict {
 	p := policy.Policies{Identity: sim.identity, Boundary: sim.boundary, ServiceControl: sim.controls, Resource: sim.resource[kind-policy.Resource]}
 	p.Governs = governs && p.Resource != nil
 	d := policy.Evaluate(&req, &p)
+	sim.exhausted = sim.exhausted || d.Exhausted
 	switch {
 	case d.Allowed.Valid():
 		v.decision = evalAllowed
@@ -564,7 +574,8 @@ func (sim *simulation) decide(action, resource string) verdict {
 	if sim.org {
 		// Whatever else applies: control policies are asked first.
 		req.Trace = nil
-		alone := policy.Evaluate(&req, &policy.Policies{Identity: fullAccessSet, ServiceControl: sim.controls})
+		alone := policy.Evaluate(&req, &policy.Policies{Identity: policy.NewSet(fullAccessSet.Attachments()...), ServiceControl: sim.controls})
+		sim.exhausted = sim.exhausted || alone.Exhausted
 		v.allowed = new(alone.Type != policy.ServiceControlPolicy)
 	}
 	if req.ResourceAccount != req.Caller.Account {

@@ -245,12 +245,19 @@ func TestGuesses(t *testing.T) {
 
 func TestGuessesAreBounded(t *testing.T) {
 	t.Parallel()
-	g := guesses{of: make(map[string]*guess)}
+	g := guesses{of: make(map[string]map[string]*guess)}
 	now := time.Unix(0, 0)
-	for i := range maxGuesses + 100 {
-		g.wrong(fmt.Sprint(i), now)
+	victim := guesser{"444455556666", "ana"}
+	for range freeGuesses + 1 {
+		g.wrong(victim, now)
 	}
-	if len(g.of) > maxGuesses {
-		t.Errorf("%d devices are remembered", len(g.of))
+	for i := range maxGuesses + 100 {
+		g.wrong(guesser{"111122223333", fmt.Sprint(i)}, now)
+	}
+	if n := len(g.of["111122223333"]); n != maxGuesses {
+		t.Errorf("%d devices of an account are remembered", n)
+	}
+	if !g.resting(victim, now) {
+		t.Error("guesses at another account's device are forgotten for them")
 	}
 }

@@ -249,7 +249,11 @@ func (d *Directory) can(r *api.Request, needs []Need) (f Finding, ok bool, err e
 		n := &needs[i]
 		of := *r
 		of.Op, of.Via = n.Op, n.Via
-		unknown := func(key string) bool { return own.decides(key) || unknownKey(key, n.Access.Resource) }
+		direct := len(n.Via) == 0 && n.Op.Service.Name == "kms"
+		unknown := func(key string) bool {
+			return own.decides(key) || unknownKey(key, n.Access.Resource) ||
+				direct && key == "kms:viaservice" // a key that is asked about by itself may be used through a service
+		}
 		for _, hopeful := range []bool{false, true} {
 			var decided Verdict
 			var unless []StatementRef

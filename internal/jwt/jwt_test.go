@@ -2,6 +2,7 @@ package jwt_test
 
 import (
 	"crypto/elliptic"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,11 +192,19 @@ func TestParseKeys(t *testing.T) {
 	// What nobody can verify with is passed over; the rest serves.
 	mixed := fmt.Sprintf(`{"keys":[%s,%s,%s,{"kty":"oct","kid":"secret","k":"c2VjcmV0"},{"kty":"new","kid":"future"},{"kty":"RSA","kid":"broken"},7]}`,
 		public(rsa, "sig"), public(ec, ""), public(jwttest.NewRSA("enc"), "enc"))
+	// Large moduli are slow, and anybody can have a signature tried: go-jose takes 4,096 bits at most.
+	modulus := func(id string, bits int, exponent string) string {
+		n := make([]byte, bits/8)
+		n[0], n[len(n)-1] = 0x80, 1
+		return fmt.Sprintf(`{"kty":"RSA","kid":%q,"n":%q,"e":%q}`, id, base64.RawURLEncoding.EncodeToString(n), exponent)
+	}
+	mixed = strings.Replace(mixed, `[`, `[`+modulus("short", 2040, "AQAB")+`,`+modulus("longest", 4096, "AQAB")+`,`+modulus("long", 4104, "AQAB")+`,`, 1)
 	keys, err := jwt.ParseKeys([]byte(mixed))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, want := range map[string]bool{"rsa": true, "ec": true, "": true, "enc": false, "secret": false, "future": false, "broken": false} {
+	for id, want := range map[string]bool{"rsa": true, "ec": true, "": true, "enc": false, "secret": false, "future": false, "broken": false,
+		"short": false, "longest": true, "long": false} {
 		if keys.Has(id) != want {
 			t.Errorf("key %q: %v", id, !want)
 		}

@@ -1,12 +1,14 @@
 package kms
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"slices"
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/fault"
 	"coffer/internal/material"
 	"coffer/internal/policy"
 )
@@ -35,6 +37,12 @@ func translate(err error, contextPath string) error {
 		return constraint("at 'plaintext'", "have length less than or equal to 4096")
 	}
 	return err
+}
+
+// checkContext looks at the size of an encryption context before anything is decided: decisions
+// compare it with policies, and it could be as long as a request.
+func checkContext(context map[string]string, path string) error {
+	return translate(material.CheckContext(context), path)
 }
 
 // invalidCiphertext has no text: AWS does not say whether the blob or the
@@ -76,6 +84,9 @@ type use struct {
 }
 
 func resolveEncrypt(r *api.Request, in *kmsapi.EncryptInput) (target, api.Access, error) {
+	if err := checkContext(in.EncryptionContext, "encryptionContext"); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locateForUse(r, *in.KeyId)
 	return t, t.access(""), err
 }
@@ -129,6 +140,7 @@ func (s *Service) open(r *api.Request, u use, m *Material, blob []byte, context 
 type sealed struct {
 	target
 	materialID string
+	unknown    error // which key it is of; told in place of deciding
 	wrong      error // with the ciphertext; told after authorization and the key's state
 	unseen     bool  // the caller asked not to look at the ciphertext
 }
@@ -137,10 +149,16 @@ type sealed struct {
 // place of a denial, which would name the key.
 const textNoCiphertextKey = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
 
+// unknownKey is what who names no key is answered for a ciphertext of one that is nowhere: the
+// same as if the key were another account's, so that a blob does not tell which keys there are.
+func unknownKey(id string) error {
+	return api.AccessDeniedException(textNoCiphertextKey).Because(fault.Reason("the ciphertext is of key " + id + ", which exists in no account in this region"))
+}
+
 // locateCiphertext finds the key of a blob. A blob says which key it is of, and
-// is believed as far as looking that key up in the caller's own account; what
-// is not found there is answered like a damaged blob, because the blob alone
-// must not tell which keys there are.
+// is believed as far as looking that key up, in the caller's account and then in
+// the others: whether the caller may use it is decided by that key's policy before anything
+// is told.
 func locateCiphertext(r *api.Request, blob []byte, keyID *string, dry *bool, modifiers []string) (c *sealed, err error) {
 	c = new(sealed)
 	if dryRun(dry) && keyID != nil && slices.Contains(modifiers, kmsapi.DryRunModifierTypeIgnoreCiphertext) {
@@ -157,9 +175,8 @@ func locateCiphertext(r *api.Request, blob []byte, keyID *string, dry *bool, mod
 			return c, invalidCiphertext()
 		}
 		c.materialID = materialID
-		c.target, err = locateKey(r, r.Account, id)
-		if c.key == nil {
-			c.absent = invalidCiphertext()
+		if c.target, err = locateKeyAnywhere(r, id); c.key == nil {
+			c.unknown = unknownKey(id)
 		}
 		c.hidden = textNoCiphertextKey
 		return c, err
@@ -207,9 +224,12 @@ func (c *sealed) ready(r *api.Request, action string, algorithm *string) (u use,
 }
 
 func resolveDecrypt(r *api.Request, in *kmsapi.DecryptInput) (*sealed, api.Access, error) {
+	if err := checkContext(in.EncryptionContext, "encryptionContext"); err != nil {
+		return nil, api.Access{}, err
+	}
 	c, err := locateCiphertext(r, in.CiphertextBlob, in.KeyId, in.DryRun, in.DryRunModifiers)
 	if err == nil {
-		err = noEnclaves(in.Recipient)
+		err = cmp.Or(noEnclaves(in.Recipient), c.unknown)
 	}
 	return c, c.access(""), err
 }
@@ -246,11 +266,20 @@ type reEncryption struct {
 }
 
 func resolveReEncrypt(r *api.Request, in *kmsapi.ReEncryptInput) (t reEncryption, a api.Access, err error) {
+	if err = checkContext(in.SourceEncryptionContext, "sourceEncryptionContext"); err != nil {
+		return t, a, err
+	}
+	if err = checkContext(in.DestinationEncryptionContext, "destinationEncryptionContext"); err != nil {
+		return t, a, err
+	}
 	if t.from, err = locateCiphertext(r, in.CiphertextBlob, in.SourceKeyId, in.DryRun, in.DryRunModifiers); err != nil {
 		return t, a, err
 	}
 	if t.to, err = locate(r, *in.DestinationKeyId, true); err != nil {
 		return t, a, err
+	}
+	if t.from.unknown != nil { // last: what else is wrong is told of keys that exist, too
+		return t, a, t.from.unknown
 	}
 	t.from.peer, t.to.peer = t.to.arn, t.from.arn
 	a = t.from.access(reEncryptFrom)
@@ -324,12 +353,18 @@ func resolveGenerateDataKey(r *api.Request, in *kmsapi.GenerateDataKeyInput) (ta
 	if err := noEnclaves(in.Recipient); err != nil {
 		return target{}, api.Access{}, err
 	}
+	if err := checkContext(in.EncryptionContext, "encryptionContext"); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locateForUse(r, *in.KeyId)
 	return t, t.access(""), err
 }
 
 func resolveGenerateDataKeyWithoutPlaintext(r *api.Request, in *kmsapi.GenerateDataKeyWithoutPlaintextInput) (target, api.Access, error) {
 	if _, err := dataKeySize(in.KeySpec, in.NumberOfBytes); err != nil {
+		return target{}, api.Access{}, err
+	}
+	if err := checkContext(in.EncryptionContext, "encryptionContext"); err != nil {
 		return target{}, api.Access{}, err
 	}
 	t, err := locateForUse(r, *in.KeyId)

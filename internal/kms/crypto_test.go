@@ -9,6 +9,7 @@ import (
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/fault"
 )
 
 func TestEncryptAndDecrypt(t *testing.T) {
@@ -81,13 +82,31 @@ func TestEncryptionContext(t *testing.T) {
 	refuse(c, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: m.KeyId, Plaintext: api.Sensitive("x"), EncryptionContext: big}, "ValidationException", tooLong)
 	refuse(c, kmsapi.GenerateDataKey, &kmsapi.GenerateDataKeyInput{KeyId: m.KeyId, KeySpec: new("AES_256"), EncryptionContext: big}, "ValidationException", tooLong)
 	refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: c.encrypt(*m.KeyId, "x"), EncryptionContext: big}, "ValidationException", tooLong)
+	// It is told before it is compared with any policy, of which the caller has none.
+	nobody := c
+	nobody.user = "ana"
+	refuse(nobody, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: m.KeyId, Plaintext: api.Sensitive("x"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: []byte("x"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.GenerateDataKey, &kmsapi.GenerateDataKeyInput{KeyId: m.KeyId, KeySpec: new("AES_256"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.GenerateDataKeyWithoutPlaintext, &kmsapi.GenerateDataKeyWithoutPlaintextInput{KeyId: m.KeyId, KeySpec: new("AES_256"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.GenerateDataKeyPair, &kmsapi.GenerateDataKeyPairInput{KeyId: m.KeyId, KeyPairSpec: new("ECC_NIST_P256"), EncryptionContext: big}, "ValidationException", tooLong)
+	refuse(nobody, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: []byte("x"), DestinationKeyId: m.KeyId, SourceEncryptionContext: big}, "ValidationException",
+		strings.Replace(tooLong, "encryptionContext", "sourceEncryptionContext", 1))
 	fits := map[string]string{"k": strings.Repeat("v", 8000)}
 	blob := must(c, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: m.KeyId, Plaintext: api.Sensitive("x"), EncryptionContext: fits}).CiphertextBlob
 	must(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: blob, EncryptionContext: fits})
 }
 
+const noCiphertextKey = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
+
+// isNoKey reports whether a ciphertext was refused because there is no key of the id in it.
+func isNoKey(err error) bool {
+	fe, ok := fault.As(err)
+	return ok && fe.Code == "AccessDeniedException" && fe.Message == noCiphertextKey
+}
+
 // Whichever bit of a blob is changed, wherever it is cut, whatever is added:
-// without KeyId nothing is said but that it is invalid.
+// without KeyId nothing is said but that it is invalid, or of a key that is not there.
 func TestTamperedCiphertexts(t *testing.T) {
 	c := newWorld(t).in(ours, eu)
 	m := c.createKey()
@@ -95,8 +114,11 @@ func TestTamperedCiphertexts(t *testing.T) {
 	blob := c.encrypt(*m.KeyId, "a secret", "k", "v")
 	try := func(what string, b []byte) {
 		t.Helper()
-		refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: b, EncryptionContext: map[string]string{"k": "v"}}, "InvalidCiphertextException", "")
-		_, err := call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{KeyId: m.KeyId, CiphertextBlob: b, EncryptionContext: map[string]string{"k": "v"}})
+		_, err := call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: b, EncryptionContext: map[string]string{"k": "v"}})
+		if !isNoKey(err) {
+			refused(t, what, err, "InvalidCiphertextException", "")
+		}
+		_, err = call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{KeyId: m.KeyId, CiphertextBlob: b, EncryptionContext: map[string]string{"k": "v"}})
 		if err == nil || err.Error() != "InvalidCiphertextException" && err.Error() != "IncorrectKeyException: "+incorrect {
 			t.Errorf("%s with KeyId: %v", what, err)
 		}

@@ -39,6 +39,9 @@ func resolvePair(r *api.Request, in *pairRequest) (target, api.Access, error) {
 	if !material.Known(*in.spec) {
 		return target{}, api.Access{}, kmsapi.UnsupportedOperationException("Key pairs of spec " + *in.spec + " are available in China Regions only.")
 	}
+	if err := checkContext(in.context, "encryptionContext"); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locateForUse(r, *in.keyID)
 	return t, t.access(""), err
 }

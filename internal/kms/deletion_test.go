@@ -83,7 +83,7 @@ func TestDeletedKeyIsGone(t *testing.T) {
 		refuse(c, kmsapi.DescribeKey, &kmsapi.DescribeKeyInput{KeyId: m.KeyId}, "NotFoundException", text)
 		refuse(c, kmsapi.CancelKeyDeletion, &kmsapi.CancelKeyDeletionInput{KeyId: m.KeyId}, "NotFoundException", text)
 		refuse(c, kmsapi.GetKeyPolicy, &kmsapi.GetKeyPolicyInput{KeyId: m.KeyId}, "NotFoundException", text)
-		refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: blob}, "InvalidCiphertextException", "")
+		refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: blob}, "AccessDeniedException", noCiphertextKey)
 		refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: blob, KeyId: m.KeyId}, "NotFoundException", text)
 		refuse(c, kmsapi.DescribeKey, &kmsapi.DescribeKeyInput{KeyId: new("alias/07")}, "NotFoundException", "Alias "+c.arn("alias/07")+" is not found.")
 		if out := must(c, kmsapi.ListKeys, &kmsapi.ListKeysInput{}); len(out.Keys) != 1 || *out.Keys[0].KeyId != *other.KeyId {

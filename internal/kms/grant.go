@@ -161,14 +161,23 @@ func (g *Grant) constrain(k *Key, in *kmsapi.GrantConstraints) error {
 		return api.ValidationException("Encryption context constraints are for symmetric encryption keys only: " + k.ARN)
 	}
 	g.Constraint, g.Pairs = requestedConstraint(in)
-	path := "constraints." + strings.ToLower(g.Constraint[:1]) + g.Constraint[1:]
-	if len(g.Pairs) > maxPairs {
+	return nil
+}
+
+// checkPairs looks at the size of a constraint before anything is decided.
+func checkPairs(in *kmsapi.GrantConstraints) error {
+	name, pairs := requestedConstraint(in)
+	if name == "" {
+		return nil
+	}
+	path := "constraints." + strings.ToLower(name[:1]) + name[1:]
+	if len(pairs) > maxPairs {
 		return constraint("at '"+path+"'", fmt.Sprintf("have length less than or equal to %d", maxPairs))
 	}
 	tooLong := func(what string) error {
 		return api.ValidationException(fmt.Sprintf("1 validation error detected: Value at '%s' failed to satisfy constraint: %s must satisfy constraint: [Member must have length less than or equal to %d]", path, what, maxPairText))
 	}
-	for key, value := range g.Pairs {
+	for key, value := range pairs {
 		if utf8.RuneCountInString(key) > maxPairText {
 			return tooLong("Map keys")
 		}
@@ -189,6 +198,14 @@ func requestedConstraint(in *kmsapi.GrantConstraints) (name string, pairs map[st
 		return contextSubset, in.EncryptionContextSubset
 	}
 	return "", nil
+}
+
+func resolveCreateGrant(r *api.Request, in *kmsapi.CreateGrantInput) (target, api.Access, error) {
+	if err := checkPairs(in.Constraints); err != nil {
+		return target{}, api.Access{}, err
+	}
+	t, err := locate(r, *in.KeyId, false)
+	return t, t.access(""), err
 }
 
 func createGrant(r *api.Request, in *kmsapi.CreateGrantInput, t target) (*kmsapi.CreateGrantOutput, error) {

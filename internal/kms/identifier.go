@@ -124,6 +124,8 @@ type target struct {
 	peer   string      // of a ReEncrypt: the key on the other side
 	failed error       // met while answering for a condition key
 
+	answers *answers // kept, as they can be asked for often; nil: none
+
 	// The AWS managed key that is to be made at first use.
 	managed *managedService
 	newID   string
@@ -168,6 +170,26 @@ func locateKey(r *api.Request, account, id string) (target, error) {
 	}
 	p, err := keyPolicy(r.Tx, k)
 	return target{r: r, arn: k.ARN, account: account, named: k.ARN, key: k, policy: p}, err
+}
+
+// locateKeyAnywhere is locateKey for a key of the caller's account or, failing that, of any
+// other. Ids are unique.
+func locateKeyAnywhere(r *api.Request, id string) (target, error) {
+	t, err := locateKey(r, r.Account, id)
+	if t.key != nil || err != nil {
+		return t, err
+	}
+	for e, err := range Keys.ScanIndex(r.Tx, idIndex, table.Range{Prefix: table.K(r.Region, id), Exact: true}) {
+		if err != nil {
+			return target{}, err
+		}
+		k, err := Keys.Get(r.Tx, e.Record)
+		if err != nil {
+			return target{}, err
+		}
+		return locateKey(r, k.Account, id)
+	}
+	return t, nil
 }
 
 // liveKey is the key with this id, nil if there is none or its waiting period is over.

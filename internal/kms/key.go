@@ -80,6 +80,7 @@ const (
 	deleteIndex = "kms.due.delete"
 	rotateIndex = "kms.due.rotate"
 	expireIndex = "kms.due.expire"
+	idIndex     = "kms.key.id"
 
 	symmetricSpec = kmsapi.KeySpecSymmetricDefault
 )
@@ -110,6 +111,7 @@ var Keys = table.Collection[Key]{
 			}
 			return nil
 		}},
+		{Name: idIndex, Keys: func(k *Key) []table.Key { return []table.Key{table.K(k.Region, k.ID)} }},
 	},
 }
 
@@ -281,6 +283,9 @@ func (s *Service) draw(r *api.Request, in *kmsapi.CreateKeyInput, spec string, k
 }
 
 func resolveCreateKey(r *api.Request, in *kmsapi.CreateKeyInput) (struct{}, api.Access, error) {
+	if err := checkTags(len(in.Tags)); err != nil {
+		return struct{}{}, api.Access{}, err
+	}
 	a := api.Access{Account: r.Account, RequestTags: requestTags(in.Tags), Keys: &target{r: r}}
 	if len(in.Tags) > 0 { // "To use the Tags parameter, kms:TagResource"
 		also := a

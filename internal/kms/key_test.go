@@ -239,7 +239,7 @@ func TestAccountsAndRegionsAreIsolated(t *testing.T) {
 	for _, c := range []client{w.in(theirs, eu), w.in(ours, us)} {
 		refuse(c, kmsapi.DescribeKey, &kmsapi.DescribeKeyInput{KeyId: m.KeyId}, "NotFoundException", "Key '"+c.arn("key/"+*m.KeyId)+"' does not exist")
 		refuse(c, kmsapi.DescribeKey, &kmsapi.DescribeKeyInput{KeyId: new("alias/app")}, "NotFoundException", "Alias "+c.arn("alias/app")+" is not found.")
-		refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: blob}, "InvalidCiphertextException", "")
+		refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: blob}, "AccessDeniedException", noCiphertextKey)
 		if out := must(c, kmsapi.ListKeys, &kmsapi.ListKeysInput{}); len(out.Keys) != 0 {
 			t.Errorf("%s %s lists %d keys", c.account, c.region, len(out.Keys))
 		}

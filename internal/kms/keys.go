@@ -18,13 +18,7 @@ func (t *target) Values(dst []string, key string) ([]string, bool) {
 		return dst, false
 	}
 	if pair, ok := strings.CutPrefix(name, "encryptioncontext:"); ok {
-		// "The encryption context key in the condition key isn't case-sensitive."
-		for k, v := range t.contextNamed() {
-			if strings.EqualFold(k, pair) {
-				dst, ok = append(dst, v), true
-			}
-		}
-		return dst, len(dst) > 0
+		return t.pair(dst, pair)
 	}
 	r := t.r
 	switch name {
@@ -208,21 +202,66 @@ func (t *target) encryptionContext() map[string]string {
 
 var emptyContext = map[string]string{}
 
-// aliases are the names of all aliases of the key.
+// pair is what the encryption context has under a name. "The encryption context key in the
+// condition key isn't case-sensitive." Policies can ask for thousands of names, and a context have as
+// many pairs: a large one is put in order once.
+func (t *target) pair(dst []string, name string) ([]string, bool) {
+	context := t.contextNamed()
+	if len(context) <= fewPairs {
+		for k, v := range context {
+			if strings.EqualFold(k, name) {
+				dst = append(dst, v)
+			}
+		}
+		return dst, len(dst) > 0
+	}
+	kept := t.kept()
+	if kept.pairs == nil {
+		kept.pairs = make(map[string][]string, len(context))
+		for k, v := range context {
+			kept.pairs[folded(k)] = append(kept.pairs[folded(k)], v)
+		}
+	}
+	dst = append(dst, kept.pairs[folded(name)]...)
+	return dst, len(dst) > 0
+}
+
+// answers are answers for condition keys that take some work.
+type answers struct {
+	pairs   map[string][]string // of the encryption context by folded name; nil: not made
+	aliases []string            // of the key; nil: not read
+}
+
+func (t *target) kept() *answers {
+	if t.answers == nil {
+		t.answers = new(answers)
+	}
+	return t.answers
+}
+
+const fewPairs = 8
+
+// folded is the same for texts that differ in case alone.
+func folded(s string) string { return strings.ToLower(strings.ToUpper(s)) }
+
+// aliases are the names of all aliases of the key, looked up once: many conditions can ask.
 func (t *target) aliases(dst []string) ([]string, bool) {
 	if t.key == nil {
 		return dst, false
 	}
-	found := false
-	for e, err := range Aliases.ScanIndex(t.r.Tx, aliasIndex, table.Range{Prefix: table.K(t.key.Account, t.key.Region, t.key.ID)}) {
-		if err != nil {
-			t.failed = err
-			return dst[:0], false
+	kept := t.kept()
+	if kept.aliases == nil {
+		kept.aliases = []string{}
+		for e, err := range Aliases.ScanIndex(t.r.Tx, aliasIndex, table.Range{Prefix: table.K(t.key.Account, t.key.Region, t.key.ID)}) {
+			if err != nil {
+				t.failed = err
+				return dst, false
+			}
+			parts := e.Key.Parts()
+			kept.aliases = append(kept.aliases, parts[len(parts)-1])
 		}
-		parts := e.Key.Parts()
-		dst, found = append(dst, parts[len(parts)-1]), true
 	}
-	return dst, found
+	return append(dst, kept.aliases...), len(kept.aliases) > 0
 }
 
 // about answers for the condition keys of what t's operation does besides: the

@@ -124,7 +124,7 @@ func (s *Service) Operations() []api.Bound {
 		api.Bind(kmsapi.ListAliases, onNothing[kmsapi.ListAliasesInput], listAliases),
 
 		// Grants.
-		api.Bind(kmsapi.CreateGrant, onKey(func(in *kmsapi.CreateGrantInput) *string { return in.KeyId }), createGrant),
+		api.Bind(kmsapi.CreateGrant, resolveCreateGrant, createGrant),
 		api.Bind(kmsapi.ListGrants, onKey(func(in *kmsapi.ListGrantsInput) *string { return in.KeyId }), listGrants),
 		api.Bind(kmsapi.ListRetirableGrants, onNothing[kmsapi.ListRetirableGrantsInput], listRetirableGrants),
 		api.Bind(kmsapi.RetireGrant, resolveRetireGrant, retireGrant),

@@ -110,6 +110,9 @@ func (k *Key) setSize(r *api.Request) (int, error) {
 }
 
 func resolveReplicateKey(r *api.Request, in *kmsapi.ReplicateKeyInput) (target, api.Access, error) {
+	if err := checkTags(len(in.Tags)); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locate(r, *in.KeyId, false)
 	a := t.access("")
 	// The rest is asked for in the replica's region, on no resource.
@@ -227,7 +230,9 @@ func resolveUpdatePrimaryRegion(r *api.Request, in *kmsapi.UpdatePrimaryRegionIn
 	there := *r
 	there.Region = *in.PrimaryRegion
 	m.to, err = locateKey(&there, m.from.account, id)
-	a.Also = []api.Access{m.to.access("")}
+	other := m.to.access("")
+	other.Region = *in.PrimaryRegion // where it is asked for: aws:RequestedRegion
+	a.Also = []api.Access{other}
 	return m, a, err
 }
 

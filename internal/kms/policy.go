@@ -6,6 +6,7 @@ import (
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/fault"
 	"coffer/internal/policy"
 	"coffer/internal/table"
 )
@@ -84,7 +85,7 @@ func checkPolicy(r *api.Request, keyARN, text string, bypass *bool) (map[string]
 		return nil, err
 	}
 	if found.Unknown != "" {
-		return nil, kmsapi.MalformedPolicyDocumentException(unknown).Because(errors.New("no such principal: " + found.Unknown))
+		return nil, kmsapi.MalformedPolicyDocumentException(unknown).Because(fault.Reason("no such principal: " + found.Unknown))
 	}
 	if bypass != nil && *bypass {
 		return found.IDs, nil

@@ -43,6 +43,15 @@ func mergeTags(old []Tag, add []kmsapi.Tag) ([]Tag, error) {
 	return tags, nil
 }
 
+// checkTags refuses a request with more tags, or keys of tags, than a key can have, before they are
+// compared with policies.
+func checkTags(n int) error {
+	if n > maxTags {
+		return kmsapi.TagException("Too many tags")
+	}
+	return nil
+}
+
 // requestTags are the tags that a request gives, for condition keys.
 func requestTags(tags []kmsapi.Tag) []Tag {
 	out := make([]Tag, 0, len(tags))
@@ -57,6 +66,9 @@ func findTag(tags []Tag, key string) (int, bool) {
 }
 
 func resolveTagResource(r *api.Request, in *kmsapi.TagResourceInput) (target, api.Access, error) {
+	if err := checkTags(len(in.Tags)); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locate(r, *in.KeyId, false)
 	a := t.access("")
 	a.RequestTags = requestTags(in.Tags)
@@ -64,6 +76,9 @@ func resolveTagResource(r *api.Request, in *kmsapi.TagResourceInput) (target, ap
 }
 
 func resolveUntagResource(r *api.Request, in *kmsapi.UntagResourceInput) (target, api.Access, error) {
+	if err := checkTags(len(in.TagKeys)); err != nil {
+		return target{}, api.Access{}, err
+	}
 	t, err := locate(r, *in.KeyId, false)
 	a := t.access("")
 	a.TagKeys = in.TagKeys

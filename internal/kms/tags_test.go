@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,10 @@ func TestTags(t *testing.T) {
 	tag("m00", "changed") // at the limit, what is there can change
 	refuse(c, kmsapi.TagResource, &kmsapi.TagResourceInput{KeyId: &id, Tags: tagList("one", "more")}, "TagException", "Too many tags")
 	refuse(c, kmsapi.CreateKey, &kmsapi.CreateKeyInput{Tags: tagList(many...)}, "TagException", "Too many tags")
+	nobody := c
+	nobody.user = "ana" // it is told before anything is decided
+	refuse(nobody, kmsapi.TagResource, &kmsapi.TagResourceInput{KeyId: &id, Tags: tagList(many...)}, "TagException", "Too many tags")
+	refuse(nobody, kmsapi.UntagResource, &kmsapi.UntagResourceInput{KeyId: &id, TagKeys: slices.Repeat([]string{"k"}, 51)}, "TagException", "Too many tags")
 	if n := len(strings.Fields(c.tags(id, 7))); n != 50 {
 		t.Errorf("%d tags, want 50", n)
 	}

@@ -84,18 +84,27 @@ func decodeHex(dst []byte, s string) bool {
 	return err == nil
 }
 
+// CheckContext returns ErrContextTooLarge for an encryption context that has more than
+// MaxContext bytes in canonical form.
+func CheckContext(context map[string]string) error {
+	size := 2
+	for k, v := range context {
+		size += 4 + len(k) + len(v)
+		if size > MaxContext {
+			return ErrContextTooLarge
+		}
+	}
+	return nil
+}
+
 // appendContext appends the canonical form of an encryption context to dst.
 func appendContext(dst []byte, context map[string]string) ([]byte, error) {
 	if len(context) == 0 {
 		return dst, nil
 	}
-	// Sizes first: they bound count and lengths to what two bytes hold.
-	size := 2
-	for k, v := range context {
-		size += 4 + len(k) + len(v)
-		if size > MaxContext {
-			return nil, ErrContextTooLarge
-		}
+	// Size first: it bounds count and lengths to what two bytes hold.
+	if err := CheckContext(context); err != nil {
+		return nil, err
 	}
 	var few [8]string // so that the usual context needs no allocation
 	keys := few[:0]

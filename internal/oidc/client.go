@@ -165,13 +165,31 @@ func (c *client) permit(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", jwt.ErrIssuer, err)
 	}
-	a := to.Addr().Unmap().WithZone("")
+	a := embedded(to.Addr().Unmap().WithZone(""))
 	never := a.IsUnspecified() || a.IsMulticast()
 	local := a.IsLinkLocalUnicast() || slices.Contains(metadata, a)
 	if never || local && !c.linkLocal {
 		return fmt.Errorf("%w: it is at %s, a link-local or metadata address", jwt.ErrIssuer, a)
 	}
 	return nil
+}
+
+// The prefixes under which IPv6 addresses stand for IPv4 ones: NAT64 (RFC 6052) and 6to4 (RFC 3056).
+var (
+	nat64     = netip.MustParsePrefix("64:ff9b::/96")
+	sixToFour = netip.MustParsePrefix("2002::/16")
+)
+
+// embedded is the IPv4 address that a translator or relay on the way would make of a.
+func embedded(a netip.Addr) netip.Addr {
+	b := a.As16()
+	switch {
+	case nat64.Contains(a):
+		return netip.AddrFrom4([4]byte(b[12:16]))
+	case sixToFour.Contains(a):
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	}
+	return a
 }
 
 // maxAge is how long an answer says it is good.

@@ -157,6 +157,13 @@ func TestAddresses(t *testing.T) {
 		"[fd00:ec2::254]:443":        {false, true},
 		"100.100.100.200:443":        {false, true},
 		"168.63.129.16:443":          {false, true},
+		"[64:ff9b::a9fe:a9fe]:443":   {false, true}, // NAT64 of 169.254.169.254
+		"[64:ff9b::6464:64c8]:443":   {false, true}, // of 100.100.100.200
+		"[64:ff9b::e000:1]:443":      {false, false},
+		"[64:ff9b::c000:207]:443":    {true, true},
+		"[2002:a9fe:a9fe::1]:443":    {false, true}, // 6to4
+		"[2002::1]:443":              {false, false},
+		"[2002:c000:207::1]:443":     {true, true},
 		"0.0.0.0:443":                {false, false},
 		"[::]:443":                   {false, false},
 		"224.0.0.1:443":              {false, false},

@@ -21,10 +21,11 @@ type Context interface {
 }
 
 // facts is the context of the request at hand, with room for values so that asking for
-// them need not allocate.
+// them need not allocate, and how much work was done with them.
 type facts struct {
-	ctx  Context // may be nil
-	room *room
+	ctx   Context // may be nil
+	room  *room
+	steps int
 }
 
 type room struct {
@@ -39,8 +40,23 @@ func gather(ctx Context) facts {
 	if ctx == nil {
 		return facts{}
 	}
-	return facts{ctx, rooms.Get().(*room)}
+	return facts{ctx: ctx, room: rooms.Get().(*room)}
 }
+
+// maxSteps is how many steps a decision may take: about a tenth of a second. What people
+// write takes a thousandth of that; but conditions cost the policies' values times the request's
+// values, and AWS lets both be thousands.
+const maxSteps = 1 << 20
+
+// spend counts the steps of comparing a text of the policy with one of the request: one for each
+// 64 bytes of both, as find takes in the worst case. It is false if there are none left.
+func (f *facts) spend(written, given int) bool {
+	f.steps += (1 + written/64) * (1 + given/64)
+	return !f.exhausted()
+}
+
+// exhausted reports whether the decision took too many steps. Whatever comes of it is void.
+func (f *facts) exhausted() bool { return f.steps > maxSteps }
 
 func (f *facts) release() {
 	if f.room != nil {
@@ -62,6 +78,7 @@ func (f *facts) variable(key string) []string {
 	if f.ctx == nil {
 		return nil
 	}
+	f.steps++
 	return lookUp(f.ctx, f.room.variable[:0], key)
 }
 
@@ -172,7 +189,7 @@ func parseOperand(f Family, s string) (o operand, ok bool) {
 // holds reports whether all conditions of the statement hold.
 func (s *Statement) holds(f *facts) bool {
 	for i := range s.Conditions {
-		if !s.Conditions[i].holds(f, s.Effect) {
+		if f.exhausted() || !s.Conditions[i].holds(f, s.Effect) {
 			return false
 		}
 	}
@@ -181,6 +198,7 @@ func (s *Statement) holds(f *facts) bool {
 
 func (c *Condition) holds(f *facts, effect Effect) bool {
 	values := f.values(c.key)
+	f.steps += 1 + len(values)
 	op := &c.Operator
 	switch {
 	case op.Family == NullFamily:
@@ -227,7 +245,14 @@ func empty(values []string) bool {
 // test compares one value of the request: positive operators hold if it matches
 // any value of the policy, negated ones if it matches none of them.
 func (c *Condition) test(f *facts, effect Effect, value string) bool {
+	if f.exhausted() {
+		return false
+	}
 	if c.Operator.Family != StringFamily && c.Operator.Family != ARNFamily {
+		f.steps += len(c.operands)
+		if !f.spend(0, len(value)) {
+			return false
+		}
 		return c.compares(value) != c.Operator.Negated
 	}
 	for i := range c.Values {

@@ -141,6 +141,10 @@ type Decision struct {
 	// let the caller in: what the caller is told must not depend on whether it exists.
 	Uninvited bool
 
+	// Exhausted is set if the policies and the request were too long to be compared with each
+	// other. Nothing was decided then, and nothing is allowed.
+	Exhausted bool
+
 	by    [maxDeciding]deciding
 	n     int
 	grant *Grant // behind KeyGrant
@@ -213,7 +217,7 @@ const (
 // and the session policies, unless the resource policy names the caller directly.
 //
 // Whatever does not fit together is denied: a caller without an account, a
-// request without an action.
+// request without an action. So is what takes too many steps (Decision.Exhausted).
 func Evaluate(r *Request, p *Policies) (d Decision) {
 	var f facts
 	e := evaluation{r: r, p: p, d: &d, facts: &f}
@@ -227,8 +231,16 @@ func Evaluate(r *Request, p *Policies) (d Decision) {
 	default:
 		f = gather(r.Context)
 		e.decide()
+		if f.exhausted() {
+			d = Decision{Exhausted: true}
+		}
 		if !d.Allowed.valid && r.Caller.identified() && r.Caller.Account != r.ResourceAccount {
-			d.Uninvited = !p.Resource.invites(r, &f)
+			f.steps = 0
+			if d.Uninvited = !p.Resource.invites(r, &f); d.Uninvited && d.Exhausted {
+				// With long policies of his own a caller could else measure what there is of
+				// the resource to compare them with.
+				d = Decision{Type: ResourcePolicy, Uninvited: true}
+			}
 		}
 		f.release()
 	}
@@ -448,4 +460,5 @@ func (e *evaluation) grantedByKey(lacking Type, identity, boundary, session *ans
 type Decided struct {
 	Request
 	Decision
+	Missed *Missed // of a denial for want of an Allow; may be nil
 }

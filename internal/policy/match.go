@@ -45,8 +45,12 @@ func globARN(pattern, text string, colons int, star, one byte) bool {
 // back. The recursive textbook matcher is exponential in the number of stars,
 // which an author of policies could use to stop the gate.
 //
-// The work is at most len(s) for each wildcard of p, and len(p) besides.
+// The work is at most len(p) and len(s), and for what stands between two stars and has
+// wildcards of the other kind a 64th of the two multiplied: see find.
 func glob(p, s string, star, one byte) bool {
+	if len(p) > len(s) && len(p)-strings.Count(p, string([]byte{star})) > len(s) {
+		return false // all but stars takes a byte at least
+	}
 	i := strings.IndexByte(p, star)
 	if i < 0 {
 		n := prefix(p, s, one)
@@ -114,65 +118,72 @@ func find(p, s string, one byte) int {
 		}
 		return -1
 	}
-	// at tells where in s a match of what was read of p may end. To try p at each
-	// place of s would take len(p) times len(s), and the value of a policy
-	// variable can make both as long as a header.
-	at, next := make([]bool, len(s)+1), make([]bool, len(s)+1)
-	for j := range at {
-		at[j] = true
+	if len(p) > len(s) {
+		return -1
 	}
-	for p != "" {
-		clear(next)
-		if p[0] == one {
-			p = p[1:]
-			for j := 0; j < len(s); {
-				_, size := utf8.DecodeRuneInString(s[j:])
-				next[j+size] = at[j]
-				j += size
+	return newFinder(p, one).find(s)
+}
+
+// finder looks for a pattern with one-character wildcards at all places of a text at once
+// ("shift-and", Baeza-Yates and Gonnet 1992): to try each place in turn would take len(p)
+// times len(s), and the value of a policy variable can make both long.
+type finder struct {
+	// sets has sets of places in the pattern, each of words words: of wildcards, of nothing, and
+	// of each byte that the pattern has; of tells which.
+	sets  []uint64
+	words int
+	of    [256]uint16
+	last  int // place in the pattern
+}
+
+func newFinder(p string, one byte) *finder {
+	f := &finder{words: (len(p) + 63) / 64, last: len(p) - 1}
+	f.sets = make([]uint64, 2*f.words)
+	for b := range f.of {
+		f.of[b] = 1
+	}
+	for i := range len(p) {
+		n := 0
+		if p[i] != one {
+			if f.of[p[i]] == 1 {
+				f.of[p[i]] = uint16(len(f.sets) / f.words)
+				f.sets = append(f.sets, make([]uint64, f.words)...)
 			}
-		} else {
-			n := strings.IndexByte(p, one)
-			if n < 0 {
-				n = len(p)
-			}
-			run := p[:n]
-			p = p[n:]
-			occurrences(run, s, func(end int) { next[end] = at[end-len(run)] })
+			n = int(f.of[p[i]])
 		}
-		at, next = next, at
+		f.sets[n*f.words+i/64] |= 1 << (i % 64)
 	}
-	for end, ok := range at {
-		if ok {
-			return end
+	return f
+}
+
+// find returns where the first match ends in s, or -1.
+func (f *finder) find(s string) int {
+	at := make([]uint64, f.words) // the places up to which the pattern fits what was read
+	for j := 0; j < len(s); {
+		_, size := utf8.DecodeRuneInString(s[j:])
+		for k := range size {
+			f.step(at, s[j+k], k == 0)
+		}
+		if j += size; at[f.last/64]>>(f.last%64)&1 != 0 {
+			return j
 		}
 	}
 	return -1
 }
 
-// occurrences visits the ends of all places where run stands in s, also those
-// that overlap, in time linear in both (Knuth, Morris, Pratt).
-func occurrences(run, s string, visit func(end int)) {
-	border := make([]int, len(run)+1) // of each prefix: its longest proper prefix that is its suffix
-	k := 0
-	for i := 1; i < len(run); i++ {
-		for k > 0 && run[k] != run[i] {
-			k = border[k]
-		}
-		if run[k] == run[i] {
-			k++
-		}
-		border[i+1] = k
-	}
-	k = 0
-	for j := range len(s) {
-		for k > 0 && (k == len(run) || run[k] != s[j]) {
-			k = border[k]
-		}
-		if run[k] == s[j] {
-			k++
-		}
-		if k == len(run) {
-			visit(j + 1)
+// step reads a byte of the text. A wildcard takes a character, not a byte: its first byte, and
+// then stays where it is for the others.
+func (f *finder) step(at []uint64, b byte, first bool) {
+	n := int(f.of[b]) * f.words
+	byteAt, oneAt := f.sets[n:n+len(at)], f.sets[:len(at)]
+	carry := uint64(1) // a match can start anywhere
+	for w, was := range at {
+		next := was<<1 | carry
+		carry = was >> 63
+		if first {
+			at[w] = next & (byteAt[w] | oneAt[w])
+		} else {
+			at[w] = next&byteAt[w] | was&oneAt[w]
 		}
 	}
 }

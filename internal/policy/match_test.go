@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,41 @@ func TestMatchAgainstDefinition(t *testing.T) {
 		if want := naiveMatch([]rune(p), []rune(s)); policy.Match(p, s) != want {
 			t.Fatalf("Match(%q, %q) = %v", p, s, !want)
 		}
+	}
+}
+
+// Patterns longer than a machine word, against another matcher.
+func TestMatchLongPatterns(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	matched := 0
+	for range 2000 {
+		var text, pattern strings.Builder
+		for i := range 150 + r.IntN(100) {
+			c := []string{"a", "b", "é", "€"}[r.IntN(4)]
+			text.WriteString(c)
+			switch {
+			case i < 10 || i > 140: // not part of the pattern
+			case r.IntN(40) == 0:
+				pattern.WriteString("*")
+			case r.IntN(300) == 0:
+				pattern.WriteString("ab")
+			case r.IntN(4) == 0:
+				pattern.WriteString("?")
+			default:
+				pattern.WriteString(c)
+			}
+		}
+		p, s := "*"+pattern.String()+"*", text.String()
+		want := regexp.MustCompile(`^(?s:` + strings.NewReplacer("*", ".*", "?", ".").Replace(p) + `)$`).MatchString(s)
+		if policy.Match(p, s) != want {
+			t.Fatalf("Match(%q, %q) = %v", p, s, !want)
+		}
+		if want {
+			matched++
+		}
+	}
+	if matched < 200 || matched > 1800 {
+		t.Errorf("%d of 2000 match, which shows little", matched)
 	}
 }
 

@@ -87,10 +87,15 @@ func wild(glob string) bool {
 // matches compares the pattern with a text. A pattern with a variable that the
 // request has no value for matches nothing ("There is no equal or like value").
 func (p *Pattern) matches(f *facts, text string) bool {
+	written := len(p.Text)
 	if p.parts != nil {
-		return p.expandedMatches(f, text)
+		written += len(text) // to which values are inserted at most
 	}
 	switch {
+	case !f.spend(written, len(text)):
+		return false
+	case p.parts != nil:
+		return p.expandedMatches(f, text)
 	case p.mode == exact:
 		return p.glob == text
 	case p.mode == folded:

@@ -196,6 +196,21 @@ type Operator struct {
 	IfExists bool // holds when the key is absent
 }
 
+// String returns the operator as policies write it: "ForAnyValue:StringLikeIfExists".
+func (o *Operator) String() string {
+	s := o.Name
+	switch o.Set {
+	case ForAllValues:
+		s = "ForAllValues:" + s
+	case ForAnyValue:
+		s = "ForAnyValue:" + s
+	}
+	if o.IfExists {
+		s += "IfExists"
+	}
+	return s
+}
+
 // Condition is one key under one operator. A statement's conditions are
 // AND-ed; the values of one condition are OR-ed, or NOR-ed when negated.
 type Condition struct {
@@ -210,17 +225,7 @@ type Condition struct {
 // String shows the condition as people read it: "IpAddress aws:SourceIp 10.0.0.0/8".
 func (c *Condition) String() string {
 	var b strings.Builder
-	switch c.Operator.Set {
-	case ForAllValues:
-		b.WriteString("ForAllValues:")
-	case ForAnyValue:
-		b.WriteString("ForAnyValue:")
-	}
-	b.WriteString(c.Operator.Name)
-	if c.Operator.IfExists {
-		b.WriteString("IfExists")
-	}
-	b.WriteString(" " + c.Key)
+	b.WriteString(c.Operator.String() + " " + c.Key)
 	for i := range c.Values {
 		if i > 0 {
 			b.WriteString(" or")

@@ -20,6 +20,7 @@ type Attachment struct {
 type Set struct {
 	attachments []Attachment
 	trust       bool
+	at          string
 	about       atomic.Pointer[map[string][]ref]
 }
 
@@ -32,6 +33,14 @@ func NewSet(attachments ...Attachment) *Set {
 	for _, a := range attachments {
 		s.trust = s.trust || a.Document.Kind == Trust
 	}
+	return s
+}
+
+// NewLevel returns the set of control policies that are attached to a root, unit or account,
+// whose id is at.
+func NewLevel(at string, attachments ...Attachment) *Set {
+	s := NewSet(attachments...)
+	s.at = at
 	return s
 }
 
@@ -92,6 +101,9 @@ func (s *Set) ask(r *Request, f *facts, kind Type) (a answer) {
 		return a
 	}
 	for _, at := range s.forAction(r.Action) {
+		if f.exhausted() {
+			return answer{}
+		}
 		st := s.statement(at)
 		if st.Effect == Allow && a.rank == direct && r.Trace == nil {
 			continue // only a Deny can change anything

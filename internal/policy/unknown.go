@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Who can do something is asked of requests that nobody has made yet (Request.Unknown): what a
 // statement says of them depends on what a request would bring along.
@@ -92,6 +95,19 @@ func (s *Statement) Open(unknown func(string) bool) (shown []string) {
 		}
 	}
 	return shown
+}
+
+// ResourceElement shows the resources as people read them: "Resource arn:... (and 2 more)";
+// empty for a statement without.
+func (s *Statement) ResourceElement() string {
+	if len(s.Resources) == 0 {
+		return ""
+	}
+	text := s.resourceElement() + " " + s.Resources[0].Text
+	if n := len(s.Resources) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
+	}
+	return text
 }
 
 func (s *Statement) resourceElement() string {

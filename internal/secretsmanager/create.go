@@ -28,6 +28,9 @@ func resolveCreateSecret(r *api.Request, in *smapi.CreateSecretInput) (suffix st
 	if in.ClientRequestToken == nil && (in.SecretString != nil || in.SecretBinary != nil) {
 		return "", access, smapi.InvalidRequestException(textNoToken)
 	}
+	if err := checkTags(len(in.Tags), textTooManyTags); err != nil {
+		return "", access, err
+	}
 	suffix = randomText(suffixLength)
 	t := &target{reference: reference{sent: name, account: r.Account, name: name, suffix: suffix}, r: r}
 	t.arn = arnPrefix(r.Partition(), r.Region, r.Account) + name + "-" + suffix

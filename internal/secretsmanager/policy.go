@@ -123,7 +123,7 @@ func parsePolicy(r *api.Request, text string) (*policy.Document, map[string]stri
 		return nil, nil, err
 	}
 	if found.Unknown != "" {
-		return nil, nil, smapi.MalformedPolicyDocumentException(textPolicyPrincipal).Because(errors.New("no such principal: " + found.Unknown))
+		return nil, nil, smapi.MalformedPolicyDocumentException(textPolicyPrincipal).Because(fault.Reason("no such principal: " + found.Unknown))
 	}
 	doc.Bind(found.IDs)
 	return doc, found.IDs, nil

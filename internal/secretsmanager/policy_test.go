@@ -2,6 +2,7 @@ package secretsmanager_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -219,6 +220,11 @@ func TestTags(t *testing.T) {
 	}
 	_, err := call(c, smapi.CreateSecret, in)
 	wantFault[int](t, nil, err, "InvalidParameterException", many)
+	// It is told before anything is decided or looked up.
+	_, err = call(c, smapi.TagResource, &smapi.TagResourceInput{SecretId: new("absent"), Tags: in.Tags})
+	wantFault[int](t, nil, err, "InvalidParameterException", many)
+	_, err = call(c, smapi.UntagResource, &smapi.UntagResourceInput{SecretId: new("absent"), TagKeys: slices.Repeat([]string{"k"}, 51)})
+	wantFault[int](t, nil, err, "InvalidParameterException", "You can't remove more than 50 tags from a secret.")
 }
 
 // Once resource policies let others in: the default key stays closed to them,

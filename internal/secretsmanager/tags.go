@@ -14,11 +14,21 @@ const maxTags = 50
 
 const (
 	textTooManyTags  = "You can't add more than 50 tags to a secret."
+	textTooManyKeys  = "You can't remove more than 50 tags from a secret."
 	textDuplicateTag = "You can't use the same tag key twice in one request."
 	textReservedTag  = "aws: prefixed tag key names are not allowed for external use."
 	textTagText      = "Tag keys and values can contain letters, numbers, spaces, and any of the following: _.:/=+-@"
 	textNoTagKey     = "You must provide a key for each tag."
 )
+
+// checkTags refuses more tags than a secret can have before anything is decided: decisions compare
+// them with policies, and there could be a hundred thousand.
+func checkTags(n int, text string) error {
+	if n > maxTags {
+		return smapi.InvalidParameterException(text)
+	}
+	return nil
+}
 
 // requestTags are the tags that a request gives, for condition keys.
 func requestTags(tags []smapi.Tag) []Tag {
@@ -30,6 +40,9 @@ func requestTags(tags []smapi.Tag) []Tag {
 }
 
 func resolveTagResource(r *api.Request, in *smapi.TagResourceInput) (*target, api.Access, error) {
+	if err := checkTags(len(in.Tags), textTooManyTags); err != nil {
+		return nil, api.Access{}, err
+	}
 	t, access, err := write(r, in.SecretId)
 	access.RequestTags = requestTags(in.Tags)
 	return t, access, err
@@ -50,6 +63,9 @@ func tagResource(r *api.Request, in *smapi.TagResourceInput, t *target) (*smapi.
 }
 
 func resolveUntagResource(r *api.Request, in *smapi.UntagResourceInput) (*target, api.Access, error) {
+	if err := checkTags(len(in.TagKeys), textTooManyKeys); err != nil {
+		return nil, api.Access{}, err
+	}
 	t, access, err := write(r, in.SecretId)
 	access.TagKeys = in.TagKeys
 	return t, access, err

@@ -23,6 +23,7 @@ import (
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
 	"coffer/internal/iam/iamtest"
+	"coffer/internal/material"
 	"coffer/internal/policy"
 	"coffer/internal/server"
 	"coffer/internal/session"
@@ -339,6 +340,69 @@ func TestKMSDenials(t *testing.T) {
 	answers(t, "GenerateDataKey", err, alice.denied("GenerateDataKey", locked, byResource))
 	_, err = alice.kms.ListKeys(ctx, &kms.ListKeysInput{})
 	answers(t, "no resource", err, "User: "+alice.arn+" is not authorized to perform: kms:ListKeys because no identity-based policy allows the kms:ListKeys action")
+}
+
+// A ciphertext is enough to find its key, also one of another account; and to who may not use
+// it, that key is as one that is nowhere.
+func TestCiphertextsOfOtherAccounts(t *testing.T) {
+	t.Parallel()
+	w := newKeyholders(t)
+	bob := w.user(w.theirs, "bob", allow("kms:*", "*"))
+	eve := w.user(w.theirs, "eve", allow("kms:*", "*"))
+	key := w.key(w.accountMay(), allowTo(bob.arn, "kms:Decrypt"), allowTo(bob.arn, "kms:ReEncryptFrom"))
+	granted, own := w.key(), *sure(w.other.kms.CreateKey(ctx, &kms.CreateKeyInput{}))(t).KeyMetadata.Arn
+	w.grant(granted, bob, types.GrantOperationDecrypt)
+	blobOf := func(key string) []byte {
+		return sure(w.root.kms.Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: []byte("x")}))(t).CiphertextBlob
+	}
+	blob, byGrant := blobOf(key), blobOf(granted)
+	for what, b := range map[string][]byte{"by the key's policy": blob, "by a grant": byGrant} {
+		out := sure(bob.kms.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: b}))(t)
+		if string(out.Plaintext) != "x" || !strings.Contains(*out.KeyId, ":"+w.ours+":key/") {
+			t.Errorf("%s: %+v", what, out)
+		}
+	}
+	sure(bob.kms.ReEncrypt(ctx, &kms.ReEncryptInput{CiphertextBlob: blob, DestinationKeyId: &own}))(t)
+	_, err := bob.kms.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob, EncryptionContext: map[string]string{"a": "b"}})
+	var e smithy.APIError
+	if !errors.As(err, &e) || e.ErrorCode() != "InvalidCiphertextException" {
+		t.Errorf("another context: %v", err)
+	}
+
+	// The same blob under the id of no key.
+	absent := slices.Clone(blob)
+	id, _, err := material.Parse(blob)
+	if err != nil || !strings.HasSuffix(key, id) {
+		t.Fatal(id, err)
+	}
+	for i := range absent {
+		absent[i] ^= 1
+		if other, _, err := material.Parse(absent); err == nil && other != id && !strings.HasPrefix(other, "mrk-") {
+			break
+		}
+		absent[i] ^= 1
+	}
+	nowhere := "nowhere"
+	for _, h := range []holder{eve, w.other, bob} {
+		for what, b := range map[string][]byte{"denied": blob, "absent": absent} {
+			if h.arn == bob.arn && what == "denied" {
+				continue // he may
+			}
+			_, err := h.kms.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: b})
+			answers(t, what+": Decrypt by "+h.arn, err, aboutCiphertext)
+			_, err = h.kms.ReEncrypt(ctx, &kms.ReEncryptInput{CiphertextBlob: b, DestinationKeyId: &own})
+			answers(t, what+": ReEncrypt by "+h.arn, err, aboutCiphertext)
+			// What else is wrong is told, or not, alike.
+			_, err = h.kms.ReEncrypt(ctx, &kms.ReEncryptInput{CiphertextBlob: b, DestinationKeyId: &nowhere})
+			if !errors.As(err, &e) || e.ErrorCode() != "NotFoundException" {
+				t.Errorf("%s: ReEncrypt to nowhere: %v", what, err)
+			}
+			_, err = h.kms.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: b, Recipient: &types.RecipientInfo{AttestationDocument: []byte("x")}})
+			if !errors.As(err, &e) || e.ErrorCode() != "UnsupportedOperationException" {
+				t.Errorf("%s: Decrypt for an enclave: %v", what, err)
+			}
+		}
+	}
 }
 
 // Whom a grant serves, and with which other permissions.

@@ -325,6 +325,9 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	if err := s.notRunning(); err != nil {
+		return s, err
+	}
 	// Addresses and files first: a taken port must not leave a new data directory behind.
 	if err := s.listen(ctx); err != nil {
 		return s, err
@@ -385,6 +388,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		}
 	}
 	if cfg.Dev {
+		s.listenDev()
 		return s, nil
 	}
 	return s, s.listenControl()
@@ -416,17 +420,39 @@ func (s *Server) openStore(ctx context.Context) (envelope.RootKey, error) {
 	return root, s.openTables(ctx, root)
 }
 
+// notRunning refuses a data directory that a server answers from. The store's lock is what counts,
+// and comes after the addresses: that the port is taken would be told of a server started twice.
+func (s *Server) notRunning() error {
+	if s.cfg.Dev {
+		return nil
+	}
+	run, err := ReadJSON[Running](s.cfg.Dir.Running())
+	if err != nil {
+		return nil // there is none, or it does not say so in a way we know
+	}
+	c, err := net.DialTimeout("unix", run.Control, time.Second)
+	if err != nil {
+		return nil // killed
+	}
+	c.Close()
+	return inUse(s.cfg.Dir)
+}
+
 // openPebble opens a data directory's store, and says who has it if it is in use.
 func openPebble(d Dir, logger *slog.Logger) (*pebble.Store, error) {
 	store, err := pebble.Open(pebble.Config{Dir: d.Store(), Logger: logger})
 	if errors.Is(err, kv.ErrLocked) {
-		who := "another process has it open"
-		if run, e := ReadJSON[Running](d.Running()); e == nil {
-			who = fmt.Sprintf("a server runs on it (process %d, %s)", run.PID, run.URL)
-		}
-		return nil, fmt.Errorf("data directory %s is in use: %s; stop that first, or choose another directory", d, who)
+		return nil, inUse(d)
 	}
 	return store, err
+}
+
+func inUse(d Dir) error {
+	who := "another process has it open"
+	if run, err := ReadJSON[Running](d.Running()); err == nil {
+		who = fmt.Sprintf("a server runs on it (process %d, %s)", run.PID, run.URL)
+	}
+	return fmt.Errorf("data directory %s is in use: %s; stop that first, or choose another directory", d, who)
 }
 
 // rootKey opens the root key, or makes it when the store is new. A store that

@@ -30,7 +30,6 @@ type village struct {
 	accounts []*house
 	secret   string // under key, tagged team=blue
 	key      string
-	limits   []string // managed policies that are boundaries
 }
 
 // house is an account of it.

@@ -2,12 +2,16 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"coffer/internal/arn"
 	"coffer/internal/audit"
+	"coffer/internal/fault"
 	"coffer/internal/gateway"
 	"coffer/internal/iam"
 	"coffer/internal/table"
@@ -17,7 +21,11 @@ import (
 // those that services made on its behalf.
 type Explanation struct {
 	RequestID string          `json:"requestId"`
-	Calls     []ExplainedCall `json:"calls"`
+	Calls     []ExplainedCall `json:"calls"` // the caller's first
+
+	// Names of control policies, units and accounts that the decisions tell of by id, as
+	// they are now; nothing of what is gone.
+	Names map[string]string `json:"names,omitempty"`
 }
 
 // ExplainedCall is one call with the decisions it took.
@@ -26,12 +34,16 @@ type ExplainedCall struct {
 	Action       string                `json:"action"` // service and operation: "secretsmanager.amazonaws.com GetSecretValue"
 	Region       string                `json:"region"`
 	Principal    string                `json:"principal"`
+	Account      string                `json:"account,omitempty"`  // of the principal, or for strangers the one they called
+	Provider     string                `json:"provider,omitempty"` // that speaks for the holder of a foreign token
+	Subject      string                `json:"subject,omitempty"`  // who that holder is to the provider
 	AccessKeyID  string                `json:"accessKeyId,omitempty"`
 	Through      string                `json:"through,omitempty"` // the service that made the call for the principal
 	SourceIP     string                `json:"sourceIp,omitempty"`
 	ErrorCode    string                `json:"errorCode,omitempty"`
 	ErrorMessage string                `json:"errorMessage,omitempty"`
-	Decisions    []audit.Authorization `json:"decisions"` // none: it was answered before anything was decided
+	Reason       string                `json:"reason,omitempty"` // what the caller was not told
+	Decisions    []audit.Authorization `json:"decisions"`        // none: it was answered before anything was decided
 }
 
 // explainFirst is how many of the newest records are looked through first, and
@@ -45,7 +57,7 @@ const (
 func (s *Server) explain(ctx context.Context, id string) (Explanation, error) {
 	out := Explanation{RequestID: id}
 	if len(id) != 36 || strings.Trim(id, "0123456789abcdef-") != "" {
-		return out, fmt.Errorf("%q is no request id: AWS tools print one with every error, and with --debug for every call; it looks like 0b1c2d3e-4f50-4617-a829-3a4b5c6d7e8f", id)
+		return out, fmt.Errorf("%q is no request id: one looks like 0b1c2d3e-4f50-4617-a829-3a4b5c6d7e8f; `coffer explain --last` lists those of the last denials", id)
 	}
 	end := s.log.Head().Seq
 	for window := uint64(explainFirst); end > 0; window = explainWindow {
@@ -55,7 +67,14 @@ func (s *Server) explain(ctx context.Context, id string) (Explanation, error) {
 		}
 		if len(out.Calls) > 0 {
 			// The records of one request stand together; a window's edge may part them.
-			return out, s.explainRest(ctx, &out, from)
+			if err := s.explainRest(ctx, &out, from); err != nil {
+				return out, err
+			}
+			// A call is recorded behind those made on its behalf: it ends after them.
+			slices.SortStableFunc(out.Calls, func(a, b ExplainedCall) int {
+				return cmp.Compare(min(len(a.Through), 1), min(len(b.Through), 1))
+			})
+			return out, s.nameThem(ctx, &out)
 		}
 		end = from
 	}
@@ -90,20 +109,61 @@ func (s *Server) explainIn(ctx context.Context, out *Explanation, from, to uint6
 		if rec.RequestID != out.RequestID { // another's parameters quote it
 			continue
 		}
-		decisions, err := rec.Decisions()
+		decisions, reason, err := rec.Decisions()
 		if err != nil {
 			return fmt.Errorf("record %d: %w", e.Seq, err)
 		}
 		if decisions == nil {
 			decisions = []audit.Authorization{}
 		}
-		out.Calls = append(out.Calls, ExplainedCall{
-			Time: rec.EventTime.Format("2006-01-02T15:04:05Z"), Action: rec.EventSource + " " + rec.EventName, Region: rec.AWSRegion,
-			Principal: rec.UserIdentity.ARN, AccessKeyID: rec.UserIdentity.AccessKeyID, Through: rec.UserIdentity.InvokedBy,
-			SourceIP: rec.SourceIPAddress, ErrorCode: rec.ErrorCode, ErrorMessage: rec.ErrorMessage, Decisions: decisions,
-		})
+		out.Calls = append(out.Calls, explained(&rec, decisions, reason))
 	}
 	return nil
+}
+
+func explained(rec *audit.Record, decisions []audit.Authorization, reason string) ExplainedCall {
+	id := &rec.UserIdentity
+	c := ExplainedCall{
+		Time: rec.EventTime.Format("2006-01-02T15:04:05Z"), Action: rec.EventSource + " " + rec.EventName, Region: rec.AWSRegion,
+		Principal: id.ARN, Account: cmp.Or(id.AccountID, rec.RecipientAccountID), AccessKeyID: id.AccessKeyID, Through: id.InvokedBy,
+		SourceIP: rec.SourceIPAddress, ErrorCode: rec.ErrorCode, ErrorMessage: rec.ErrorMessage, Reason: reason, Decisions: decisions,
+	}
+	if id.Type == audit.TypeWebIdentityUser || id.Type == audit.TypeSAMLUser {
+		c.Provider, c.Subject = id.IdentityProvider, id.UserName
+	}
+	return c
+}
+
+// nameThem finds the names of what people know by name and the record has by id.
+func (s *Server) nameThem(ctx context.Context, out *Explanation) error {
+	return s.db.View(ctx, func(tx *table.Tx) error {
+		out.Names = make(map[string]string)
+		name := func(id string) error {
+			name, err := iam.NameOf(tx, id)
+			if name != "" {
+				out.Names[id] = name
+			}
+			return err
+		}
+		var err error
+		for _, c := range out.Calls {
+			for _, d := range c.Decisions {
+				for _, s := range d.By {
+					err = errors.Join(err, name(s.Policy))
+				}
+				for _, n := range d.Near {
+					err = errors.Join(err, name(n.Policy))
+				}
+				for _, l := range d.Lacking {
+					err = errors.Join(err, name(l.At))
+					for _, p := range l.Policies {
+						err = errors.Join(err, name(p))
+					}
+				}
+			}
+		}
+		return err
+	})
 }
 
 // whoCan answers a question of the command line, in which the account may be
@@ -130,5 +190,22 @@ func (s *Server) whoCan(ctx context.Context, q gateway.Question) (gateway.Answer
 			return gateway.Answer{}, err
 		}
 	}
-	return s.gate.WhoCan(ctx, q)
+	a, err := s.gate.WhoCan(ctx, q)
+	if fe, ok := fault.As(err); ok && fe.Kind == fault.NotFound {
+		return a, s.notThere(ctx, q, fe)
+	}
+	return a, err
+}
+
+// notThere says where something was looked for.
+func (s *Server) notThere(ctx context.Context, q gateway.Question, fe *fault.Error) error {
+	name := ""
+	if err := s.db.View(ctx, func(tx *table.Tx) (err error) { name, err = iam.NameOf(tx, q.Account); return err }); err != nil {
+		return err
+	}
+	account := q.Account
+	if name != "" {
+		account += " (" + name + ")"
+	}
+	return fmt.Errorf("%s There is no %q in account %s, region %s; --account and --region say where to look", fe.Message, q.Resource, account, q.Region)
 }

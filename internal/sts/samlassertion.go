@@ -245,7 +245,7 @@ func (s *Service) assumeRoleWithSAML(r *api.Request, _ *stsapi.AssumeRoleWithSAM
 	}
 	// An assertion is good once for each role that it names: who can read it on its way
 	// cannot use it after its holder did.
-	switch err := s.assertions.Take(a, i.text, a.Issued.Add(redeem+2*skew), r.Time); {
+	switch err := s.assertions.Take(ses.Account, a, i.text, a.Issued.Add(redeem+2*skew), r.Time); {
 	case errors.Is(err, saml.ErrUsed):
 		return nil, stsapi.InvalidIdentityTokenException("The SAML assertion was used before").Because(err)
 	case err != nil:

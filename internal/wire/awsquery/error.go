@@ -102,6 +102,16 @@ func AppendError(dst []byte, svc *api.Service, e *fault.Error, requestID string)
 	return append(dst, "</ErrorResponse>"...)
 }
 
+// AppendS3Error appends an error in the form of S3, which has no envelope ("Error responses" in
+// the S3 API reference).
+func AppendS3Error(dst []byte, e *fault.Error, requestID string) []byte {
+	dst = append(dst, "<Error>"...)
+	dst = appendField(dst, "Code", e.Code)
+	dst = appendField(dst, "Message", e.Message)
+	dst = appendField(dst, "RequestId", requestID)
+	return append(dst, "</Error>"...)
+}
+
 func appendField(dst []byte, name, text string) []byte {
 	dst = appendStart(dst, name)
 	content := len(dst)
