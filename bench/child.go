@@ -31,11 +31,7 @@ type process struct {
 	state  error         // of Wait; read after exited
 }
 
-// spawn starts a child that is killed when ctx ends.
-func spawn(ctx context.Context, name string, args ...string) (*process, error) {
-	return start(exec.CommandContext(ctx, name, args...))
-}
-
+// start starts a child that ends with this process.
 func start(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, exited: make(chan struct{})}
 	cmd.Stderr = &p.stderr
