@@ -162,7 +162,9 @@ func (s *Server) SecretsManager(testing.TB) *secretsmanager.Client {
 func (s *Server) KMS(testing.TB) *kms.Client { return kms.NewFromConfig(s.Config("eu-west-1")) }
 
 // Lambda is a client in eu-west-1.
-func (s *Server) Lambda(testing.TB) *lambda.Client { return lambda.NewFromConfig(s.Config("eu-west-1")) }
+func (s *Server) Lambda(testing.TB) *lambda.Client {
+	return lambda.NewFromConfig(s.Config("eu-west-1"))
+}
 
 // IAM is a client of the root of the first account.
 func (s *Server) IAM(testing.TB) *iam.Client { return iam.NewFromConfig(s.Config("us-east-1")) }
