@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"coffer/internal/cli"
@@ -29,11 +30,13 @@ import (
 var crashRounds = flag.Int("crash-rounds", 3, "rounds of kill -9 in TestKill")
 
 // asCoffer makes the test binary behave as coffer: the real program, without a
-// second build that could differ from what is tested.
+// second build that could differ from what is tested. What a server starts it as, to run a
+// function, is known by its command line: functions inherit no environment.
 const asCoffer = "COFFER_E2E_REEXEC"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asCoffer) != "" {
+	isTest := len(os.Args) == 1 || strings.HasPrefix(os.Args[1], "-")
+	if os.Getenv(asCoffer) != "" || !isTest {
 		os.Unsetenv(asCoffer)
 		os.Exit(cli.Main(os.Args[1:], cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}))
 	}

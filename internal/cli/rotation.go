@@ -204,6 +204,12 @@ func runRotation(ctx context.Context, e Env, opts any, args []string) error {
 		return awsError(err)
 	}
 	secret := aws.ToString(described.ARN)
+	var before time.Time
+	if o.wait {
+		if before, err = lastEnd(ctx, o, secret); err != nil {
+			return err
+		}
+	}
 	started, err := client.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secret})
 	version := ""
 	switch {
@@ -226,7 +232,7 @@ func runRotation(ctx context.Context, e Env, opts any, args []string) error {
 		fmt.Fprintf(e.Stdout, "%s is rotating to version %s; see: %s rotation status %s\n", aws.ToString(described.Name), version, self(), quote(args[0]))
 		return nil
 	}
-	return follow(ctx, e, o, secret, version)
+	return follow(ctx, e, o, secret, version, before)
 }
 
 func contains(list []string, s string) bool {
@@ -241,13 +247,22 @@ func contains(list []string, s string) bool {
 // followEvery is how often the server is asked how far the rotation is.
 const followEvery = 100 * time.Millisecond
 
-// follow shows a rotation step by step, until an attempt of it has ended.
-func follow(ctx context.Context, e Env, o *rotationOpts, secret, version string) error {
-	p := stepLines{w: e.Stderr}
+// lastEnd is when the last attempt at a rotation of a secret, an ARN, ended. What is
+// followed ends later: an attempt at the same version may have failed a moment ago.
+func lastEnd(ctx context.Context, o *rotationOpts, secret string) (time.Time, error) {
 	if a, err := arn.Parse(secret); err == nil {
 		o.account, o.region = a.Account, a.Region
 	}
-	began := time.Now().Truncate(time.Second)
+	st, err := rotationStatus(ctx, o, secret)
+	if err != nil || len(st.Ended) == 0 {
+		return time.Time{}, err
+	}
+	return st.Ended[0].Ended, nil
+}
+
+// follow shows a rotation step by step, until an attempt of it has ended after before.
+func follow(ctx context.Context, e Env, o *rotationOpts, secret, version string, before time.Time) error {
+	p := stepLines{w: e.Stderr}
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
@@ -256,7 +271,7 @@ func follow(ctx context.Context, e Env, o *rotationOpts, secret, version string)
 			return err
 		}
 		var ended *sm.OutcomeSummary
-		if len(st.Ended) > 0 && st.Ended[0].Version == version && !st.Ended[0].Ended.Before(began) {
+		if len(st.Ended) > 0 && st.Ended[0].Version == version && st.Ended[0].Ended.After(before) {
 			ended = &st.Ended[0]
 		}
 		switch u := st.Running; {
