@@ -6,7 +6,6 @@
 #   examples/rotation/run.sh [python] [node] [go]
 #
 # Needs aws and python3 (which makes the zip files), for node also npm, for go also go.
-# BUNDLE_BOTO3=1 packs boto3 with the Python function, for machines whose python3 has none.
 set -euo pipefail
 cd "$(dirname "$0")"
 export AWS_PAGER=''
@@ -29,7 +28,6 @@ build() {
 	local dir=$tmp/$1
 	cp -r "$1" "$dir"
 	case $1 in
-	python) [ "${BUNDLE_BOTO3:-0}" = 0 ] || python3 -m pip install --quiet --disable-pip-version-check --target "$dir" boto3 ;;
 	node) npm install --prefix "$dir" --silent --no-audit --no-fund --no-package-lock ;;
 	go)
 		CGO_ENABLED=0 GOOS=linux go build -tags lambda.norpc -o "$dir/bootstrap" ./go
