@@ -67,3 +67,51 @@ func TestBoto3(t *testing.T) {
 	p.stop(t)
 	checkDir(t, p.dir)
 }
+
+// TestExampleFunctions deploys the functions of examples/rotation with the AWS CLI, as
+// their README says, and rotates a secret with each.
+func TestExampleFunctions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and starts functions")
+	}
+	t.Parallel()
+	for _, tool := range []string{"bash", "aws", "python3"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			external(t, tool+" is not on PATH")
+		}
+	}
+	if out, err := coffer(t, "doctor").CombinedOutput(); err != nil {
+		external(t, "functions of users do not run on this machine:\n"+string(out))
+	}
+	p := spawn(t, newDir(t))
+	var env map[string]string
+	if err := json.Unmarshal([]byte(run(t, 0, "env", "--json", "--data-dir", string(p.dir))), &env); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []struct {
+		language, missing string
+		there             *exec.Cmd
+	}{
+		{"python", "python3 without boto3", exec.Command("/usr/bin/python3", "-c", "import boto3")},
+		{"node", "no npm", exec.Command("npm", "--version")},
+		{"go", "no go", exec.Command("go", "version")},
+	} {
+		t.Run(f.language, func(t *testing.T) {
+			if f.there.Run() != nil {
+				external(t, f.missing)
+			}
+			cmd := exec.Command("bash", "../examples/rotation/run.sh", f.language)
+			cmd.Env = append(os.Environ(), "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+			for k, v := range env {
+				cmd.Env = append(cmd.Env, k+"="+v)
+			}
+			out, err := cmd.CombinedOutput()
+			t.Logf("%s", out)
+			if err != nil || bytes.Contains(out, []byte("not taken down")) {
+				t.Error(err)
+			}
+		})
+	}
+	p.stop(t)
+	checkDir(t, p.dir)
+}

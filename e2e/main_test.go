@@ -35,8 +35,9 @@ var crashRounds = flag.Int("crash-rounds", 3, "rounds of kill -9 in TestKill")
 const asCoffer = "COFFER_E2E_REEXEC"
 
 func TestMain(m *testing.M) {
-	isTest := len(os.Args) == 1 || strings.HasPrefix(os.Args[1], "-")
-	if os.Getenv(asCoffer) != "" || !isTest {
+	// The server starts functions with an environment of their own; a word as the first
+	// argument is a command of coffer, go test passes flags.
+	if os.Getenv(asCoffer) != "" || len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		os.Unsetenv(asCoffer)
 		os.Exit(cli.Main(os.Args[1:], cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}))
 	}

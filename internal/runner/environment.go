@@ -48,6 +48,7 @@ func environment(cfg *Config, f *lambda.Executable, c *command, p places, with *
 		"AWS_REGION":                      f.Region,
 		"AWS_SECRET_ACCESS_KEY":           string(with.credentials.SecretAccessKey),
 		"AWS_SESSION_TOKEN":               string(with.credentials.SessionToken),
+		"HOME":                            p.temp, // the user has no entry in passwd, and the SDK for JavaScript looks for one
 		"LAMBDA_RUNTIME_DIR":              p.runtime,
 		"LAMBDA_TASK_ROOT":                p.task,
 		"LANG":                            "en_US.UTF-8",

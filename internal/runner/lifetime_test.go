@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -124,7 +125,7 @@ func TestEnvironment(t *testing.T) {
 		"AWS_ACCESS_KEY_ID": "ASIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-key", "AWS_SESSION_TOKEN": "session-token",
 		"AWS_ENDPOINT_URL": "https://proxy", "SECRETS_MANAGER_ENDPOINT": "https://127.0.0.1:8443",
 		"AWS_LAMBDA_FUNCTION_NAME": f.Name, "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-		"AWS_LAMBDA_LOG_GROUP_NAME": f.LogGroup, "TZ": ":UTC", "A": "", "NUL": "", "COFFER_ROOT_PASSPHRASE": "", "HOME": "",
+		"AWS_LAMBDA_LOG_GROUP_NAME": f.LogGroup, "TZ": ":UTC", "A": "", "NUL": "", "COFFER_ROOT_PASSPHRASE": "", "HOME": cmp.Or(env["TMPDIR"], "/tmp"),
 	} {
 		if env[name] != want {
 			t.Errorf("%s is %q, want %q", name, env[name], want)
