@@ -209,8 +209,8 @@ func (r *rotationRun) rotateAll(ctx context.Context, c *coffer) (*rotated, error
 		defer ended.Store(true)
 		fail = c.each(ctx, r.o.conns, r.o.n, func(cn *conn, s *signer, i int) error {
 			cn.SetDeadline(time.Now().Add(stuck))
-			_, err := cn.call(s, "RotateSecret", fmt.Appendf(nil, `{"SecretId":%q,"RotationLambdaARN":"arn:aws:lambda:%s:%s:function:%s","RotationRules":{"AutomaticallyAfterDays":30}}`,
-				secretName(i), region, c.creds.Account, rotator))
+			_, err := cn.call(s, "RotateSecret", fmt.Appendf(nil, `{"SecretId":%q,"ClientRequestToken":%q,"RotationLambdaARN":"arn:aws:lambda:%s:%s:function:%s","RotationRules":{"AutomaticallyAfterDays":30}}`,
+				secretName(i), versionID(i, 1), region, c.creds.Account, rotator))
 			return err
 		})
 		m.asked = time.Since(start)
@@ -328,8 +328,8 @@ func (r *rotationRun) schedules(ctx context.Context) error {
 		if _, err := cn.call(s, "CreateSecret", fmt.Appendf(nil, `{"Name":%q,"ClientRequestToken":%q}`, secretName(i), versionID(i, 0))); err != nil {
 			return err
 		}
-		_, err := cn.call(s, "RotateSecret", fmt.Appendf(nil, `{"SecretId":%q,"RotationLambdaARN":"arn:aws:lambda:%s:%s:function:%s","RotateImmediately":false,"RotationRules":{"ScheduleExpression":"rate(%d days)"}}`,
-			secretName(i), region, full.creds.Account, rotator, 30+i%300))
+		_, err := cn.call(s, "RotateSecret", fmt.Appendf(nil, `{"SecretId":%q,"ClientRequestToken":%q,"RotationLambdaARN":"arn:aws:lambda:%s:%s:function:%s","RotateImmediately":false,"RotationRules":{"ScheduleExpression":"rate(%d days)"}}`,
+			secretName(i), versionID(i, 1), region, full.creds.Account, rotator, 30+i%300))
 		return err
 	})
 	if err != nil {
@@ -411,7 +411,7 @@ func (r *rotationRun) looks(ctx context.Context) error {
 	db := tables.New(tables.Config{Store: store, Sealer: sealer})
 	r.env.progress("storing %d schedules", r.o.scheduled)
 	now := time.Now()
-	const batch = 20
+	const batch = 10 // a transaction takes 128 operations
 	for i := 0; i < r.o.scheduled; i += batch {
 		err := db.Update(ctx, func(tx *tables.Tx) error {
 			for i := i; i < min(i+batch, r.o.scheduled); i++ {
