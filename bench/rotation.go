@@ -411,11 +411,11 @@ func (r *rotationRun) looks(ctx context.Context) error {
 	db := tables.New(tables.Config{Store: store, Sealer: sealer})
 	r.env.progress("storing %d schedules", r.o.scheduled)
 	now := time.Now()
-	const batch = 10 // a transaction takes 128 operations
+	const batch = 5 // a transaction takes 128 operations
 	for i := 0; i < r.o.scheduled; i += batch {
 		err := db.Update(ctx, func(tx *tables.Tx) error {
-			for i := i; i < min(i+batch, r.o.scheduled); i++ {
-				if err := sm.Secrets.Insert(tx, scheduledSecret(i, tables.At(now.Add(time.Hour+time.Duration(i)*time.Second)))); err != nil {
+			for k := i; k < min(i+batch, r.o.scheduled); k++ {
+				if err := sm.Secrets.Insert(tx, scheduledSecret(k, tables.At(now.Add(time.Hour+time.Duration(k)*time.Second)))); err != nil {
 					return err
 				}
 			}
