@@ -17,9 +17,11 @@ func allFlags(fs *flag.FlagSet) measurement {
 		start  startOptions
 		access accessOptions
 		crowd  crowdOptions
+		rotate rotationOptions
+		invoke functionsOptions
 		crash  crashOptions
 	)
-	for _, define := range []func(*flag.FlagSet){read.flags, write.flags, scale.flags, start.flags, access.flags, crowd.flags, crash.flags} {
+	for _, define := range []func(*flag.FlagSet){read.flags, write.flags, scale.flags, start.flags, access.flags, crowd.flags, rotate.flags, invoke.flags, crash.flags} {
 		define(flag.NewFlagSet("", flag.ContinueOnError)) // sets the defaults
 	}
 	rounds := fs.Int("rounds", 5, "rounds of reads, writes, starts, and callers")
@@ -38,7 +40,8 @@ func allFlags(fs *flag.FlagSet) measurement {
 		var errs []error
 		for _, measure := range []measurement{
 			one(read, measureRead), one(write, measureWrite), one(scale, measureScale), one(start, measureStart),
-			one(access, measureAccess), one(crowd, measureCrowd), one(crash, measureCrash),
+			one(access, measureAccess), one(crowd, measureCrowd),
+			one(rotate, measureRotation), one(invoke, measureFunctions), one(crash, measureCrash),
 		} {
 			rs, err := measure(ctx, env)
 			if ctx.Err() != nil {

@@ -19,8 +19,12 @@ import (
 	"coffer/internal/sigv4"
 )
 
-// TestMain makes the test binary a child server when it is started as one.
+// TestMain makes the test binary a child server, or a function, when it is started as one.
 func TestMain(m *testing.M) {
+	if api := os.Getenv(runtimeAPIVariable); api != "" {
+		fmt.Fprintln(os.Stderr, serveEvents(api))
+		os.Exit(1)
+	}
 	if os.Getenv(childEnv) != "" {
 		if err := runChild(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -346,7 +350,7 @@ func TestShapeOfLogs(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	m, err := parseMetrics(strings.NewReader("# HELP x y\nx 3\ncalls{code=\"OK\"} 1.5e1\ncalls{code=\"No\"} 1\n"))
-	if err != nil || m["x"] != 3 || m["calls"] != 16 {
+	if err != nil || m["x"] != 3 || m["calls"] != 16 || m[`calls{code="OK"}`] != 15 {
 		t.Errorf("%v, %v", m, err)
 	}
 }
@@ -390,9 +394,10 @@ func TestSmoke(t *testing.T) {
 	brief := []string{"--rounds", "1", "--conns", "2", "--slot", "200ms"}
 	with := func(args ...string) []string { return append(args, brief...) }
 	runs := [][]string{with("read", "--coffer=false", "--secrets", "20")}
+	var exe string
 	if !testing.Short() {
-		exe, err := buildCoffer(t.Context(), t.TempDir())
-		if err != nil {
+		var err error
+		if exe, err = buildCoffer(t.Context(), t.TempDir()); err != nil {
 			t.Fatal(err)
 		}
 		kept := filepath.Join(t.TempDir(), "kept")
@@ -404,8 +409,14 @@ func TestSmoke(t *testing.T) {
 			[]string{"start", "--rounds", "1", "--idle", "10ms", "--exe", exe},
 			with("access", "--secrets", "20", "--exe", exe, "--baseline-binary", exe),
 			with("iam", "--users", "20", "--roles", "5", "--policies", "10", "--readers", "5", "--tours", "2", "--secrets", "20", "--exe", exe),
+			[]string{"functions", "--n", "5", "--cold", "1", "--runtimes", "provided.al2023", "--exe", exe},
 			[]string{"crash", "--rounds", "2", "--check-every", "2", "--latest", "200ms", "--exe", exe},
 		)
+	}
+	if _, err := postgresProgram("initdb"); err == nil && !testing.Short() {
+		runs = append(runs, []string{"rotation", "--n", "3", "--scheduled", "50", "--rate", "50", "--before", "200ms", "--slot", "200ms", "--idle", "100ms", "--looks", "5", "--exe", exe})
+	} else if !testing.Short() && os.Getenv("CI") == "true" {
+		t.Error(err)
 	}
 	for _, args := range runs {
 		var out bytes.Buffer

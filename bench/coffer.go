@@ -147,7 +147,7 @@ func (c *coffer) waitReady(ctx context.Context) error {
 	}
 }
 
-// metrics reads the server's figures by name, those with labels summed up.
+// metrics reads the server's figures by name, those with labels also summed up.
 func (c *coffer) metrics(ctx context.Context) (map[string]float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.admin+"/metrics", nil)
 	if err != nil {
@@ -173,7 +173,9 @@ func parseMetrics(r io.Reader) (map[string]float64, error) {
 		if err != nil {
 			continue
 		}
-		name, _, _ = strings.Cut(name, "{")
+		if bare, _, labelled := strings.Cut(name, "{"); labelled {
+			m[bare] += v
+		}
 		m[name] += v
 	}
 	return m, lines.Err()

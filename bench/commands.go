@@ -7,7 +7,7 @@ import (
 
 // commands is the literal table of measurements, in the order of the help.
 func commands() []command {
-	return []command{readCommand, writeCommand, scaleCommand, startCommand, crashCommand, accessCommand, iamCommand, allCommand}
+	return []command{readCommand, writeCommand, scaleCommand, startCommand, crashCommand, accessCommand, iamCommand, rotationCommand, functionsCommand, allCommand}
 }
 
 var readCommand = command{
@@ -111,10 +111,35 @@ who-can takes to find all who can read a secret, and resident memory at each sta
 	flags: measured((*crowdOptions).flags, measureCrowd),
 }
 
+var rotationCommand = command{
+	name: "rotation", summary: "many secrets of a real PostgreSQL due at once, and many that are not",
+	help: `
+Starts a PostgreSQL server of its own from the installed programs (Debian: postgresql),
+makes users and a secret for each, and calls RotateSecret for all of them at once with the
+built-in rotator. Meanwhile the same secrets are read at an even pace, as before, with
+latency from when a request was due. Afterwards every user must be able to log in with
+what its secret says.
+
+Then it schedules many secrets that are not due, leaves their server and one without any
+alone for a while, and compares what they take of a core; and it times the worker's look
+for due work on a store with as many.`,
+	flags: measured((*rotationOptions).flags, measureRotation),
+}
+
+var functionsCommand = command{
+	name: "functions", summary: "warm invocations and cold starts of functions",
+	help: `
+Invokes functions through the API, one at a time: each built-in rotator once, which starts
+a process of it, and then one of them again and again; and functions that answer an event
+with itself, of the runtimes given. What Coffer itself takes is what the caller waited less
+what the REPORT line says the function took.`,
+	flags: measured((*functionsOptions).flags, measureFunctions),
+}
+
 var allCommand = command{
 	name: "all", summary: "all of these with moderate sizes, for docs/benchmarks.md",
 	help: `
-Runs read, write, scale, start, access, iam and crash one after the other with sizes
+Runs read, write, scale, start, access, iam, rotation, functions and crash one after the other with sizes
 that take about half an hour. For the figures in docs/benchmarks.md:
 
   go run ./bench all --n 1000000 --crash-rounds 200 --markdown`,

@@ -31,6 +31,10 @@ func main() {
 		}
 		return
 	}
+	if api := os.Getenv(runtimeAPIVariable); api != "" {
+		fmt.Fprintln(os.Stderr, serveEvents(api))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +16,38 @@ import (
 // by the thread that started the child, so no goroutine may end a thread.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
+
+// nobody is who databases run as when the benchmark is root; nil otherwise.
+func nobody() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("nobody")
+	if err != nil {
+		return nil, err
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
+}
+
+// unprivileged starts a child as nobody.
+func unprivileged() (*syscall.SysProcAttr, error) {
+	who, err := nobody()
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: who}, err
+}
+
+// giveAway makes a file or directory nobody's.
+func giveAway(path string) error {
+	who, err := nobody()
+	if who == nil || err != nil {
+		return err
+	}
+	return os.Chown(path, int(who.Uid), int(who.Gid))
 }
 
 // cpuTime is the user and system time a process has taken. The process's CPU

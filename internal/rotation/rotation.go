@@ -48,10 +48,11 @@ type Config struct {
 	AtOnce, PerFunction int
 }
 
-// The usual bounds on rotations at once. A step mostly waits for a database.
+// The usual bounds on rotations at once. Two of a function are as fast as eight on two
+// cores, where the steps and the database compete with the readers of secrets.
 const (
 	DefaultAtOnce      = 16
-	DefaultPerFunction = 8
+	DefaultPerFunction = 2
 )
 
 const (
