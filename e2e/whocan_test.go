@@ -175,12 +175,12 @@ func TestExplain(t *testing.T) {
 			}
 			return short.Replace(text)
 		}
-		equal(t, "allowed", told(6), "kms.amazonaws.com Decrypt by ana ; kms:Decrypt on the key: true, explicit false,  by the key Enable IAM User Permissions0 by user/ana:own 1\n"+
-			"GetSecretValue by ana ; secretsmanager:GetSecretValue on the secret: true, explicit false,  by user/ana:own Read0\n")
+		equal(t, "allowed", told(6), "GetSecretValue by ana ; secretsmanager:GetSecretValue on the secret: true, explicit false,  by user/ana:own Read0\n"+
+			"kms.amazonaws.com Decrypt by ana ; kms:Decrypt on the key: true, explicit false,  by the key Enable IAM User Permissions0 by user/ana:own 1\n")
 		equal(t, "no Allow", told(5), "PutSecretValue by ana AccessDeniedException; secretsmanager:PutSecretValue on the secret: false, explicit false, identity-based policy\n")
 		equal(t, "a Deny", told(4), "DescribeSecret by ana AccessDeniedException; secretsmanager:DescribeSecret on the secret: false, explicit true, identity-based policy by user/ana:own 2\n")
-		equal(t, "denied the key", told(2), "kms.amazonaws.com Decrypt by ana AccessDeniedException; kms:Decrypt on the key: false, explicit true, resource-based policy by the key 1\n"+
-			"GetSecretValue by ana AccessDeniedException; secretsmanager:GetSecretValue on the secret: true, explicit false,  by user/ana:own Read0\n")
+		equal(t, "denied the key", told(2), "GetSecretValue by ana AccessDeniedException; secretsmanager:GetSecretValue on the secret: true, explicit false,  by user/ana:own Read0\n"+
+			"kms.amazonaws.com Decrypt by ana AccessDeniedException; kms:Decrypt on the key: false, explicit true, resource-based policy by the key 1\n")
 		equal(t, "before anything was decided", told(1), "GetSecretValue by  InvalidSignatureException\n")
 		for id, want := range map[string]string{
 			"00000000-0000-4000-8000-000000000000": "the audit log has no record of request 00000000-0000-4000-8000-000000000000",
