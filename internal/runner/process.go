@@ -163,7 +163,7 @@ func (p *process) prepare(ctx context.Context) (*spec, *site, *failure, error) {
 		return nil, nil, nil, fmt.Errorf("runner: %w", err)
 	}
 	at := &site{confinement: confinement{
-		runtime: filepath.Join(r.dir, "runtime"), private: p.private, memory: p.f.Memory, storage: p.f.Storage,
+		runtime: filepath.Join(r.dir, "runtime"), private: p.private, memory: p.f.Memory, storage: p.f.Storage, shut: r.shut(),
 	}}
 	c := &at.confinement
 	if p.code != nil {

@@ -141,10 +141,30 @@ func New(cfg Config) (*Runner, error) {
 		all: make(map[*process]bool), busy: make(map[string]int),
 		stop: make(chan struct{}), looks: make(chan struct{}),
 	}
-	r.interpreters = &interpreters{path: programPath(), run: r.runProbe}
+	r.interpreters = &interpreters{path: programPath(), run: r.runProbe, shut: r.shut}
 	r.abort, r.giveUp = context.WithCancel(context.Background())
 	go r.lookOut()
 	return r, nil
+}
+
+// shut lists the directories that no function may see, symbolic links resolved: the data
+// directory, in which Dir is, our own, and the server's home.
+func (r *Runner) shut() []string {
+	var dirs []string
+	for _, dir := range []string{filepath.Dir(r.cfg.Dir), r.cfg.Dir, r.dir, os.Getenv("HOME")} {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		// That of a system's user such as daemon, /usr/sbin: everybody sees it anyway.
+		if dir == os.Getenv("HOME") && below(dir, "/usr") {
+			continue
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs
 }
 
 // prepare finds the layers and makes the directories, once.
