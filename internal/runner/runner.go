@@ -345,7 +345,7 @@ func (r *Runner) allowed(f *lambda.Executable) error {
 		return err
 	}
 	if !f.BuiltIn && r.cfg.Mode != ModeUnconfined && !r.layers.hidden() {
-		return fmt.Errorf("%w but for built-in ones: nothing on this machine would keep them from Coffer's own data; "+
+		return fmt.Errorf("%w but for built-in ones: nothing on this machine would keep them from Coffer's own data and from each other; "+
 			"install bubblewrap, or use a kernel with Landlock, or run them regardless with --functions unconfined (coffer doctor tells more)", lambda.ErrOff)
 	}
 	return nil
