@@ -25,6 +25,16 @@ func (p *process) memory(limit int64) int64 {
 	return n
 }
 
+// stored is what the process keeps in files, in bytes: in its temporary directory and in
+// files without a name. Within bwrap /tmp has a bound of its own.
+func (p *process) stored() int64 {
+	if p.r.layers.bubblewrap != "" {
+		return 0
+	}
+	n := weigh(filepath.Join(p.private, "tmp"))
+	return n + namelessOf(descendants(p.child.supervisor.Process.Pid))
+}
+
 // weigh sums what is allocated to the files below dir. It stops after a bounded number of
 // them, which then are too many.
 func weigh(dir string) (bytes int64) {

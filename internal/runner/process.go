@@ -32,7 +32,7 @@ type process struct {
 
 	limit   int64 // bytes of memory
 	peak    int64 // bytes of memory in use, the most that was seen in this invocation
-	storage int64 // bytes in its temporary directory when last looked
+	storage int64 // bytes in its files when last looked
 	looks   int
 	killed  string // why the runner killed it, for its log
 }
@@ -313,8 +313,8 @@ func (p *process) tooLarge() bool {
 // measure looks at memory, and now and then at storage.
 func (p *process) measure() {
 	p.peak = max(p.peak, p.memory(p.limit))
-	if p.looks++; p.looks%weighEvery == 0 && p.r.layers.bubblewrap == "" {
-		p.storage = weigh(filepath.Join(p.private, "tmp"))
+	if p.looks++; p.looks%weighEvery == 0 {
+		p.storage = p.stored()
 	}
 }
 

@@ -498,7 +498,7 @@ func (r *Runner) lookOut() {
 		var over []*process
 		for _, p := range idle {
 			// Not under the lock. One that is taken meanwhile is measured by its event.
-			if limit := p.limit; p.memory(limit) > limit {
+			if limit := p.limit; p.memory(limit) > limit || p.stored() > int64(p.f.Storage)<<20 {
 				over = append(over, p)
 			}
 		}
