@@ -162,10 +162,11 @@ type confinement struct {
 	storage   int      // MiB
 }
 
-// AWS's limits ("Lambda quotas") of open files, and of processes and threads.
+// Limits of open files, AWS's ("Lambda quotas"), and of processes and threads. AWS has 1024 of
+// these; here each costs the server something whenever memory is measured.
 const (
 	maxOpen      = 1024
-	maxProcesses = 1024
+	maxProcesses = 256
 )
 
 // confine fills in what of s the layers ask for.

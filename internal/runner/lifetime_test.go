@@ -183,7 +183,7 @@ func (h *holder) next() (net.Conn, string) {
 
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
-	b := start(t, func(c *runner.Config) { c.MaxProcesses = 3 })
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 6 })
 	h := newHolder(t)
 	f, g := built("hold"), built("hold")
 	f.Concurrency = 2
@@ -241,7 +241,7 @@ func TestConcurrency(t *testing.T) {
 // Many callers of many functions at once: every answer is the caller's own.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	b := start(t, func(c *runner.Config) { c.MaxProcesses = 4 })
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 8 })
 	fs := []*lambda.Executable{built("echo"), built("echo"), built("fail"), built("then-exit"), built("exit")}
 	var wg sync.WaitGroup
 	for caller := range 8 {
@@ -296,7 +296,7 @@ func TestCallerGoesAway(t *testing.T) {
 // the process serves again when it is done.
 func TestGoesOnAfterAnswer(t *testing.T) {
 	t.Parallel()
-	b := start(t, func(c *runner.Config) { c.MaxProcesses = 2 })
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 4 })
 	b.SetAfterAnswer(time.Millisecond)
 	h := newHolder(t)
 	f := built("then-hold")
@@ -574,4 +574,52 @@ func TestServerIsKilled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An account has half of the processes, so that none keeps the others out, and users' functions
+// leave some to those that are built in.
+func TestShareOfAnAccount(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 16 })
+	h := newHolder(t)
+	users := python(t, `
+import socket
+def lambda_handler(event, context):
+    host, port = event.split(":")
+    s = socket.create_connection((host, int(port)))
+    s.sendall(b"00\n")
+    s.recv(1)
+`)
+	in := built("hold")
+	other := *in
+	other.Account, other.ARN = "222222222222", other.ARN+"-other"
+	take := func(f *lambda.Executable) {
+		t.Helper()
+		done := make(chan error, 1)
+		go func() {
+			_, err := b.Run(context.Background(), f, event(h.payload()))
+			done <- err
+		}()
+		conn, _ := h.next()
+		t.Cleanup(func() {
+			conn.Close()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	refused := func(f *lambda.Executable) {
+		t.Helper()
+		if _, err := b.Run(context.Background(), f, event(h.payload())); !errors.Is(err, lambda.ErrThrottled) {
+			t.Fatalf("%v, want %v", err, lambda.ErrThrottled)
+		}
+	}
+	for range 7 {
+		take(users)
+	}
+	refused(users)
+	take(in)
+	refused(in)
+	take(&other)
 }

@@ -71,3 +71,39 @@ def lambda_handler(event, context):
 		})
 	}
 }
+
+// Watching a function takes a twentieth of a core at most, however long one look takes.
+func TestWatchingIsBounded(t *testing.T) {
+	t.Parallel()
+	for cost, want := range map[time.Duration]time.Duration{
+		0: 50 * time.Millisecond, time.Millisecond: 50 * time.Millisecond,
+		10 * time.Millisecond: 200 * time.Millisecond, time.Second: 20 * time.Second,
+	} {
+		if got := runner.Rest(50*time.Millisecond, cost); got != want {
+			t.Errorf("after %v of work it rests %v, want %v", cost, got, want)
+		}
+	}
+}
+
+// A function has 256 processes at most.
+func TestProcessesOfAFunction(t *testing.T) {
+	need(t, "python3")
+	for _, l := range layouts[:2] {
+		t.Run(l.name, func(t *testing.T) {
+			l.check(t)
+			b := start(t, func(c *runner.Config) { c.Without = append(c.Without, l.without...) })
+			b.works(python(t, `
+import os, time
+def lambda_handler(event, context):
+    n = 0
+    try:
+        while n < 300:
+            if os.fork() == 0:
+                time.sleep(100); os._exit(0)
+            n += 1
+    except BlockingIOError: pass
+    return 200 < n < 257
+`), "{}", "true")
+		})
+	}
+}

@@ -265,12 +265,17 @@ const (
 	weighEvery   = 5 // measurements; a walk of the temporary directory costs more
 )
 
+// rest is how long not to measure after a measurement that took cost: every, or as long as
+// keeps measuring to a twentieth of a core. A function with many processes and files would
+// have the server do nothing else.
+func rest(every, cost time.Duration) time.Duration { return max(every, 20*cost) }
+
 // await waits for done, the end of the process or until, and has the process killed when
 // it outgrows its memory or storage.
 func (p *process) await(done <-chan struct{}, until time.Time) verdict {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
-	tick := time.NewTicker(measureEvery)
+	tick := time.NewTimer(measureEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -286,9 +291,11 @@ func (p *process) await(done <-chan struct{}, until time.Time) verdict {
 		case <-timer.C:
 			return late
 		case <-tick.C:
+			began := time.Now()
 			if p.tooLarge() {
 				p.child.kill()
 			}
+			tick.Reset(rest(measureEvery, time.Since(began)))
 		}
 	}
 }

@@ -70,6 +70,14 @@ const (
 	programFile       = "coffer"
 )
 
+// holder is whose a process is.
+type holder struct {
+	account string
+	builtIn bool
+}
+
+func holderOf(f *lambda.Executable) holder { return holder{f.Account, f.BuiltIn} }
+
 // Runner runs functions. It is safe for concurrent use.
 type Runner struct {
 	cfg          Config
@@ -90,7 +98,7 @@ type Runner struct {
 	closed bool
 	idle   []*process        // oldest first
 	all    map[*process]bool // all that have not ended
-	alive  int               // processes that exist or are about to, but for those being ended
+	alive  map[holder]int    // processes that exist or are about to, but for those being ended
 	busy   map[string]int    // events under way, by ARN
 	runs   sync.WaitGroup    // events under way
 	ends   sync.WaitGroup    // processes
@@ -138,7 +146,7 @@ func New(cfg Config) (*Runner, error) {
 	}
 	r := &Runner{
 		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics, initTimeout: initTimeout, afterAnswer: afterAnswer,
-		all: make(map[*process]bool), busy: make(map[string]int),
+		all: make(map[*process]bool), busy: make(map[string]int), alive: make(map[holder]int),
 		stop: make(chan struct{}), looks: make(chan struct{}),
 	}
 	r.interpreters = &interpreters{path: programPath(), run: r.runProbe, shut: r.shut}
@@ -424,17 +432,56 @@ func (r *Runner) take(f *lambda.Executable) (*process, error) {
 	switch {
 	case found != nil:
 		r.idle = slices.DeleteFunc(r.idle, func(p *process) bool { return p == found })
-	case r.alive < r.cfg.MaxProcesses:
-		r.alive++
-	case len(r.idle) > 0:
-		r.retire(r.idle[0])
-		r.alive++
-	default:
+	case !r.makeRoom(f):
 		return nil, lambda.ErrThrottled
+	default:
+		r.alive[holderOf(f)]++
 	}
 	r.busy[f.ARN]++
 	r.runs.Add(1)
 	return found, nil
+}
+
+// makeRoom reports whether f may have one more process, and ends idle ones for it. An account
+// has half of all, so that none keeps the others out, and an eighth of either is for
+// built-in functions: secrets are rotated whatever users' functions do. r.mu is held.
+func (r *Runner) makeRoom(f *lambda.Executable) bool {
+	anyone := func(holder) bool { return true }
+	account := func(h holder) bool { return h.account == f.Account }
+	users := func(h holder) bool { return !h.builtIn }
+	all, share := r.cfg.MaxProcesses, max(1, r.cfg.MaxProcesses/2)
+	if !f.BuiltIn && !(r.within(share-share/8, func(h holder) bool { return account(h) && users(h) }) && r.within(all-all/8, users)) {
+		return false
+	}
+	return r.within(share, account) && r.within(all, anyone)
+}
+
+// within reports whether there are fewer than bound processes of those holders, if need be after
+// it ended the one that was idle longest.
+func (r *Runner) within(bound int, of func(holder) bool) bool {
+	n := 0
+	for h, alive := range r.alive {
+		if of(h) {
+			n += alive
+		}
+	}
+	if n < bound {
+		return true
+	}
+	i := slices.IndexFunc(r.idle, func(p *process) bool { return of(holderOf(p.f)) })
+	if i < 0 {
+		return false
+	}
+	r.retire(r.idle[i])
+	return true
+}
+
+// leave counts a process of f as ended. r.mu is held.
+func (r *Runner) leave(f *lambda.Executable) {
+	h := holderOf(f)
+	if r.alive[h]--; r.alive[h] == 0 {
+		delete(r.alive, h)
+	}
 }
 
 // done counts the event of f as answered: another may come.
@@ -449,7 +496,7 @@ func (r *Runner) done(f *lambda.Executable) {
 // untake takes back a take that found no process.
 func (r *Runner) untake(f *lambda.Executable) {
 	r.mu.Lock()
-	r.alive--
+	r.leave(f)
 	r.mu.Unlock()
 	r.done(f)
 	r.runs.Done()
@@ -458,7 +505,7 @@ func (r *Runner) untake(f *lambda.Executable) {
 // retire ends an idle process. r.mu is held.
 func (r *Runner) retire(p *process) {
 	r.idle = slices.DeleteFunc(r.idle, func(q *process) bool { return p == q })
-	r.alive--
+	r.leave(p.f)
 	go p.close()
 }
 
@@ -476,7 +523,7 @@ func (r *Runner) keep(p *process) {
 // discard ends p, which had an event.
 func (r *Runner) discard(p *process) {
 	r.mu.Lock()
-	r.alive--
+	r.leave(p.f)
 	r.mu.Unlock()
 	p.close()
 }
@@ -484,7 +531,8 @@ func (r *Runner) discard(p *process) {
 // lookOut ends idle processes in time, and those that grew while idle.
 func (r *Runner) lookOut() {
 	defer close(r.looks)
-	tick := time.NewTicker(min(lookEvery, max(r.cfg.IdleTime/4, time.Millisecond)))
+	every := min(lookEvery, max(r.cfg.IdleTime/4, time.Millisecond))
+	tick := time.NewTimer(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -492,6 +540,7 @@ func (r *Runner) lookOut() {
 			return
 		case <-tick.C:
 		}
+		began := time.Now()
 		r.mu.Lock()
 		idle := slices.Clone(r.idle)
 		r.mu.Unlock()
@@ -509,6 +558,7 @@ func (r *Runner) lookOut() {
 			}
 		}
 		r.mu.Unlock()
+		tick.Reset(rest(every, time.Since(began)))
 	}
 }
 
