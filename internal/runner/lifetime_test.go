@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -622,4 +623,29 @@ def lambda_handler(event, context):
 	take(in)
 	refused(in)
 	take(&other)
+}
+
+// A directory that somebody removes while the server runs is made again for the next process.
+func TestDirectoryIsRemoved(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	eachLayout(t, func(t *testing.T, change func(*runner.Config)) {
+		b := start(t, change)
+		f := python(t, "def lambda_handler(event, context):\n    return event\n")
+		b.works(f, "1", "1")
+		dir := b.Report(context.Background()).Directory
+		filepath.WalkDir(dir, func(path string, e fs.DirEntry, _ error) error {
+			if e != nil && e.IsDir() {
+				os.Chmod(path, 0o700)
+			}
+			return nil
+		})
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		f.Revision = "2"
+		b.works(f, "2", "2")
+		b.works(python(t, "def lambda_handler(event, context):\n    return 3\n"), "2", "3")
+		b.works(built("echo"), "4", "4")
+	})
 }

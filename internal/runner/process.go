@@ -90,6 +90,9 @@ func (r *Runner) start(f *lambda.Executable, with *birth, slot int, j *journal) 
 			p.journal.close()
 		}
 	}()
+	if err := r.restore(); err != nil {
+		return nil, nil, err
+	}
 	if err := p.fetch(ctx); err != nil {
 		return nil, nil, err
 	}

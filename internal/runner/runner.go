@@ -87,12 +87,13 @@ type Runner struct {
 	initTimeout  time.Duration
 	afterAnswer  time.Duration
 
-	prepared sync.Once // what follows
-	failed   error
-	layers   *layers
-	dir      string
-	packages *packages
-	slots    chan int // free ones; a process that is being ended still has its own
+	prepared  sync.Once // what follows
+	failed    error
+	layers    *layers
+	dir       string
+	packages  *packages
+	restoring sync.Mutex
+	slots     chan int // free ones; a process that is being ended still has its own
 
 	mu     sync.Mutex
 	closed bool
@@ -221,30 +222,87 @@ func (r *Runner) place(l *layers) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("runner: %w", err)
 	}
+	if err := ours(dir); err != nil {
+		return "", err
+	}
+	if err := wipe(filepath.Join(dir, "run")); err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	return dir, furnish(dir, l)
+}
+
+// furnish makes what is in the runner's directory, where it is not there.
+func furnish(dir string, l *layers) error {
+	run := filepath.Join(dir, "run")
+	if err := errors.Join(os.MkdirAll(run, 0o700), os.MkdirAll(filepath.Join(dir, "runtime"), 0o755)); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	for _, d := range []string{dir, run} {
+		if l.users == nil {
+			if err := os.Chmod(d, 0o700); err != nil {
+				return fmt.Errorf("runner: %w", err)
+			}
+		} else if err := passable(d, l.users.shared); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restore makes again what somebody removed while the server ran: what cleans /tmp or
+// /var/cache, say. Processes that run lost their own files and are not helped.
+func (r *Runner) restore() error {
+	r.restoring.Lock()
+	defer r.restoring.Unlock()
+	whole := true
+	for _, path := range []string{"run", "packages", "runtime/" + pythonClient, "runtime/" + nodeClient} {
+		_, err := os.Lstat(filepath.Join(r.dir, path))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("runner: %w", err)
+		}
+		whole = whole && err == nil
+	}
+	if whole {
+		return nil
+	}
+	r.logger.Warn("the directory of functions was removed, and is made again", "directory", r.dir)
+	if r.dir != r.cfg.Dir {
+		if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
+			return fmt.Errorf("runner: %w", err)
+		}
+	}
+	// Where everybody may write, somebody may have been faster.
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	if err := ours(r.dir); err != nil {
+		return err
+	}
+	if err := furnish(r.dir, r.layers); err != nil {
+		return err
+	}
+	dir := filepath.Join(r.dir, "packages")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	if u := r.layers.users; u != nil {
+		if err := passable(dir, u.shared); err != nil {
+			return err
+		}
+	}
+	return r.writeClients()
+}
+
+// ours refuses a directory that is somebody else's, or none.
+func ours(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return "", fmt.Errorf("runner: %w", err)
+		return fmt.Errorf("runner: %w", err)
 	}
 	if uid, known := owner(info); !info.IsDir() || known && uid != os.Geteuid() {
-		return "", fmt.Errorf("runner: %s is somebody else's", dir)
+		return fmt.Errorf("runner: %s is somebody else's", dir)
 	}
-	run := filepath.Join(dir, "run")
-	if err := wipe(run); err != nil {
-		return "", fmt.Errorf("runner: %w", err)
-	}
-	if err := errors.Join(os.MkdirAll(run, 0o700), os.MkdirAll(filepath.Join(dir, "runtime"), 0o755)); err != nil {
-		return "", fmt.Errorf("runner: %w", err)
-	}
-	mode := fs.FileMode(0o700)
-	if l.users != nil {
-		for _, d := range []string{dir, run} {
-			if err := passable(d, l.users.shared); err != nil {
-				return "", err
-			}
-		}
-		return dir, nil
-	}
-	return dir, errors.Join(os.Chmod(dir, mode), os.Chmod(run, mode))
+	return nil
 }
 
 // passable lets a group through a directory without showing what is in it.
