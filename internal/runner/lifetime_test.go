@@ -510,7 +510,7 @@ func TestClose(t *testing.T) {
 func victim(dir, without string) int {
 	mark := mark(os.Args[1])
 	t := &testing.T{}
-	cfg := runner.Config{Dir: dir, Self: []string{os.Args[0]}, Without: strings.Fields(without)}
+	cfg := runner.Config{Dir: dir, Self: []string{os.Args[0]}, Without: strings.Fields(without), Mode: runner.ModeUnconfined}
 	mark.config(&cfg)
 	r, err := runner.New(cfg)
 	if err != nil {
