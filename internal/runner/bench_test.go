@@ -53,7 +53,7 @@ func BenchmarkCold(b *testing.B) {
 	for _, l := range layouts {
 		for _, kind := range []string{"builtin", "python", "node"} {
 			b.Run(l.name+"/"+kind, func(b *testing.B) {
-				r := start(b, func(c *runner.Config) { c.Without, c.MaxProcesses = l.without, 4 })
+				r := start(b, func(c *runner.Config) { c.Without, c.MaxProcesses = l.without, 8 })
 				f := map[string]*lambda.Executable{
 					"builtin": built("echo"),
 					"python":  python(b, "def lambda_handler(event, context):\n    return event\n"),

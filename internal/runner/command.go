@@ -48,7 +48,7 @@ func (r *Runner) command(ctx context.Context, f *lambda.Executable, code, opt st
 	if err != nil {
 		return nil, nil, &lambda.RuntimeError{Text: fmt.Sprintf("The runtime %s cannot be used: %v.", f.Runtime, err)}
 	}
-	c := &command{bin: filepath.Dir(in.Path), roots: append(in.roots, filepath.Dir(in.Path)), version: l.name + ":" + in.Version}
+	c := &command{bin: filepath.Dir(in.Path), roots: in.roots, version: l.name + ":" + in.Version}
 	if !serves(in.Version, version) {
 		c.notes = append(c.notes, fmt.Sprintf("[WARNING] %s was asked for; this machine runs it with %s %s (%s)", f.Runtime, l.name, in.Version, in.Path))
 	}

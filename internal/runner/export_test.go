@@ -22,6 +22,9 @@ func (r *Runner) SetInitTimeout(d time.Duration) { r.initTimeout = d }
 // busy with other tests.
 func (r *Runner) SetAfterAnswer(d time.Duration) { r.afterAnswer = d }
 
+// Rest is how long the runner does not measure after a measurement that took cost.
+var Rest = rest
+
 // Unpack unpacks zips over each other into a directory as a function's layers are. It returns
 // the bytes and files that they took.
 func Unpack(dir string, zips ...[]byte) (bytes, files int64, err error) {

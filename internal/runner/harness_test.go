@@ -202,7 +202,12 @@ func eachLayout(t *testing.T, test func(t *testing.T, change func(*runner.Config
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			l.check(t)
-			test(t, func(c *runner.Config) { c.Without = append(c.Without, l.without...) })
+			test(t, func(c *runner.Config) {
+				c.Without = append(c.Without, l.without...)
+				if l.name == "user" { // which does not keep functions from each other
+					c.Mode = runner.ModeUnconfined
+				}
+			})
 		})
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,6 +71,7 @@ func serves(version, want string) bool {
 type interpreters struct {
 	path []string                        // directories to look in
 	run  func(*exec.Cmd) ([]byte, error) // as a function would be run
+	shut func() []string                 // directories that no function may see
 
 	mu   sync.Mutex
 	seen map[string]probed // by path
@@ -157,6 +160,34 @@ func (i *interpreters) candidates(names ...string) []string {
 	return list
 }
 
+// readable are the roots as they are really called, which a function is going to see with all
+// that is below. What was installed with the prefix ~/.local or ~ would show it the data
+// directory or a home.
+func (i *interpreters) readable(roots []string) (real []string, problem string) {
+	for _, root := range roots {
+		path, err := filepath.EvalSymlinks(root)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil || !filepath.IsAbs(path) {
+			return nil, fmt.Sprintf("it reads %q, which cannot be looked at", root)
+		}
+		for _, dir := range i.shut() {
+			if below(dir, path) {
+				return nil, fmt.Sprintf("functions would have to be shown %s, where it is installed, and so %s: install it elsewhere", path, dir)
+			}
+		}
+		real = append(real, path, filepath.Clean(root))
+	}
+	slices.Sort(real)
+	return slices.Compact(real), ""
+}
+
+// below reports whether path is dir or in it.
+func below(path, dir string) bool {
+	return dir == "/" || path == dir || strings.HasPrefix(path, dir+"/")
+}
+
 func (i *interpreters) probe(ctx context.Context, l language, path string) Interpreter {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -188,7 +219,8 @@ func (i *interpreters) probe(ctx context.Context, l language, path string) Inter
 	case json.Unmarshal(out, &said) != nil || !filepath.IsAbs(said.Path):
 		in.Problem = "it does not say what it is"
 	default:
-		in.Path, in.Version, in.AWS, in.roots = said.Path, said.Version, said.AWS, said.Roots
+		in.Path, in.Version, in.AWS = said.Path, said.Version, said.AWS
+		in.roots, in.Problem = i.readable(append(said.Roots, filepath.Dir(said.Path)))
 	}
 	if i.seen == nil {
 		i.seen = make(map[string]probed)

@@ -18,7 +18,7 @@ func (r *Runner) invoke(f *lambda.Executable, event lambda.Event, p *process, wi
 		slot, err := r.slot()
 		if err != nil {
 			r.mu.Lock()
-			r.alive--
+			r.leave(f)
 			r.mu.Unlock()
 			return nil, resultRefused, err
 		}
@@ -37,7 +37,7 @@ func (r *Runner) invoke(f *lambda.Executable, event lambda.Event, p *process, wi
 func (r *Runner) initialize(f *lambda.Executable, with *birth, event lambda.Event, slot int) (*process, time.Duration, *lambda.Answer, string, error) {
 	p, fail, err := r.start(f, with, slot, nil)
 	if err != nil {
-		r.abandon(slot)
+		r.abandon(f, slot)
 		return nil, 0, nil, resultRefused, err
 	}
 	if fail != nil {
@@ -53,7 +53,7 @@ func (r *Runner) initialize(f *lambda.Executable, with *birth, event lambda.Even
 		again := p.again()
 		if p, fail, err = r.start(f, with, slot, again); err != nil {
 			again.close()
-			r.abandon(slot)
+			r.abandon(f, slot)
 			return nil, 0, nil, resultRefused, err
 		}
 		if fail != nil {
@@ -90,9 +90,9 @@ func (p *process) again() *journal {
 
 // abandon gives back what was counted for a process that could not be started. start has
 // cleaned up behind itself.
-func (r *Runner) abandon(slot int) {
+func (r *Runner) abandon(f *lambda.Executable, slot int) {
 	r.mu.Lock()
-	r.alive--
+	r.leave(f)
 	r.mu.Unlock()
 	r.slots <- slot
 	r.ends.Done()

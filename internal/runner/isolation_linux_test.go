@@ -317,6 +317,7 @@ func TestModes(t *testing.T) {
 		{runner.ModeAuto, nil, runner.FunctionsConfined, true, true},
 		{runner.ModeAuto, everything, runner.FunctionsRefused, false, true},
 		{runner.ModeAuto, []string{runner.LayerUser, runner.LayerBubblewrap, runner.LayerSeccomp}, runner.FunctionsRefused, false, true},
+		{runner.ModeAuto, []string{runner.LayerBubblewrap, runner.LayerLandlock}, runner.FunctionsRefused, false, true},
 		{runner.ModeUnconfined, everything, runner.FunctionsUnconfined, true, true},
 		{runner.ModeUnconfined, nil, runner.FunctionsConfined, true, true},
 		{runner.ModeOff, nil, runner.FunctionsOff, false, false},

@@ -39,11 +39,13 @@ func (u *users) uid(slot int) int {
 	return u.first + slot
 }
 
-// hidden reports whether functions cannot reach the data directory and the control
-// socket. Landlock alone does not keep from connecting to a socket, so that it counts
-// with seccomp only.
+// hidden reports whether functions cannot reach the data directory, the control socket and
+// what other functions leave behind. A user alone does not keep them from each other: the next
+// process in a slot has the same one, and finds what is left in /tmp and /dev/shm. Landlock
+// does not keep from connecting to a socket or from shared memory, so that it counts with
+// seccomp only.
 func (l *layers) hidden() bool {
-	return l.users != nil || l.bubblewrap != "" || l.landlock > 0 && l.seccomp
+	return l.bubblewrap != "" || l.landlock > 0 && l.seccomp
 }
 
 // Layer is one layer of isolation.

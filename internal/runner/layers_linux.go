@@ -117,7 +117,7 @@ func (r *Runner) try(l *layers) error {
 	if l.bubblewrap != "" {
 		s.Argv[0] = ourProgram
 	}
-	err = r.confine(l, s, 0, confinement{program: path, private: private, storage: 1, memory: 1024})
+	err = r.confine(l, s, 0, confinement{program: path, private: private, storage: 1, memory: 1024, shut: r.shut()})
 	if err != nil {
 		return err
 	}
@@ -157,14 +157,16 @@ type confinement struct {
 	private   string   // its own directory
 	roots     []string // further files and directories that it reads
 	program   string   // this program, if the function is built in
+	shut      []string // directories that it must not see, though they be in what it reads
 	memory    int      // MiB
 	storage   int      // MiB
 }
 
-// AWS's limits ("Lambda quotas") of open files, and of processes and threads.
+// Limits of open files, AWS's ("Lambda quotas"), and of processes and threads. AWS has 1024 of
+// these; here each costs the server something whenever memory is measured.
 const (
 	maxOpen      = 1024
-	maxProcesses = 1024
+	maxProcesses = 256
 )
 
 // confine fills in what of s the layers ask for.
@@ -257,6 +259,14 @@ func wrap(s *spec, c confinement) []string {
 	for _, path := range systemRead {
 		bind(path)
 	}
+	// A data directory below /usr/local, say.
+	var hidden []string
+	for _, dir := range c.shut {
+		if slices.ContainsFunc(slices.Concat(systemRead, c.roots), func(p string) bool { return below(dir, p) }) {
+			args = append(args, "--size", "4096", "--tmpfs", dir)
+			hidden = append(hidden, "--remount-ro", dir)
+		}
+	}
 	// Before what may lie in it: a program just built, an interpreter.
 	args = append(args, "--size", fmt.Sprint(c.storage<<20), "--tmpfs", "/tmp")
 	for _, m := range [][2]string{{c.task, taskRoot}, {c.opt, optRoot}, {c.runtime, runtimeDir}} {
@@ -267,7 +277,7 @@ func wrap(s *spec, c confinement) []string {
 		}
 	}
 	for _, root := range c.roots {
-		if !below(root, "/usr") && root != "/" {
+		if !below(root, "/usr") {
 			args = append(args, "--ro-bind-try", root, root)
 		}
 	}
@@ -275,15 +285,13 @@ func wrap(s *spec, c confinement) []string {
 		args = append(args, "--ro-bind", c.program, ourProgram)
 	}
 	// What bwrap makes these of is memory, and would have no bound.
-	args = append(args, "--remount-ro", "/dev", "--remount-ro", "/")
+	args = append(append(args, "--remount-ro", "/dev"), append(hidden, "--remount-ro", "/")...)
 	dir := s.Dir
 	if dir == "" {
 		dir = "/"
 	}
 	return append(args, "--chdir", dir)
 }
-
-func below(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 // describe lists the layers for Report.
 func (l *layers) describe() []Layer {

@@ -19,7 +19,7 @@ const (
 
 type confinement struct {
 	task, opt, runtime, private, program string
-	roots                                []string
+	roots, shut                          []string
 	memory, storage                      int
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -184,7 +185,7 @@ func (h *holder) next() (net.Conn, string) {
 
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
-	b := start(t, func(c *runner.Config) { c.MaxProcesses = 3 })
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 6 })
 	h := newHolder(t)
 	f, g := built("hold"), built("hold")
 	f.Concurrency = 2
@@ -242,7 +243,7 @@ func TestConcurrency(t *testing.T) {
 // Many callers of many functions at once: every answer is the caller's own.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	b := start(t, func(c *runner.Config) { c.MaxProcesses = 4 })
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 8 })
 	fs := []*lambda.Executable{built("echo"), built("echo"), built("fail"), built("then-exit"), built("exit")}
 	var wg sync.WaitGroup
 	for caller := range 8 {
@@ -297,7 +298,7 @@ func TestCallerGoesAway(t *testing.T) {
 // the process serves again when it is done.
 func TestGoesOnAfterAnswer(t *testing.T) {
 	t.Parallel()
-	b := start(t, func(c *runner.Config) { c.MaxProcesses = 2 })
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 4 })
 	b.SetAfterAnswer(time.Millisecond)
 	h := newHolder(t)
 	f := built("then-hold")
@@ -510,7 +511,7 @@ func TestClose(t *testing.T) {
 func victim(dir, without string) int {
 	mark := mark(os.Args[1])
 	t := &testing.T{}
-	cfg := runner.Config{Dir: dir, Self: []string{os.Args[0]}, Without: strings.Fields(without)}
+	cfg := runner.Config{Dir: dir, Self: []string{os.Args[0]}, Without: strings.Fields(without), Mode: runner.ModeUnconfined}
 	mark.config(&cfg)
 	r, err := runner.New(cfg)
 	if err != nil {
@@ -575,4 +576,77 @@ func TestServerIsKilled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An account has half of the processes, so that none keeps the others out, and users' functions
+// leave some to those that are built in.
+func TestShareOfAnAccount(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	b := start(t, func(c *runner.Config) { c.MaxProcesses = 16 })
+	h := newHolder(t)
+	users := python(t, `
+import socket
+def lambda_handler(event, context):
+    host, port = event.split(":")
+    s = socket.create_connection((host, int(port)))
+    s.sendall(b"00\n")
+    s.recv(1)
+`)
+	in := built("hold")
+	other := *in
+	other.Account, other.ARN = "222222222222", other.ARN+"-other"
+	take := func(f *lambda.Executable) {
+		t.Helper()
+		done := make(chan error, 1)
+		go func() {
+			_, err := b.Run(context.Background(), f, event(h.payload()))
+			done <- err
+		}()
+		conn, _ := h.next()
+		t.Cleanup(func() {
+			conn.Close()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	refused := func(f *lambda.Executable) {
+		t.Helper()
+		if _, err := b.Run(context.Background(), f, event(h.payload())); !errors.Is(err, lambda.ErrThrottled) {
+			t.Fatalf("%v, want %v", err, lambda.ErrThrottled)
+		}
+	}
+	for range 7 {
+		take(users)
+	}
+	refused(users)
+	take(in)
+	refused(in)
+	take(&other)
+}
+
+// A directory that somebody removes while the server runs is made again for the next process.
+func TestDirectoryIsRemoved(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	eachLayout(t, func(t *testing.T, change func(*runner.Config)) {
+		b := start(t, change)
+		f := python(t, "def lambda_handler(event, context):\n    return event\n")
+		b.works(f, "1", "1")
+		dir := b.Report(context.Background()).Directory
+		filepath.WalkDir(dir, func(path string, e fs.DirEntry, _ error) error {
+			if e != nil && e.IsDir() {
+				os.Chmod(path, 0o700)
+			}
+			return nil
+		})
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		f.Revision = "2"
+		b.works(f, "2", "2")
+		b.works(python(t, "def lambda_handler(event, context):\n    return 3\n"), "2", "3")
+		b.works(built("echo"), "4", "4")
+	})
 }

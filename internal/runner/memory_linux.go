@@ -1,10 +1,17 @@
 package runner
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // memory is what the process tree uses, in bytes. Where the quick sum is over limit, the
@@ -16,6 +23,16 @@ func (p *process) memory(limit int64) int64 {
 		n = exactMemoryOf(pids)
 	}
 	return n
+}
+
+// stored is what the process keeps in files, in bytes: in its temporary directory and in
+// files without a name. Within bwrap /tmp has a bound of its own.
+func (p *process) stored() int64 {
+	if p.r.layers.bubblewrap != "" {
+		return 0
+	}
+	n := weigh(filepath.Join(p.private, "tmp"))
+	return n + namelessOf(descendants(p.child.supervisor.Process.Pid))
 }
 
 // weigh sums what is allocated to the files below dir. It stops after a bounded number of
@@ -50,6 +67,51 @@ func (r *Runner) endUser(slot int) {
 	if err := endUsers(uid, uid); err != nil {
 		r.logger.Error("processes of a function go on", "error", err)
 	}
+	if !r.layers.seccomp && r.layers.bubblewrap == "" {
+		if err := removeShared(uid); err != nil {
+			r.logger.Error("shared memory of a function stays", "error", err)
+		}
+	}
+}
+
+// removeShared removes the System V shared memory, queues and semaphores of a user, which
+// outlive its processes.
+func removeShared(uid int) (all error) {
+	for _, kind := range []struct {
+		file    string
+		control uintptr
+	}{{"shm", unix.SYS_SHMCTL}, {"msg", unix.SYS_MSGCTL}, {"sem", unix.SYS_SEMCTL}} {
+		b, err := os.ReadFile("/proc/sysvipc/" + kind.file)
+		if err != nil {
+			continue // the kernel has none
+		}
+		column := -1
+		for line := range strings.Lines(string(b)) {
+			f := strings.Fields(line)
+			if column < 0 { // the first line names the columns
+				if column = slices.Index(f, "cuid"); column < 0 {
+					break
+				}
+				continue
+			}
+			if len(f) <= column || f[column] != strconv.Itoa(uid) {
+				continue
+			}
+			id, err := strconv.Atoi(f[1])
+			if err != nil {
+				continue
+			}
+			// semctl has the command third, the others second.
+			second, third := uintptr(unix.IPC_RMID), uintptr(0)
+			if kind.file == "sem" {
+				second, third = 0, unix.IPC_RMID
+			}
+			if _, _, errno := unix.Syscall(kind.control, uintptr(id), second, third); errno != 0 && errno != unix.EINVAL && errno != unix.EIDRM {
+				all = errors.Join(all, fmt.Errorf("%s %d: %w", kind.file, id, errno))
+			}
+		}
+	}
+	return all
 }
 
 // belongs reports whether the other end of a connection to the process's Runtime API

@@ -143,7 +143,14 @@ func (p *packages) fill(ctx context.Context, im *image, zips []*lambda.Package, 
 	if im.path != "" {
 		// The order of use survives a restart in the directory's time.
 		now := p.now()
-		return os.Chtimes(im.path, now, now)
+		err := os.Chtimes(im.path, now, now)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		// Somebody removed it: it is unpacked again.
+		p.mu.Lock()
+		im.path, im.room = "", room{}
+		p.mu.Unlock()
 	}
 	temp, err := os.MkdirTemp(p.dir, ".new-")
 	if err != nil {
@@ -278,7 +285,8 @@ func (p *packages) retire() (gone []string, err error) {
 			break
 		}
 		path := filepath.Join(p.dir, fmt.Sprintf(".old-%s-%d", im.digest, p.now().UnixNano()))
-		if err := os.Rename(im.path, path); err != nil {
+		err := os.Rename(im.path, path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // else somebody removed it
 			return gone, err
 		}
 		delete(p.images, im.digest)

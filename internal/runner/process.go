@@ -32,7 +32,7 @@ type process struct {
 
 	limit   int64 // bytes of memory
 	peak    int64 // bytes of memory in use, the most that was seen in this invocation
-	storage int64 // bytes in its temporary directory when last looked
+	storage int64 // bytes in its files when last looked
 	looks   int
 	killed  string // why the runner killed it, for its log
 }
@@ -90,6 +90,9 @@ func (r *Runner) start(f *lambda.Executable, with *birth, slot int, j *journal) 
 			p.journal.close()
 		}
 	}()
+	if err := r.restore(); err != nil {
+		return nil, nil, err
+	}
 	if err := p.fetch(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -163,7 +166,7 @@ func (p *process) prepare(ctx context.Context) (*spec, *site, *failure, error) {
 		return nil, nil, nil, fmt.Errorf("runner: %w", err)
 	}
 	at := &site{confinement: confinement{
-		runtime: filepath.Join(r.dir, "runtime"), private: p.private, memory: p.f.Memory, storage: p.f.Storage,
+		runtime: filepath.Join(r.dir, "runtime"), private: p.private, memory: p.f.Memory, storage: p.f.Storage, shut: r.shut(),
 	}}
 	c := &at.confinement
 	if p.code != nil {
@@ -265,12 +268,17 @@ const (
 	weighEvery   = 5 // measurements; a walk of the temporary directory costs more
 )
 
+// rest is how long not to measure after a measurement that took cost: every, or as long as
+// keeps measuring to a twentieth of a core. A function with many processes and files would
+// have the server do nothing else.
+func rest(every, cost time.Duration) time.Duration { return max(every, 20*cost) }
+
 // await waits for done, the end of the process or until, and has the process killed when
 // it outgrows its memory or storage.
 func (p *process) await(done <-chan struct{}, until time.Time) verdict {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
-	tick := time.NewTicker(measureEvery)
+	tick := time.NewTimer(measureEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -286,9 +294,11 @@ func (p *process) await(done <-chan struct{}, until time.Time) verdict {
 		case <-timer.C:
 			return late
 		case <-tick.C:
+			began := time.Now()
 			if p.tooLarge() {
 				p.child.kill()
 			}
+			tick.Reset(rest(measureEvery, time.Since(began)))
 		}
 	}
 }
@@ -313,8 +323,8 @@ func (p *process) tooLarge() bool {
 // measure looks at memory, and now and then at storage.
 func (p *process) measure() {
 	p.peak = max(p.peak, p.memory(p.limit))
-	if p.looks++; p.looks%weighEvery == 0 && p.r.layers.bubblewrap == "" {
-		p.storage = weigh(filepath.Join(p.private, "tmp"))
+	if p.looks++; p.looks%weighEvery == 0 {
+		p.storage = p.stored()
 	}
 }
 

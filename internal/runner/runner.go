@@ -70,6 +70,14 @@ const (
 	programFile       = "coffer"
 )
 
+// holder is whose a process is.
+type holder struct {
+	account string
+	builtIn bool
+}
+
+func holderOf(f *lambda.Executable) holder { return holder{f.Account, f.BuiltIn} }
+
 // Runner runs functions. It is safe for concurrent use.
 type Runner struct {
 	cfg          Config
@@ -79,18 +87,19 @@ type Runner struct {
 	initTimeout  time.Duration
 	afterAnswer  time.Duration
 
-	prepared sync.Once // what follows
-	failed   error
-	layers   *layers
-	dir      string
-	packages *packages
-	slots    chan int // free ones; a process that is being ended still has its own
+	prepared  sync.Once // what follows
+	failed    error
+	layers    *layers
+	dir       string
+	packages  *packages
+	restoring sync.Mutex
+	slots     chan int // free ones; a process that is being ended still has its own
 
 	mu     sync.Mutex
 	closed bool
 	idle   []*process        // oldest first
 	all    map[*process]bool // all that have not ended
-	alive  int               // processes that exist or are about to, but for those being ended
+	alive  map[holder]int    // processes that exist or are about to, but for those being ended
 	busy   map[string]int    // events under way, by ARN
 	runs   sync.WaitGroup    // events under way
 	ends   sync.WaitGroup    // processes
@@ -138,13 +147,33 @@ func New(cfg Config) (*Runner, error) {
 	}
 	r := &Runner{
 		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics, initTimeout: initTimeout, afterAnswer: afterAnswer,
-		all: make(map[*process]bool), busy: make(map[string]int),
+		all: make(map[*process]bool), busy: make(map[string]int), alive: make(map[holder]int),
 		stop: make(chan struct{}), looks: make(chan struct{}),
 	}
-	r.interpreters = &interpreters{path: programPath(), run: r.runProbe}
+	r.interpreters = &interpreters{path: programPath(), run: r.runProbe, shut: r.shut}
 	r.abort, r.giveUp = context.WithCancel(context.Background())
 	go r.lookOut()
 	return r, nil
+}
+
+// shut lists the directories that no function may see, symbolic links resolved: the data
+// directory, in which Dir is, our own, and the server's home.
+func (r *Runner) shut() []string {
+	var dirs []string
+	for _, dir := range []string{filepath.Dir(r.cfg.Dir), r.cfg.Dir, r.dir, os.Getenv("HOME")} {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		// That of a system's user such as daemon, /usr/sbin: everybody sees it anyway.
+		if dir == os.Getenv("HOME") && below(dir, "/usr") {
+			continue
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs
 }
 
 // prepare finds the layers and makes the directories, once.
@@ -193,30 +222,87 @@ func (r *Runner) place(l *layers) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("runner: %w", err)
 	}
+	if err := ours(dir); err != nil {
+		return "", err
+	}
+	if err := wipe(filepath.Join(dir, "run")); err != nil {
+		return "", fmt.Errorf("runner: %w", err)
+	}
+	return dir, furnish(dir, l)
+}
+
+// furnish makes what is in the runner's directory, where it is not there.
+func furnish(dir string, l *layers) error {
+	run := filepath.Join(dir, "run")
+	if err := errors.Join(os.MkdirAll(run, 0o700), os.MkdirAll(filepath.Join(dir, "runtime"), 0o755)); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	for _, d := range []string{dir, run} {
+		if l.users == nil {
+			if err := os.Chmod(d, 0o700); err != nil {
+				return fmt.Errorf("runner: %w", err)
+			}
+		} else if err := passable(d, l.users.shared); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restore makes again what somebody removed while the server ran: what cleans /tmp or
+// /var/cache, say. Processes that run lost their own files and are not helped.
+func (r *Runner) restore() error {
+	r.restoring.Lock()
+	defer r.restoring.Unlock()
+	whole := true
+	for _, path := range []string{"run", "packages", "runtime/" + pythonClient, "runtime/" + nodeClient} {
+		_, err := os.Lstat(filepath.Join(r.dir, path))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("runner: %w", err)
+		}
+		whole = whole && err == nil
+	}
+	if whole {
+		return nil
+	}
+	r.logger.Warn("the directory of functions was removed, and is made again", "directory", r.dir)
+	if r.dir != r.cfg.Dir {
+		if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
+			return fmt.Errorf("runner: %w", err)
+		}
+	}
+	// Where everybody may write, somebody may have been faster.
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	if err := ours(r.dir); err != nil {
+		return err
+	}
+	if err := furnish(r.dir, r.layers); err != nil {
+		return err
+	}
+	dir := filepath.Join(r.dir, "packages")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	if u := r.layers.users; u != nil {
+		if err := passable(dir, u.shared); err != nil {
+			return err
+		}
+	}
+	return r.writeClients()
+}
+
+// ours refuses a directory that is somebody else's, or none.
+func ours(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return "", fmt.Errorf("runner: %w", err)
+		return fmt.Errorf("runner: %w", err)
 	}
 	if uid, known := owner(info); !info.IsDir() || known && uid != os.Geteuid() {
-		return "", fmt.Errorf("runner: %s is somebody else's", dir)
+		return fmt.Errorf("runner: %s is somebody else's", dir)
 	}
-	run := filepath.Join(dir, "run")
-	if err := wipe(run); err != nil {
-		return "", fmt.Errorf("runner: %w", err)
-	}
-	if err := errors.Join(os.MkdirAll(run, 0o700), os.MkdirAll(filepath.Join(dir, "runtime"), 0o755)); err != nil {
-		return "", fmt.Errorf("runner: %w", err)
-	}
-	mode := fs.FileMode(0o700)
-	if l.users != nil {
-		for _, d := range []string{dir, run} {
-			if err := passable(d, l.users.shared); err != nil {
-				return "", err
-			}
-		}
-		return dir, nil
-	}
-	return dir, errors.Join(os.Chmod(dir, mode), os.Chmod(run, mode))
+	return nil
 }
 
 // passable lets a group through a directory without showing what is in it.
@@ -325,7 +411,7 @@ func (r *Runner) allowed(f *lambda.Executable) error {
 		return err
 	}
 	if !f.BuiltIn && r.cfg.Mode != ModeUnconfined && !r.layers.hidden() {
-		return fmt.Errorf("%w but for built-in ones: nothing on this machine would keep them from Coffer's own data; "+
+		return fmt.Errorf("%w but for built-in ones: nothing on this machine would keep them from Coffer's own data and from each other; "+
 			"install bubblewrap, or use a kernel with Landlock, or run them regardless with --functions unconfined (coffer doctor tells more)", lambda.ErrOff)
 	}
 	return nil
@@ -404,17 +490,56 @@ func (r *Runner) take(f *lambda.Executable) (*process, error) {
 	switch {
 	case found != nil:
 		r.idle = slices.DeleteFunc(r.idle, func(p *process) bool { return p == found })
-	case r.alive < r.cfg.MaxProcesses:
-		r.alive++
-	case len(r.idle) > 0:
-		r.retire(r.idle[0])
-		r.alive++
-	default:
+	case !r.makeRoom(f):
 		return nil, lambda.ErrThrottled
+	default:
+		r.alive[holderOf(f)]++
 	}
 	r.busy[f.ARN]++
 	r.runs.Add(1)
 	return found, nil
+}
+
+// makeRoom reports whether f may have one more process, and ends idle ones for it. An account
+// has half of all, so that none keeps the others out, and an eighth of either is for
+// built-in functions: secrets are rotated whatever users' functions do. r.mu is held.
+func (r *Runner) makeRoom(f *lambda.Executable) bool {
+	anyone := func(holder) bool { return true }
+	account := func(h holder) bool { return h.account == f.Account }
+	users := func(h holder) bool { return !h.builtIn }
+	all, share := r.cfg.MaxProcesses, max(1, r.cfg.MaxProcesses/2)
+	if !f.BuiltIn && !(r.within(share-share/8, func(h holder) bool { return account(h) && users(h) }) && r.within(all-all/8, users)) {
+		return false
+	}
+	return r.within(share, account) && r.within(all, anyone)
+}
+
+// within reports whether there are fewer than bound processes of those holders, if need be after
+// it ended the one that was idle longest.
+func (r *Runner) within(bound int, of func(holder) bool) bool {
+	n := 0
+	for h, alive := range r.alive {
+		if of(h) {
+			n += alive
+		}
+	}
+	if n < bound {
+		return true
+	}
+	i := slices.IndexFunc(r.idle, func(p *process) bool { return of(holderOf(p.f)) })
+	if i < 0 {
+		return false
+	}
+	r.retire(r.idle[i])
+	return true
+}
+
+// leave counts a process of f as ended. r.mu is held.
+func (r *Runner) leave(f *lambda.Executable) {
+	h := holderOf(f)
+	if r.alive[h]--; r.alive[h] == 0 {
+		delete(r.alive, h)
+	}
 }
 
 // done counts the event of f as answered: another may come.
@@ -429,7 +554,7 @@ func (r *Runner) done(f *lambda.Executable) {
 // untake takes back a take that found no process.
 func (r *Runner) untake(f *lambda.Executable) {
 	r.mu.Lock()
-	r.alive--
+	r.leave(f)
 	r.mu.Unlock()
 	r.done(f)
 	r.runs.Done()
@@ -438,7 +563,7 @@ func (r *Runner) untake(f *lambda.Executable) {
 // retire ends an idle process. r.mu is held.
 func (r *Runner) retire(p *process) {
 	r.idle = slices.DeleteFunc(r.idle, func(q *process) bool { return p == q })
-	r.alive--
+	r.leave(p.f)
 	go p.close()
 }
 
@@ -456,7 +581,7 @@ func (r *Runner) keep(p *process) {
 // discard ends p, which had an event.
 func (r *Runner) discard(p *process) {
 	r.mu.Lock()
-	r.alive--
+	r.leave(p.f)
 	r.mu.Unlock()
 	p.close()
 }
@@ -464,7 +589,8 @@ func (r *Runner) discard(p *process) {
 // lookOut ends idle processes in time, and those that grew while idle.
 func (r *Runner) lookOut() {
 	defer close(r.looks)
-	tick := time.NewTicker(min(lookEvery, max(r.cfg.IdleTime/4, time.Millisecond)))
+	every := min(lookEvery, max(r.cfg.IdleTime/4, time.Millisecond))
+	tick := time.NewTimer(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -472,13 +598,14 @@ func (r *Runner) lookOut() {
 			return
 		case <-tick.C:
 		}
+		began := time.Now()
 		r.mu.Lock()
 		idle := slices.Clone(r.idle)
 		r.mu.Unlock()
 		var over []*process
 		for _, p := range idle {
 			// Not under the lock. One that is taken meanwhile is measured by its event.
-			if limit := p.limit; p.memory(limit) > limit {
+			if limit := p.limit; p.memory(limit) > limit || p.stored() > int64(p.f.Storage)<<20 {
 				over = append(over, p)
 			}
 		}
@@ -489,6 +616,7 @@ func (r *Runner) lookOut() {
 			}
 		}
 		r.mu.Unlock()
+		tick.Reset(rest(every, time.Since(began)))
 	}
 }
 

@@ -30,9 +30,15 @@ var refused = append([]uint32{
 
 // absent are answered as by a kernel without them, so that callers take another way:
 // io_uring would make sockets past this filter, and the flags of clone3 are in memory
-// that a filter cannot read.
+// that a filter cannot read. Shared memory, semaphores and queues outlive who made them, and
+// would wait for the next function with this user; a memfd is memory that no process shows.
 var absent = []uint32{
 	unix.SYS_CLONE3, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER, unix.SYS_IO_URING_SETUP,
+	unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_SHMDT,
+	unix.SYS_SEMGET, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_SEMCTL,
+	unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL,
+	unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK, unix.SYS_MQ_TIMEDSEND, unix.SYS_MQ_TIMEDRECEIVE, unix.SYS_MQ_NOTIFY, unix.SYS_MQ_GETSETATTR,
+	unix.SYS_MEMFD_CREATE, unix.SYS_MEMFD_SECRET,
 }
 
 // owners are what the owner of a file may do to it without opening it, which Landlock does not

@@ -121,7 +121,9 @@ func supervise(in *os.File, status *json.Encoder) error {
 			_ = wipe(s.Private) // the server looks again
 		}
 	}()
+	restore := offer()
 	main, err := s.start()
+	restore()
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // descendants lists the processes below pid. One that forks meanwhile may be missed:
@@ -90,12 +92,16 @@ func readNames(dir string) ([]string, error) {
 
 var pageSize = int64(os.Getpagesize())
 
-// memoryOf is the private memory of pids together, in bytes: resident pages that are
-// not of files. Pages that processes still share after a fork count for each, so that
-// it is an upper bound.
+// memoryOf is the memory of pids together, in bytes: resident pages that are not of files
+// on a disk, shared ones included. Pages that processes share count for each, so that it is
+// an upper bound.
 func memoryOf(pids []int) (bytes int64) {
 	for _, pid := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		if n, ok := kilobytes(fmt.Sprintf("/proc/%d/status", pid), "RssAnon:", "RssShmem:"); ok {
+			bytes += n << 10
+			continue
+		}
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid)) // gVisor has no such lines
 		if err != nil {
 			continue
 		}
@@ -115,22 +121,61 @@ func memoryOf(pids []int) (bytes int64) {
 // in memoryOf.
 func exactMemoryOf(pids []int) (total int64) {
 	for _, pid := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-		anon := int64(-1)
-		for line := range bytes.Lines(b) {
-			if rest, ok := bytes.CutPrefix(line, []byte("Pss_Anon:")); ok {
-				if f := strings.Fields(string(rest)); len(f) > 0 {
-					anon, _ = strconv.ParseInt(f[0], 10, 64)
-				}
-			}
-		}
-		if err != nil || anon < 0 {
+		n, ok := kilobytes(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss_Anon:", "Pss_Shmem:")
+		if !ok {
 			total += memoryOf([]int{pid})
 			continue
 		}
-		total += anon << 10
+		total += n << 10
 	}
 	return total
+}
+
+// kilobytes sums lines of a file such as "RssAnon:  12 kB". All of them must be there.
+func kilobytes(path string, names ...string) (sum int64, ok bool) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	found := 0
+	for line := range bytes.Lines(b) {
+		f := bytes.Fields(line)
+		if len(f) < 2 || !slices.Contains(names, string(f[0])) {
+			continue
+		}
+		n, err := strconv.ParseInt(string(f[1]), 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		sum += n
+		found++
+	}
+	return sum, found == len(names)
+}
+
+// namelessOf is what is allocated to files that pids have open and that have no name any
+// more, in bytes: no walk of a directory finds them. Those of a memory file system are there too.
+func namelessOf(pids []int) (bytes int64) {
+	type file struct{ device, inode uint64 }
+	seen := make(map[file]bool)
+	for _, pid := range pids {
+		dir := fmt.Sprintf("/proc/%d/fd/", pid)
+		fds, err := readNames(dir)
+		if err != nil {
+			continue // gone
+		}
+		for _, fd := range fds {
+			var st syscall.Stat_t
+			if syscall.Stat(dir+fd, &st) != nil || st.Nlink != 0 || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+				continue
+			}
+			if f := (file{uint64(st.Dev), st.Ino}); !seen[f] {
+				seen[f] = true
+				bytes += st.Blocks * 512
+			}
+		}
+	}
+	return bytes
 }
 
 // threadsOf counts the threads of a user's processes.
