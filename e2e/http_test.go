@@ -213,7 +213,7 @@ func TestUnservedS3(t *testing.T) {
 	body := string(must(io.ReadAll(resp.Body))(t))
 	equal(t, "status", resp.StatusCode, 400)
 	equal(t, "content type", resp.Header.Get("Content-Type"), "application/xml")
-	equal(t, "body", body, "<Error><Code>UnknownOperationException</Code><Message>Coffer does not serve s3; it serves secretsmanager, kms, iam and sts.</Message><RequestId>"+
+	equal(t, "body", body, "<Error><Code>UnknownOperationException</Code><Message>Coffer does not serve s3; it serves secretsmanager, kms, iam, sts, lambda and logs.</Message><RequestId>"+
 		resp.Header.Get("X-Amzn-Requestid")+"</RequestId></Error>")
 }
 

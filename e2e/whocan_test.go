@@ -123,7 +123,7 @@ func TestWhoCan(t *testing.T) {
 			{"sts:AssumeRole", "worker", `sts:AssumeRole is about a role: "worker" is not the ARN of one`},
 			{"sts:AssumeRoleWithSAML", worker, "is said by the role's trust policy"},
 			{"iam:DeleteUser", "*", "iam:DeleteUser is about a user: give its ARN"},
-			{"secretsmanager:RotateSecret", "app/db", "is not served here"},
+			{"secretsmanager:ReplicateSecretToRegions", "app/db", "is not served here"},
 		} {
 			out := run(t, 1, "who-can", bad.action, bad.resource, "--region", "eu-west-1", "--data-dir", string(w.Dir))
 			equal(t, bad.action+" on "+bad.resource+": "+out, strings.Contains(out, bad.want), true)
