@@ -78,7 +78,7 @@ func (w *world) claim() []secretsmanager.Run {
 	}
 	for transact(w, w.service.HurryRuns) {
 	}
-	free := func(string) bool { return false }
+	free := func(*secretsmanager.Run) bool { return false }
 	return transact(w, func(r *api.Request) ([]secretsmanager.Run, error) {
 		claimed, _, err := w.service.ClaimRuns(r, "me", 100, free, "")
 		return claimed, err
