@@ -22,6 +22,11 @@ const (
 	maxLink    = 4 << 10 // bytes of a symbolic link's target
 	maxDepth   = 40      // links that may lead to one another
 
+	// maxSteps bounds what following links and looking at folders takes for a whole
+	// package, in bytes of paths looked up: links that lead through one another twice
+	// take twice the time for each.
+	maxSteps = 64 << 20
+
 	textNotZip   = "Could not unzip uploaded file. Please check your file, then try to upload again."
 	textEmptyZip = "Uploaded file must be a non-empty zip"
 )
@@ -47,7 +52,7 @@ func checkArchive(b []byte) (unpacked int64, err error) {
 	if err != nil {
 		return notZip(err.Error())
 	}
-	tree := make(tree, len(r.File))
+	tree := tree{targets: make(map[string]string, len(r.File)), steps: maxSteps}
 	for _, f := range r.File {
 		// Each size is below 2^64, so that their sum could be anything.
 		if f.UncompressedSize64 > MaxUnpacked || unpacked+int64(f.UncompressedSize64) >= MaxUnpacked {
@@ -67,11 +72,21 @@ func checkArchive(b []byte) (unpacked int64, err error) {
 	return unpacked, nil
 }
 
-// tree is what a package unpacks to: the target of each path that is a symbolic link,
-// "" for files and folders.
-type tree map[string]string
+// tree is what a package unpacks to.
+type tree struct {
+	targets map[string]string // of each path that is a symbolic link; "" for files and folders
+	steps   int               // that are left of maxSteps
+}
 
-func (t tree) add(f *zip.File) error {
+// target looks a path up.
+func (t *tree) target(name string) (string, error) {
+	if t.steps -= 1 + len(name); t.steps < 0 {
+		return "", errors.New("links or folders take too long to follow")
+	}
+	return t.targets[name], nil
+}
+
+func (t *tree) add(f *zip.File) error {
 	name := strings.TrimSuffix(f.Name, "/")
 	switch {
 	case strings.ContainsAny(f.Name, "\\\x00"), name == "", path.IsAbs(name), name != path.Clean(name), name == "..", strings.HasPrefix(name, "../"):
@@ -91,10 +106,10 @@ func (t tree) add(f *zip.File) error {
 	case mode&fs.ModeType != 0 && !mode.IsDir():
 		return errors.New("an entry is neither file, folder nor link")
 	}
-	if old, ok := t[name]; ok && (old != "" || target != "") {
+	if old, ok := t.targets[name]; ok && (old != "" || target != "") {
 		return errors.New("two entries have one name, and one of them is a link")
 	}
-	t[name] = target
+	t.targets[name] = target
 	return nil
 }
 
@@ -129,10 +144,13 @@ func link(f *zip.File) (string, error) {
 
 // check follows every link: it must end within the package. No entry may lie
 // below a link, as what is unpacked there would be elsewhere.
-func (t tree) check() error {
-	for name, target := range t {
-		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			if t[dir] != "" {
+func (t *tree) check() error {
+	for name, target := range t.targets {
+		for i := strings.LastIndexByte(name, '/'); i > 0; i = strings.LastIndexByte(name[:i], '/') {
+			switch link, err := t.target(name[:i]); {
+			case err != nil:
+				return err
+			case link != "":
 				return errors.New("an entry lies below a link")
 			}
 		}
@@ -148,7 +166,7 @@ func (t tree) check() error {
 
 // follow resolves a path of the package to one without links, as an operating system
 // does: part by part, and ".." from where a link led.
-func (t tree) follow(name string, depth int) (string, error) {
+func (t *tree) follow(name string, depth int) (string, error) {
 	if depth == 0 {
 		return "", errors.New("links lead to one another too often")
 	}
@@ -164,15 +182,20 @@ func (t tree) follow(name string, depth int) (string, error) {
 			if at = path.Dir(at); at == "." {
 				at = ""
 			}
+			if _, err := t.target(at); err != nil {
+				return "", err
+			}
 			continue
 		}
 		next := path.Join(at, part)
-		target := t[next]
+		target, err := t.target(next)
+		if err != nil {
+			return "", err
+		}
 		if target == "" {
 			at = next
 			continue
 		}
-		var err error
 		if at, err = t.follow(path.Join(at, ".")+"/"+target, depth-1); err != nil {
 			return "", err
 		}

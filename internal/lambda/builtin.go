@@ -1,8 +1,10 @@
 package lambda
 
 import (
+	"encoding/json"
 	"time"
 
+	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
 	"coffer/internal/policy"
 )
@@ -31,6 +33,22 @@ func (b BuiltIn) made() *BuiltIn {
 const builtInPolicy = `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"SecretsManagerAccess","Effect":"Allow",
 "Principal":{"Service":"secretsmanager.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"*",
 "Condition":{"StringEquals":{"AWS:SourceAccount":"${aws:ResourceAccount}"}}}]}`
+
+// rotates is the service that invokes built-in functions.
+const rotates = "secretsmanager.amazonaws.com"
+
+// calledFor reports whether an event is Secrets Manager's, for the secret that it calls
+// for. The functions' role may rotate every secret of the account: an event of
+// anybody's choice would have it act on secrets that its author may not touch.
+func (b *BuiltIn) calledFor(r *api.Request, payload []byte) bool {
+	var e struct{ SecretId string }
+	p := &r.Principal.Caller
+	return p.Type == policy.AWSService && p.Service == rotates && r.Source != "" && json.Unmarshal(payload, &e) == nil && e.SecretId == r.Source
+}
+
+func (b *BuiltIn) reserved() error {
+	return lambdaapi.InvalidParameterValueException("The function " + b.Name + " comes with Coffer and is invoked by Secrets Manager only: call RotateSecret.")
+}
 
 var builtInCompiled policy.Compiled
 

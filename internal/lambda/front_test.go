@@ -624,6 +624,51 @@ func TestRotateSecretChecksTheFunction(t *testing.T) {
 	f.failed(err, "AccessDeniedException", text)
 }
 
+// The system writes the logs of functions. Who chooses the group must be allowed to write
+// there, but for the function's own.
+func TestLogGroupIsOneThatTheCallerMayWriteTo(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	const may = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["lambda:*","iam:PassRole"],"Resource":"*"}%s]}`
+	group := "arn:aws:logs:eu-west-1:" + f.Credentials.Account + ":log-group:/audit:"
+	writes := func(on, action string) string {
+		return fmt.Sprintf(`,{"Effect":"Allow","Action":"logs:%s","Resource":"%s"}`, action, on)
+	}
+	stream, events := writes(group+"*", "CreateLogStream"), writes(group+"log-stream:*", "PutLogEvents")
+	to := func(group string) *types.LoggingConfig { return &types.LoggingConfig{LogGroup: &group} }
+	for i, tc := range []struct {
+		rule, policy, group, refused string
+	}{
+		{"its own", "", "", ""},
+		{"without permission", "", "/audit", "logs:CreateLogStream"},
+		{"streams only", stream, "/audit", "logs:PutLogEvents"},
+		{"both", stream + events, "/audit", ""},
+		{"another group", stream + events, "/audit2", "logs:CreateLogStream"},
+	} {
+		name := fmt.Sprintf("f%d", i)
+		if tc.group == "" {
+			tc.group = "/aws/lambda/" + name
+		}
+		c := sdk.NewFromConfig(f.ConfigFor("eu-west-1", f.newKeys("dev"+name, fmt.Sprintf(may, tc.policy))))
+		in := f.input(name)
+		in.LoggingConfig = to(tc.group)
+		_, created := c.CreateFunction(t.Context(), in)
+		if created != nil {
+			f.create(name)
+		}
+		_, updated := c.UpdateFunctionConfiguration(t.Context(), &sdk.UpdateFunctionConfigurationInput{FunctionName: &name, LoggingConfig: to(tc.group)})
+		for _, err := range []error{created, updated} {
+			if tc.refused == "" {
+				if err != nil {
+					t.Errorf("%s: %v", tc.rule, err)
+				}
+				continue
+			}
+			f.failed(err, "AccessDeniedException", "is not authorized to perform: "+tc.refused)
+		}
+	}
+}
+
 // Functions that come with Coffer are there and run, with a role of their own.
 func TestBuiltIn(t *testing.T) {
 	t.Parallel()
@@ -641,10 +686,21 @@ func TestBuiltIn(t *testing.T) {
 	}
 	_, err = f.UpdateFunctionConfiguration(ctx, &sdk.UpdateFunctionConfigurationInput{FunctionName: new("Rotator"), Timeout: new(int32(3))})
 	f.failed(err, "InvalidParameterValueException", "comes with Coffer and cannot be changed")
-	for range 2 { // the role is made once
-		if _, err := f.Invoke(ctx, &sdk.InvokeInput{FunctionName: new("Rotator")}); err != nil {
+	_, err = f.Invoke(ctx, &sdk.InvokeInput{FunctionName: new("Rotator")})
+	f.failed(err, "InvalidParameterValueException", "invoked by Secrets Manager only: call RotateSecret")
+	invoked := make(chan struct{}, 16)
+	f.runner.answer(func(lambda.Event) (*lambda.Answer, error) {
+		invoked <- struct{}{}
+		return &lambda.Answer{Failed: true, Payload: []byte("{}")}, nil
+	})
+	for _, name := range []string{"r1", "r2"} { // the role is made once
+		if _, err := f.SecretsManager(t).CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: new("v")}); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := f.SecretsManager(t).RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &name, RotationLambdaARN: new(f.arn("Rotator"))}); err != nil {
+			t.Fatal(err)
+		}
+		<-invoked
 	}
 	ran := f.runner.last(t)
 	if !ran.f.BuiltIn || ran.f.Handler != "Rotator" || ran.f.Code != nil || ran.f.Timeout.Seconds() != 30 {
@@ -752,11 +808,22 @@ func TestRotationInvokes(t *testing.T) {
 func BenchmarkInvoke(b *testing.B) {
 	s := coffertest.Start(b, coffertest.InMemory(), coffertest.With(func(c *server.Config) {
 		c.Runner = warm{}
-		c.BuiltIns = []lambda.BuiltIn{{Name: "Rotator", Timeout: 30e9, Memory: 128}}
 	}))
 	c := s.Lambda(b)
+	role, err := s.IAM(b).CreateRole(b.Context(), &iam.CreateRoleInput{RoleName: new("runs"), AssumeRolePolicyDocument: new(
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, err = c.CreateFunction(b.Context(), &sdk.CreateFunctionInput{
+		FunctionName: new("f"), Role: role.Role.Arn, Runtime: types.RuntimePython312, Handler: new("f.handler"),
+		Code: &types.FunctionCode{ZipFile: stored(b, "f.py", nil)},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
-		if _, err := c.Invoke(b.Context(), &sdk.InvokeInput{FunctionName: new("Rotator"), Payload: []byte("{}")}); err != nil {
+		if _, err := c.Invoke(b.Context(), &sdk.InvokeInput{FunctionName: new("f"), Payload: []byte("{}")}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
+	logsapi "coffer/internal/api/logs"
 	stsapi "coffer/internal/api/sts"
 	"coffer/internal/arn"
 	"coffer/internal/table"
@@ -49,12 +50,12 @@ func (s *Service) resolveCreateFunction(r *api.Request, in *lambdaapi.CreateFunc
 		tag.Action = lambdaapi.TagResource.Action()
 		a.Also = append(a.Also, tag)
 	}
-	err = t.further(&a, *in.Role, in.Layers)
+	err = t.further(&a, *in.Role, in.Layers, in.LoggingConfig)
 	return t, a, err
 }
 
-// further adds what setting a role and layers takes.
-func (t *target) further(a *api.Access, role string, layers []string) error {
+// further adds what setting a role, layers and a log group takes.
+func (t *target) further(a *api.Access, role string, layers []string, logging *lambdaapi.LoggingConfig) error {
 	if role != "" {
 		of, err := arn.Parse(role)
 		if err != nil {
@@ -71,7 +72,27 @@ func (t *target) further(a *api.Access, role string, layers []string) error {
 	}
 	more, err := layerAccess(t.r, layers)
 	a.Also = append(a.Also, more...)
+	if logging != nil {
+		a.Also = append(a.Also, t.logAccess(str(logging.LogGroup))...)
+	}
 	return err
+}
+
+// logAccess is what it takes to have the function's log written to a group. The system
+// writes it and asks nobody: who chooses another group than the function's own could
+// otherwise write into every log of the account.
+func (t *target) logAccess(group string) []api.Access {
+	if group == "" || group == logGroup(t.name) {
+		return nil
+	}
+	resource := "arn:" + t.r.Partition() + ":logs:" + t.region + ":" + t.account + ":log-group:" + group
+	write := func(action, on string) api.Access {
+		return api.Access{Action: action, Resource: on, Account: t.account, Named: on}
+	}
+	return []api.Access{
+		write(logsapi.CreateLogStream.Action(), resource+":*"),
+		write(logsapi.PutLogEvents.Action(), resource+":log-stream:*"),
+	}
 }
 
 func (s *Service) stageCreateFunction(r *api.Request, in *lambdaapi.CreateFunctionInput) error {

@@ -3,10 +3,12 @@ package lambda_test
 import (
 	"archive/zip"
 	"bytes"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -113,6 +115,26 @@ func TestArchives(t *testing.T) {
 	} {
 		if _, err := lambda.CheckArchive(tc.b); (err == nil) != tc.ok {
 			t.Errorf("%s: %v", tc.rule, err)
+		}
+	}
+}
+
+// Links that lead through one another twice would take twice the time for each, and
+// names of nothing but folders the square of their length: such packages are
+// refused, not followed to the end.
+func TestArchiveThatTakesTooLongToFollow(t *testing.T) {
+	t.Parallel()
+	var links, folders []entry
+	for i := range 38 {
+		links = append(links, entry{fmt.Sprintf("l%d", i), fmt.Sprintf("l%d/../l%d", i+1, i+1), fs.ModeSymlink})
+	}
+	links = append(links, entry{name: "l38/x", content: "x"})
+	for i := range 8 {
+		folders = append(folders, entry{name: strings.Repeat("a/", 30_000) + strconv.Itoa(i), content: "x"})
+	}
+	for rule, b := range map[string][]byte{"links": pack(t, links...), "folders": pack(t, folders...)} {
+		if _, err := lambda.CheckArchive(b); !strings.Contains(fmt.Sprint(err), "Could not unzip uploaded file") {
+			t.Errorf("%s: %v", rule, err)
 		}
 	}
 }

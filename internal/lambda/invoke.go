@@ -85,9 +85,13 @@ func (s *Service) invoke(r *api.Request, in *lambdaapi.InvokeInput, t *target) (
 	if err != nil {
 		return nil, err
 	}
-	switch str(in.InvocationType) {
-	case lambdaapi.InvocationTypeDryRun:
+	if str(in.InvocationType) == lambdaapi.InvocationTypeDryRun {
 		return &lambdaapi.InvokeOutput{StatusCode: new(int64(204))}, nil
+	}
+	if t.builtIn != nil && !t.builtIn.calledFor(r, e.Payload) {
+		return nil, t.builtIn.reserved()
+	}
+	switch str(in.InvocationType) {
 	case lambdaapi.InvocationTypeEvent:
 		if s.runner == nil {
 			return nil, off(nil)

@@ -303,6 +303,36 @@ func TestPolicyMeansTheUserThatWas(t *testing.T) {
 	}
 }
 
+// A built-in function may rotate every secret of the account. Only Secrets Manager has it
+// run, and for the secret that it calls for; others may ask whether it could be invoked.
+func TestBuiltInIsInvokedBySecretsManagerOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, lambda.Config{BuiltIns: []lambda.BuiltIn{{Name: "Rotator", Timeout: 30e9, Memory: 128}}})
+	const secret = "arn:aws:secretsmanager:" + here + ":" + ours + ":secret:db-AbCdEf"
+	service := w.aws("secretsmanager.amazonaws.com", secret)
+	service.account = ours
+	const invalid = "InvalidParameterValueException"
+	const reserved = "The function Rotator comes with Coffer and is invoked by Secrets Manager only: call RotateSecret."
+	const passed = "Functions are switched off on this server." // there is nothing to run it here
+	for _, tc := range []struct {
+		rule          string
+		c             client
+		payload, text string
+	}{
+		{"the root", w.root(), `{"SecretId":"` + secret + `"}`, reserved},
+		{"for its secret", service, `{"SecretId":"` + secret + `"}`, passed},
+		{"for another secret", service, `{"SecretId":"` + secret + `2"}`, reserved},
+		{"for none", service, `{}`, reserved},
+	} {
+		for _, kind := range []string{lambdaapi.InvocationTypeRequestResponse, lambdaapi.InvocationTypeEvent} {
+			c := tc.c
+			t.Log(tc.rule, kind)
+			refuse(c, lambdaapi.Invoke, &lambdaapi.InvokeInput{FunctionName: new("Rotator"), InvocationType: new(kind), Payload: []byte(tc.payload)}, invalid, tc.text)
+		}
+	}
+	must(w.root(), lambdaapi.Invoke, &lambdaapi.InvokeInput{FunctionName: new("Rotator"), InvocationType: new(lambdaapi.InvocationTypeDryRun)})
+}
+
 // What comes with Coffer shows its policy and takes no changes.
 func TestBuiltInIsFixed(t *testing.T) {
 	t.Parallel()

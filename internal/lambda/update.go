@@ -86,7 +86,7 @@ func (s *Service) resolveUpdateFunctionConfiguration(r *api.Request, in *lambdaa
 	if err != nil {
 		return nil, a, err
 	}
-	err = t.further(&a, str(in.Role), in.Layers)
+	err = t.further(&a, str(in.Role), in.Layers, in.LoggingConfig)
 	return t, a, err
 }
 

@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -44,7 +45,8 @@ type Config struct {
 	Metrics prometheus.Registerer
 
 	// Most rotations at once, in all and of one function; 0: DefaultAtOnce and
-	// DefaultPerFunction.
+	// DefaultPerFunction. One account has at most half of all, at least one: its
+	// functions may take as long as they like.
 	AtOnce, PerFunction int
 }
 
@@ -79,7 +81,7 @@ type Worker struct {
 	found  table.Key       // where in it there was something to claim
 
 	mu    sync.Mutex
-	busy  map[string]int // rotations at once, by function
+	busy  map[string]int // rotations at once, by function and by account
 	total int
 	done  sync.WaitGroup
 
@@ -252,20 +254,19 @@ func (w *Worker) running() int {
 	return w.total
 }
 
-// crowded tells, for one claim, which functions have no room. It counts along, so
-// that the claim itself does not take more than there is.
-func (w *Worker) crowded() func(function string) bool {
+// crowded tells, for one claim, which rotations have to wait: those of functions and
+// of accounts that have no room. It counts along, so that the claim itself does not
+// take more than there is.
+func (w *Worker) crowded() func(*secretsmanager.Run) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	taken := make(map[string]int, len(w.busy))
-	for f, n := range w.busy {
-		taken[f] = n
-	}
-	return func(function string) bool {
-		if taken[function] >= w.cfg.PerFunction {
+	taken := maps.Clone(w.busy)
+	return func(u *secretsmanager.Run) bool {
+		if taken[u.Function] >= w.cfg.PerFunction || taken[u.Account] >= max(1, w.cfg.AtOnce/2) {
 			return true
 		}
-		taken[function]++
+		taken[u.Function]++
+		taken[u.Account]++
 		return false
 	}
 }
@@ -275,13 +276,16 @@ func (w *Worker) begin(u secretsmanager.Run) {
 	w.mu.Lock()
 	w.total++
 	w.busy[u.Function]++
+	w.busy[u.Account]++
 	w.mu.Unlock()
 	w.done.Go(func() {
 		defer func() {
 			w.mu.Lock()
 			w.total--
-			if w.busy[u.Function]--; w.busy[u.Function] == 0 {
-				delete(w.busy, u.Function)
+			for _, of := range []string{u.Function, u.Account} {
+				if w.busy[of]--; w.busy[of] == 0 {
+					delete(w.busy, of)
+				}
 			}
 			w.mu.Unlock()
 			select {

@@ -3,6 +3,7 @@ package secretsmanager
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"coffer/internal/api"
@@ -18,7 +19,7 @@ import (
 // has none.
 type Rotation struct {
 	Enabled  bool   `cbor:"1,keyasint"`
-	Function string `cbor:"2,keyasint"` // ARN, as it was given
+	Function string `cbor:"2,keyasint"` // ARN
 
 	// RotationRules, as they were given. Reported is what the service adds to an
 	// expression: AutomaticallyAfterDays, worked out after each successful rotation.
@@ -142,7 +143,7 @@ func (s *Service) rotateSecret(r *api.Request, in *smapi.RotateSecretInput, t *t
 	if err != nil {
 		return nil, err
 	}
-	rot, err := sec.configured(in)
+	rot, err := sec.configured(r, in)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +155,7 @@ func (s *Service) rotateSecret(r *api.Request, in *smapi.RotateSecretInput, t *t
 		out.VersionId = in.ClientRequestToken
 		return out, nil // a repetition: the answer was lost, not the call
 	default:
-		s.hurry(sec)
-		return nil, smapi.InvalidRequestException(textUnfinished)
+		return nil, s.unfinished(r, sec)
 	}
 	if err := invocable(r, sec, rot.Function); err != nil {
 		return nil, err
@@ -189,9 +189,24 @@ func (s *Service) rotateSecret(r *api.Request, in *smapi.RotateSecretInput, t *t
 	return out, save(r, sec)
 }
 
+// unfinished is the refusal of another rotation. The one under way is hurried, which is
+// to have its function invoked: by those only who may do that.
+func (s *Service) unfinished(r *api.Request, sec *Secret) error {
+	if sec.Rotation != nil && sec.Rotation.Running != "" {
+		err := invocable(r, sec, sec.Rotation.Function)
+		if f, ok := fault.As(err); err != nil && (!ok || ours(f)) {
+			return err
+		}
+		if err == nil {
+			s.hurry(sec)
+		}
+	}
+	return smapi.InvalidRequestException(textUnfinished)
+}
+
 // configured is the secret's rotation with what the request changes. Members that are
 // not sent keep their value; another kind of schedule replaces the old one.
-func (s *Secret) configured(in *smapi.RotateSecretInput) (*Rotation, error) {
+func (s *Secret) configured(r *api.Request, in *smapi.RotateSecretInput) (*Rotation, error) {
 	if len(in.ExternalSecretRotationMetadata) > 0 || in.ExternalSecretRotationRoleArn != nil {
 		return nil, smapi.InvalidParameterException(textNoExternal)
 	}
@@ -220,6 +235,12 @@ func (s *Secret) configured(in *smapi.RotateSecretInput) (*Rotation, error) {
 	if rot.Function == "" {
 		return nil, smapi.InvalidRequestException(textNoFunction)
 	}
+	if !arn.Is(rot.Function) {
+		// A bare name means a function beside the secret. It is written out before
+		// anybody is asked about it: Lambda takes names to be of its caller's account,
+		// which would be another function for the caller than for Secrets Manager.
+		rot.Function = "arn:" + r.Partition() + ":lambda:" + s.Region + ":" + s.Account + ":function:" + rot.Function
+	}
 	return rot, nil
 }
 
@@ -234,7 +255,11 @@ func (s *Secret) lastValue(now time.Time) table.Millis {
 // invocable asks Lambda whether the function can be invoked: by the caller, and
 // by Secrets Manager for this secret. Both are dry runs.
 func invocable(r *api.Request, s *Secret, function string) error {
-	if a, err := arn.Parse(function); err == nil && (a.Service != "lambda" || a.Region != r.Region || a.Partition != r.Partition()) {
+	// Lambda takes ARNs that lack parts, and its caller's account in their place: here
+	// each part has to be said.
+	const digits = 12 // of an account
+	a, err := arn.Parse(function)
+	if err != nil || a.Service != "lambda" || a.Region != r.Region || a.Partition != r.Partition() || len(a.Account) != digits || !strings.HasPrefix(a.Resource, "function:") {
 		return api.AccessDeniedException(textNotInvocable)
 	}
 	in := &lambdaapi.InvokeInput{FunctionName: &function, InvocationType: new(lambdaapi.InvocationTypeDryRun)}

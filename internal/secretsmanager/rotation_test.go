@@ -13,6 +13,7 @@ import (
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
 	smapi "coffer/internal/api/secretsmanager"
+	"coffer/internal/fault"
 	"coffer/internal/schedule"
 	"coffer/internal/secretsmanager"
 	"coffer/internal/table"
@@ -77,7 +78,7 @@ func (w *world) claim() []secretsmanager.Run {
 	}
 	for transact(w, w.service.HurryRuns) {
 	}
-	free := func(string) bool { return false }
+	free := func(*secretsmanager.Run) bool { return false }
 	return transact(w, func(r *api.Request) ([]secretsmanager.Run, error) {
 		claimed, _, err := w.service.ClaimRuns(r, "me", 100, free, "")
 		return claimed, err
@@ -433,6 +434,41 @@ func TestRetriesEndWithTheWindow(t *testing.T) {
 	c.pass(23 * time.Hour)
 	c.rotate()
 	c.expect("the next day", c.takeEvents(), "RotationSucceeded")
+}
+
+// A bare name is a function beside the secret, for everybody who is asked about it. ARNs
+// that leave the account out mean nothing.
+func TestRotateSecretNamesTheFunctionInFull(t *testing.T) {
+	c := newWorld(t).root()
+	c.create("s", "1")
+	c.mustRotate(func(in *smapi.RotateSecretInput) { in.RotationLambdaARN = new("rotate") })
+	c.expect("function", *c.describe("s").RotationLambdaARN, functionARN)
+	for _, short := range []string{"arn:aws:lambda:" + region + ":function:rotate", "arn:aws:lambda:" + region + ":function:function:rotate", "arn:aws:lambda:" + region + "::function:rotate"} {
+		c := newWorld(t).root()
+		c.create("s", "1")
+		c.functions[short] = &function{}
+		if _, err := c.startRotate(func(in *smapi.RotateSecretInput) { in.RotationLambdaARN = &short }); fault.Code(err) != "AccessDeniedException" {
+			t.Errorf("%s: %v", short, err)
+		}
+	}
+}
+
+// Who may not invoke the function cannot have an unfinished rotation tried again at once.
+func TestRotateSecretHurriesForThoseWhoMayInvoke(t *testing.T) {
+	c, f := rotating(t, nil)
+	f.run = func(string, secretsmanager.Run) error { return errors.New("no") }
+	c.mustRotate(nil)
+	c.expect("fails", strings.Join(c.rotate(), " "), "createSecret")
+	again := func() {
+		out, err := c.startRotate(func(in *smapi.RotateSecretInput) { in.ClientRequestToken = token("r2") })
+		wantFault(t, out, err, "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
+	}
+	f.refusesCaller = true
+	again()
+	c.expect("for others", strings.Join(c.rotate(), " "), "")
+	f.refusesCaller = false
+	again()
+	c.expect("for those", strings.Join(c.rotate(), " "), "createSecret")
 }
 
 // RotateSecret on an unfinished rotation refuses, and has it tried again at once.

@@ -329,9 +329,9 @@ func (s *Service) StartRotations(r *api.Request) (more bool, err error) {
 const startBatch = 8
 
 // ClaimRuns takes up to limit rotations that are due, for owner to work on, and leaves
-// those whose function is busy. It looks at a bounded number of them, behind after if that
+// those that are to wait, as their function or account has no room. It looks at a bounded number of them, behind after if that
 // is given; next is where to go on looking, empty at the end.
-func (s *Service) ClaimRuns(r *api.Request, owner string, limit int, busy func(function string) bool, after table.Key) (claimed []Run, next table.Key, err error) {
+func (s *Service) ClaimRuns(r *api.Request, owner string, limit int, wait func(*Run) bool, after table.Key) (claimed []Run, next table.Key, err error) {
 	now, looked := table.At(r.Time).Part(), 0
 	var due []table.Key
 	for e, err := range Runs.ScanIndex(r.Tx, runDue, table.Range{After: after}) {
@@ -357,7 +357,7 @@ func (s *Service) ClaimRuns(r *api.Request, owner string, limit int, busy func(f
 		if err != nil {
 			return nil, next, fmt.Errorf("index %s: %w", runDue, err)
 		}
-		if busy(u.Function) {
+		if wait(u) {
 			continue
 		}
 		u.Owner = owner
