@@ -12,7 +12,8 @@ import (
 func TestExistingUser(t *testing.T) {
 	b := newBench(t)
 	const refused = "it is not taken for its clone"
-	b.Exec(t, "CREATE SCHEMA pay; CREATE ROLE readers; CREATE DATABASE other")
+	b.Exec(t, "CREATE SCHEMA pay; CREATE ROLE readers")
+	b.Exec(t, "CREATE DATABASE other")
 	tests := []struct{ name, setup, want string }{
 		{"nothing of its own", "", ""},
 		{"a member of the first", "GRANT $1 TO $2", ""},
