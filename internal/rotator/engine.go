@@ -101,7 +101,8 @@ type Login struct {
 	// Warnf tells what is odd in the function's log.
 	Warnf func(format string, args ...any)
 
-	mode tlsMode
+	mode   tlsMode
+	untold bool // nothing is logged about it: it holds what the secret that is rotated does not
 }
 
 // WantsPlain tells whether the secret says "ssl": false. Engines whose protocol sends

@@ -77,7 +77,9 @@ func (r singleUser) asBefore(ctx context.Context, j *Job, current, pending Login
 	if previous.Host != pending.Host {
 		return nil, ValueErrorf("Attempting to modify user for host %s other than previous host %s", pending.Host, previous.Host)
 	}
-	previous.mode = current.mode
+	// Whoever may write the current value would otherwise have the previous password, which
+	// wanted a verified server, sent to any.
+	previous.mode = stricter(previous.mode, current.mode)
 	s, _, err = login(ctx, j, r.engine, previous)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import "context"
 // that its key masterarn names, to the same server.
 func (d logins[S]) superuser(ctx context.Context, j *Job, current, pending Login) (user, super S, err error) {
 	var none S
-	user, err = d.prove(ctx, j, current, "")
+	user, err = d.prove(ctx, j, current)
 	if err != nil {
 		return none, none, err
 	}
@@ -26,10 +26,13 @@ func (d logins[S]) superuser(ctx context.Context, j *Job, current, pending Login
 		// The application's secret chose the way to the server that took its password. What
 		// answers there need not be the one that the superuser's secret is for.
 		same := current
-		same.Port, same.mode = master.Port, master.mode
-		there, err := d.prove(ctx, j, same, " at the port and in the ssl mode of master secret "+master.Secret)
+		same.Port, same.mode, same.untold = master.Port, master.mode, true
+		there, failure, err := login(ctx, j, d.engine, same)
 		if err != nil {
 			return none, none, err
+		}
+		if failure != nil {
+			return none, none, unfit(master.Secret)
 		}
 		user.Close()
 		user, open[0] = there, there
@@ -39,17 +42,25 @@ func (d logins[S]) superuser(ctx context.Context, j *Job, current, pending Login
 		return none, none, err
 	}
 	if failure != nil {
-		return none, none, ValueErrorf("Unable to log into database using credentials in master secret %s", master.Secret)
+		return none, none, unfit(master.Secret)
 	}
 	return user, super, nil
 }
 
+// unfit is the one error for every way in which a secret is not the superuser's. masterarn is
+// chosen by whoever writes the application's secret, and the function reads more secrets than they
+// may: an error that told the reason would tell them what is in any of those, piece by piece.
+func unfit(arn string) error {
+	return ValueErrorf("The master secret %s cannot be used: it must be one that the function's role can read, hold the working credentials of a superuser "+
+		"in the form of this rotation's secrets, for the same database host, and not be of the user whose password is changed", arn)
+}
+
 // prove logs in as the current user. Whoever can write a secret could otherwise have
 // the superuser change any user whose name they know.
-func (d logins[S]) prove(ctx context.Context, j *Job, current Login, where string) (S, error) {
+func (d logins[S]) prove(ctx context.Context, j *Job, current Login) (S, error) {
 	s, failure, err := login(ctx, j, d.engine, current)
 	if err == nil && failure != nil {
-		err = ValueErrorf("Unable to log into database using current credentials for secret %s%s", j.SecretId, where)
+		err = ValueErrorf("Unable to log into database using current credentials for secret %s", j.SecretId)
 	}
 	return s, err
 }
@@ -62,18 +73,16 @@ func (d logins[S]) master(ctx context.Context, j *Job, current, pending Login) (
 		return Login{}, err
 	}
 	value, err := j.Other(ctx, arn)
+	if ctx.Err() != nil {
+		return Login{}, ctx.Err()
+	}
 	if err != nil {
-		return Login{}, err
+		return Login{}, unfit(arn)
 	}
 	master, err := d.read(j, arn, value)
-	if err != nil {
-		return Login{}, err
+	if err != nil || master.Host != current.Host || master.User == pending.User {
+		return Login{}, unfit(arn)
 	}
-	if master.Host != current.Host {
-		return Login{}, ValueErrorf("Current database host %s is not the same host as/rds replica of master %s", current.Host, master.Host)
-	}
-	if master.User == pending.User {
-		return Login{}, ValueErrorf("Attempting to modify user %s, which is the superuser of master secret %s", pending.User, arn)
-	}
+	master.untold = true
 	return master, nil
 }

@@ -21,6 +21,16 @@ const (
 	tlsOff
 )
 
+// stricter is the mode of two that trusts less. tlsOff is the last: it gives the password to anyone.
+func stricter(a, b tlsMode) tlsMode {
+	for _, m := range []tlsMode{tlsVerify, tlsTry} {
+		if a == m || b == m {
+			return m
+		}
+	}
+	return tlsOff
+}
+
 // modeOf reads the key ssl as the templates do: true, false, or a string of either in any
 // case; anything else counts as absent.
 func modeOf(raw json.RawMessage) tlsMode {
@@ -133,6 +143,9 @@ func attempt[S Session](ctx context.Context, e Engine[S], l Login) (S, *LoginErr
 }
 
 func (j *Job) tellLogin(l Login) {
+	if l.untold {
+		return
+	}
 	how := "SSL/TLS"
 	switch {
 	case l.TLS == nil:
@@ -144,6 +157,9 @@ func (j *Job) tellLogin(l Login) {
 }
 
 func (j *Job) tellFailure(level string, l Login, e *LoginError) {
+	if l.untold {
+		return
+	}
 	text := j.Foreign(e.Text)
 	switch e.Reason {
 	case NoTLS:

@@ -42,7 +42,7 @@ func (r twoPasswords) Set(ctx context.Context, j *Job) error {
 		}
 		user.Close()
 		s = super
-	} else if s, err = r.prove(ctx, j, current, ""); err != nil {
+	} else if s, err = r.prove(ctx, j, current); err != nil {
 		return err
 	}
 	defer s.Close()

@@ -105,6 +105,7 @@ func (s *service) secret() map[string]any {
 func newVault(t *testing.T, s *service) *rotatortest.Vault {
 	v := rotatortest.NewVault(t)
 	v.Variables["DATABASE_CA_BUNDLE"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	v.Variables[httpapikey.AllowLoopback] = "true"
 	return v
 }
 

@@ -59,8 +59,8 @@ func (c *config) send(ctx context.Context, name string, r *request, values map[s
 	return answer, nil
 }
 
-// client follows no redirect, keeps nothing between requests, and reaches no link-local
-// address: that is where clouds hand out their machines' credentials.
+// client follows no redirect, keeps nothing between requests, and reaches no address of the
+// machine itself or of its cloud's metadata (see refused).
 func (c *config) client() (*http.Client, error) {
 	pool, err := c.job.Roots()
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *config) client() (*http.Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: rotator.ConnectTime, Control: refuseLinkLocal}).DialContext,
+			DialContext:            (&net.Dialer{Timeout: rotator.ConnectTime, Control: c.refuse}).DialContext,
 			TLSClientConfig:        &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    rotator.ConnectTime,
 			MaxResponseHeaderBytes: 64 << 10,
@@ -80,21 +80,70 @@ func (c *config) client() (*http.Client, error) {
 	}, nil
 }
 
-func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
+// AllowLoopback is the variable that, being "true", lets requests go to the machine itself: for
+// tests, and for services that listen there only. It is the function's, not the secret's: whoever
+// writes a secret chooses the URL, and could allow themselves what listens on the server's loopback.
+const AllowLoopback = "ALLOW_LOOPBACK"
+
+// refuse is asked after a name was resolved, so a name that points there is refused too.
+func (c *config) refuse(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	if a := to.Addr().Unmap(); a.IsLinkLocalUnicast() || a.IsMulticast() || a == awsIPv6 {
+	return refused(to.Addr(), c.job.Getenv(AllowLoopback, "") == "true")
+}
+
+// refused tells why an address is not reached. Private ranges are: services on the premises
+// are there.
+func refused(a netip.Addr, loopback bool) error {
+	a = embedded(a.Unmap().WithZone("")).Unmap()
+	switch {
+	case a.IsLoopback() || a.IsUnspecified() || thisHost.Contains(a):
+		if a.IsLoopback() && loopback {
+			return nil
+		}
+		return errLoopback
+	case a.IsLinkLocalUnicast(), a.IsMulticast(), metadata[a]:
 		return errLinkLocal
 	}
 	return nil
 }
 
-// awsIPv6 is the metadata service of AWS.
-var awsIPv6 = netip.MustParseAddr("fd00:ec2::254")
+// embedded is the IPv4 address that a gateway makes of an IPv6 one: NAT64 (RFC 6052, the
+// well-known prefix, and RFC 8215's with 96 bits), 6to4 (RFC 3056), IPv4-compatible (RFC 4291).
+func embedded(a netip.Addr) netip.Addr {
+	b := a.As16()
+	switch {
+	case nat64.Contains(a), localNAT64.Contains(a), compatible.Contains(a) && !a.IsLoopback() && !a.IsUnspecified():
+		return netip.AddrFrom4([4]byte(b[12:]))
+	case sixToFour.Contains(a):
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	}
+	return a
+}
 
-var errLinkLocal = rotator.ValueErrorf("link-local addresses are not reached")
+var (
+	thisHost   = netip.MustParsePrefix("0.0.0.0/8") // Linux takes it for the machine itself
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	localNAT64 = netip.MustParsePrefix("64:ff9b:1::/48")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+	compatible = netip.MustParsePrefix("::/96")
+)
+
+// metadata is where clouds hand out their machines' credentials, but for 169.254.0.0/16.
+var metadata = map[netip.Addr]bool{
+	netip.MustParseAddr("fd00:ec2::254"):   true, // AWS
+	netip.MustParseAddr("fd00:ec2::23"):    true, // AWS, EKS Pod Identity
+	netip.MustParseAddr("100.100.100.200"): true, // Alibaba Cloud
+	netip.MustParseAddr("168.63.129.16"):   true, // Azure
+	netip.MustParseAddr("192.0.0.192"):     true, // Oracle Cloud
+}
+
+var (
+	errLinkLocal = rotator.ValueErrorf("link-local addresses are not reached, nor others of a cloud's metadata")
+	errLoopback  = rotator.ValueErrorf("addresses of the machine itself are not reached, unless loopback is allowed by the function's variable %s", AllowLoopback)
+)
 
 // build fills a request in.
 func (r *request) build(ctx context.Context, name string, values map[string]string) (*http.Request, error) {

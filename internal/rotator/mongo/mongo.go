@@ -182,7 +182,7 @@ func (s *session) Clone(ctx context.Context, current rotator.UserSession, pendin
 	}
 	_, err = s.runIn(ctx, database, from.command(verb, pending))
 	if code(err) == codeUnauthorized {
-		return rotator.DatabaseErrorf("the superuser %s of secret %s may not %s (%v): grant it userAdmin on database %s, or userAdminAnyDatabase", s.l.User, s.l.Secret, verb, err, database)
+		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): grant it userAdmin on database %s, or userAdminAnyDatabase", s.l.Secret, verb, err, database)
 	}
 	return err
 }
@@ -231,7 +231,7 @@ func (s *session) find(ctx context.Context, database, name string) (*user, error
 		return nil, nil
 	}
 	if code(err) == codeUnauthorized {
-		return nil, rotator.DatabaseErrorf("the superuser %s of secret %s may not read users (%v): grant it userAdmin on database %s, or userAdminAnyDatabase", s.l.User, s.l.Secret, err, database)
+		return nil, rotator.DatabaseErrorf("the superuser of secret %s may not read users (%v): grant it userAdmin on database %s, or userAdminAnyDatabase", s.l.Secret, err, database)
 	}
 	if err != nil {
 		return nil, err

@@ -166,18 +166,10 @@ func (s *session) fit(ctx context.Context, from, to account, of []grant) error {
 	if err != nil {
 		return err
 	}
-	if p := exceeds(powers(others), powers(of)); p != "" {
+	if p := exceeds(others, of); p != "" {
 		return rotator.DatabaseErrorf("account %s exists and has %s, which %s has not: it is not taken for its clone; REVOKE that, or GRANT it to %s", to, p, from, from)
 	}
 	return nil
-}
-
-func powers(grants []grant) []string {
-	var all []string
-	for _, g := range grants {
-		all = append(all, g.powers()...)
-	}
-	return all
 }
 
 // grants is what an account may do.
@@ -247,7 +239,7 @@ func (r row) requirements() string {
 // may turns the server's refusal into what to do about it.
 func (s *session) may(err error, what, privilege string) error {
 	if denied(err) {
-		return rotator.DatabaseErrorf("the superuser %s of secret %s may not %s (%v): it needs %s", s.l.User, s.l.Secret, what, err, privilege)
+		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): it needs %s", s.l.Secret, what, err, privilege)
 	}
 	return err
 }

@@ -115,44 +115,143 @@ func (g grant) isNothing() bool { return g.head == "GRANT USAGE ON *.* TO " && g
 // isDefaultRole tells whether the line sets a default role, which must have been granted.
 func (g grant) isDefaultRole() bool { return strings.HasPrefix(g.head, "SET ") }
 
-// powers are what makes an account that has the grant an administrator, of the whole server or of
-// who may do what: privileges on *.* and on the schema mysql, proxies, roles.
-func (g grant) powers() []string {
+// right is one thing that an account may do. For a role, object is "role" and its name.
+type right struct{ privilege, column, object string }
+
+func (r right) String() string {
+	if r.column != "" {
+		return r.privilege + " (" + r.column + ") ON " + r.object
+	}
+	return r.privilege + " ON " + r.object
+}
+
+const grantOption, allPrivileges = "GRANT OPTION", "ALL PRIVILEGES"
+
+// rights are what the line gives. A line that takes away, or sets a default role, gives nothing.
+func (g grant) rights() []right {
 	all, _ := words(g.head)
 	if len(all) < 3 || all[0].text != "GRANT" {
 		return nil
 	}
+	last := len(all) - 1 // TO
 	on := slices.IndexFunc(all, func(w word) bool { return w.text == "ON" })
-	if on < 0 {
-		return []string{"role " + g.head[all[1].start:all[len(all)-1].start] + g.tail}
+	var found []right
+	if on < 0 || on+1 >= last {
+		for _, role := range list(g.head[all[1].start:all[last].start]) {
+			found = append(found, right{"MEMBER", "", "role " + role})
+			if g.tail != "" {
+				found = append(found, right{"ADMIN OPTION", "", "role " + role})
+			}
+		}
+		return found
 	}
-	object := all[on+1].text
-	privileges := strings.Split(g.head[all[1].start:all[on].start], ",")
-	var found []string
-	for _, p := range privileges {
-		p = strings.TrimSpace(p)
+	object := strings.TrimSpace(g.head[all[on+1].start:all[last].start])
+	for _, p := range list(g.head[all[1].start:all[on].start]) {
+		name, columns, has := strings.Cut(p, "(")
+		name = strings.TrimSpace(name)
 		switch {
-		case p == "USAGE":
-		case object == "*.*", p == "PROXY", strings.HasPrefix(object, "`mysql`."), strings.HasPrefix(object, `"mysql".`):
-			found = append(found, p+" ON "+object)
+		case name == "USAGE":
+		case has:
+			for _, c := range list(strings.TrimSuffix(columns, ")")) {
+				found = append(found, right{name, c, object})
+			}
+		default:
+			found = append(found, right{name, "", object})
 		}
 	}
-	if g.tail != "" && object == "*.*" {
-		found = append(found, "GRANT OPTION ON *.*")
+	if g.tail != "" {
+		found = append(found, right{grantOption, "", object})
 	}
 	return found
 }
 
-// exceeds is the first power that one list has and the other has not, or "".
-func exceeds(these, those []string) string {
-	for _, p := range these {
-		if slices.Contains(those, p) {
+// list splits at commas outside of quotes and parentheses.
+func list(text string) []string {
+	var all []string
+	depth, start := 0, 0
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case '\'', '"', '`':
+			if end := strings.IndexByte(text[i+1:], c); end >= 0 {
+				i += 1 + end
+			}
+		case ',':
+			if depth == 0 {
+				all = append(all, strings.TrimSpace(text[start:i]))
+				start = i + 1
+			}
+		}
+	}
+	return append(all, strings.TrimSpace(text[start:]))
+}
+
+// places are the object and what it is in: `db`.`t`, `db`.*, *.*.
+func places(object string) []string {
+	found := []string{object}
+	i := strings.IndexAny(object, "`\"'") // after PROCEDURE or the like
+	if i < 0 || object[i] == '\'' {
+		return found
+	}
+	name := object[i:]
+	for i := 1; i < len(name); i++ {
+		if name[i] != name[0] {
 			continue
 		}
-		if strings.HasSuffix(p, " ON *.*") && p != "GRANT OPTION ON *.*" && slices.Contains(those, "ALL PRIVILEGES ON *.*") {
+		if i+1 < len(name) && name[i+1] == name[0] {
+			i++ // a doubled quote
 			continue
 		}
-		return p
+		if strings.HasPrefix(name[i+1:], ".") {
+			if schema := name[:i+1] + ".*"; schema != object {
+				found = append(found, schema)
+			}
+			found = append(found, "*.*")
+		}
+		break
+	}
+	return found
+}
+
+// exceeds is something that one account may do and the other may not, or "".
+func exceeds(these, those []grant) string {
+	has := map[right]bool{}
+	var taken []string
+	for _, g := range those {
+		for _, r := range g.rights() {
+			has[r] = true
+		}
+		if strings.HasPrefix(g.head, "REVOKE ") {
+			taken = append(taken, g.head)
+			if !slices.ContainsFunc(these, func(other grant) bool { return other.head == g.head }) {
+				return "no " + strings.TrimSuffix(g.head, " FROM ") // a partial revoke of the other's
+			}
+		}
+	}
+	covered := func(r right) bool {
+		for _, place := range places(r.object) {
+			if place == "*.*" && r.object != place && len(taken) > 0 {
+				continue // not everywhere
+			}
+			if has[right{r.privilege, r.column, place}] || has[right{r.privilege, "", place}] {
+				return true
+			}
+			special := r.privilege == grantOption || r.privilege == "PROXY"
+			if !special && has[right{allPrivileges, "", place}] {
+				return true
+			}
+		}
+		return false
+	}
+	for _, g := range these {
+		for _, r := range g.rights() {
+			if !has[r] && !covered(r) {
+				return r.String()
+			}
+		}
 	}
 	return ""
 }

@@ -115,7 +115,7 @@ const (
 func may(super rotator.Login, err error, what, privilege string) error {
 	var e *serverError
 	if errors.As(err, &e) && slices.Contains([]int{errNoTable, errPrivileges, errNotGranted, errNoAdmin, errNoOption}, e.code) {
-		return rotator.DatabaseErrorf("the superuser %s of secret %s may not %s (%v): it needs %s", super.User, super.Secret, what, err, privilege)
+		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): it needs %s", super.Secret, what, err, privilege)
 	}
 	return err
 }

@@ -52,7 +52,7 @@ func (s *session) Clone(ctx context.Context, current rotator.UserSession, pendin
 		}
 		err = s.setPassword(ctx, pending.User, pending.Password)
 		return s.may(err, "change the password of "+pending.User,
-			fmt.Sprintf("make it a superuser, or give it CREATEROLE and, from PostgreSQL 16 on, GRANT %s TO %s WITH ADMIN OPTION", Ident(pending.User), Ident(s.Login().User)))
+			fmt.Sprintf("make it a superuser, or give it CREATEROLE and, from PostgreSQL 16 on, GRANT %s TO it WITH ADMIN OPTION", Ident(pending.User)))
 	})
 }
 
@@ -65,7 +65,7 @@ func (s *session) create(ctx context.Context, from role, pending rotator.Login) 
 	}
 	l := s.Login()
 	if ok && !self.super && !self.creates {
-		return rotator.DatabaseErrorf("the superuser %s of secret %s may not create roles: ALTER ROLE %s CREATEROLE, or use another one", l.User, l.Secret, Ident(l.User))
+		return rotator.DatabaseErrorf("the superuser of secret %s may not create roles: ALTER ROLE it CREATEROLE, or use another one", l.Secret)
 	}
 	password, err := s.password(ctx, pending.User, pending.Password)
 	if err != nil {
@@ -82,38 +82,64 @@ func (s *session) create(ctx context.Context, from role, pending rotator.Login) 
 		options += " REPLICATION" // decided before a session takes on a role
 	}
 	err = s.Exec(ctx, "CREATE ROLE "+Ident(pending.User)+options)
-	if err := s.may(err, "create role "+pending.User, "ALTER ROLE "+Ident(l.User)+" CREATEROLE, or use another one"); err != nil {
+	if err := s.may(err, "create role "+pending.User, "ALTER ROLE it CREATEROLE, or use another one"); err != nil {
 		return err
 	}
 	err = s.Exec(ctx, "GRANT "+Ident(from.name)+" TO "+Ident(pending.User))
-	if err := s.may(err, "grant role "+from.name, fmt.Sprintf("GRANT %s TO %s WITH ADMIN OPTION", Ident(from.name), Ident(l.User))); err != nil {
+	if err := s.may(err, "grant role "+from.name, fmt.Sprintf("GRANT %s TO it WITH ADMIN OPTION", Ident(from.name))); err != nil {
+		return err
+	}
+	err = s.Exec(ctx, "COMMENT ON ROLE "+Ident(pending.User)+" IS "+Literal(mark(from)))
+	if err := s.may(err, "comment on role "+pending.User, "ALTER ROLE it CREATEROLE, or use another one"); err != nil {
 		return err
 	}
 	return s.copySettings(ctx, from, pending.User)
 }
 
-// fit refuses a user that is not the alternate of from in anything but name. A role of
-// which from is a member is no more than from can be, and one that is a member of from was
-// made to be its clone. Another one may be no administrator and have no roles
-// that from has not: the name alone does not make it one that from's password opens.
+// fit refuses a user that is not the alternate of from in anything but name: the name alone
+// does not make it one that from's password opens. A role of which from is a member is no more
+// than from can be. Any other one, a member of from too (up to PostgreSQL 14 every role could
+// grant itself), may be no administrator, have no roles that from has not, and unless
+// Coffer made it, neither own nor be granted anything itself.
 func (s *session) fit(ctx context.Context, from, to role) error {
-	rows, err := s.Query(ctx, `SELECT pg_catalog.pg_has_role($1::oid, $2::oid, 'MEMBER'), pg_catalog.pg_has_role($2::oid, $1::oid, 'MEMBER'),
-		(SELECT pg_catalog.string_agg(m.roleid::pg_catalog.regrole::text, ', ') FROM pg_catalog.pg_auth_members m
-		 WHERE m.member = $2::oid AND NOT pg_catalog.pg_has_role($1::oid, m.roleid, 'MEMBER'))`, from.oid, to.oid)
+	rows, err := s.Query(ctx, `SELECT pg_catalog.pg_has_role($1::oid, $2::oid, 'MEMBER'),
+		(SELECT pg_catalog.string_agg(DISTINCT m.roleid::pg_catalog.regrole::text, ', ') FROM pg_catalog.pg_auth_members m
+		 WHERE m.member = $2::oid AND NOT pg_catalog.pg_has_role($1::oid, m.roleid, CASE WHEN m.admin_option THEN 'MEMBER WITH ADMIN OPTION' ELSE 'MEMBER' END))`, from.oid, to.oid)
 	if err != nil {
 		return err
 	}
-	isFrom, isTo, more := rows[0][0] == "t", rows[0][1] == "t", rows[0][2]
-	related := isFrom || isTo && !to.super
+	isFrom, more := rows[0][0] == "t", rows[0][1]
 	switch {
 	case !to.logsIn:
 		return rotator.DatabaseErrorf("role %s cannot log in (NOLOGIN), so it is not the alternate of %s", to.name, from.name)
-	case related:
+	case isFrom:
 		return nil
 	case to.super && !from.super, to.creates && !from.creates, to.makesDatabases && !from.makesDatabases, to.replicates && !from.replicates, to.unseen && !from.unseen:
 		return rotator.DatabaseErrorf("role %s exists and has attributes that %s has not (SUPERUSER, CREATEROLE, CREATEDB, REPLICATION or BYPASSRLS): it is not taken for its clone", to.name, from.name)
 	case more != "":
-		return rotator.DatabaseErrorf("role %s exists and is a member of %s, which %s is not: it is not taken for its clone; if it is, GRANT %s TO %s", to.name, more, from.name, Ident(from.name), Ident(to.name))
+		return rotator.DatabaseErrorf("role %s exists and is a member of %s, which %s is not, or not with ADMIN OPTION: it is not taken for its clone; REVOKE that from %s, or GRANT it to %s", to.name, more, from.name, Ident(to.name), Ident(from.name))
+	}
+	return s.ownsNothing(ctx, from, to)
+}
+
+// mark is the comment on a role that Coffer made to be the clone of from. Only who administers a
+// role can comment on it. The OID is of this from, not of another one that has its name later.
+func mark(from role) string { return "coffer: clone of role " + from.oid }
+
+// ownsNothing refuses a role that has something of its own in any database (pg_shdepend is of the
+// whole server: what it owns, what it is granted, policies that name it), unless Coffer marked it.
+// What is granted on objects that from may act as the owner of is no more than from has.
+func (s *session) ownsNothing(ctx context.Context, from, to role) error {
+	rows, err := s.Query(ctx, `SELECT pg_catalog.shobj_description($2::oid, 'pg_authid'), EXISTS (
+		SELECT FROM pg_catalog.pg_shdepend d WHERE d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND d.refobjid = $2::oid
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_shdepend o WHERE o.dbid = d.dbid AND o.classid = d.classid AND o.objid = d.objid
+			AND o.refclassid = d.refclassid AND o.deptype = 'o' AND pg_catalog.pg_has_role($1::oid, o.refobjid, 'MEMBER')))`, from.oid, to.oid)
+	if err != nil {
+		return err
+	}
+	if comment, has := rows[0][0], rows[0][1] == "t"; has && comment != mark(from) {
+		return rotator.DatabaseErrorf("role %s exists, was not made by Coffer, and owns objects or is granted privileges itself, which %s may not have: it is not taken for its clone; "+
+			"if it is, GRANT %s TO %s, or as a superuser COMMENT ON ROLE %s IS %s", to.name, from.name, Ident(to.name), Ident(from.name), Ident(to.name), Literal(mark(from)))
 	}
 	return nil
 }

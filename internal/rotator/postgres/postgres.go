@@ -105,6 +105,5 @@ func (s *session) may(err error, what, remedy string) error {
 	if code(err) != "42501" {
 		return err
 	}
-	l := s.Login()
-	return rotator.DatabaseError(fmt.Sprintf("the superuser %s of secret %s may not %s (%v): %s", l.User, l.Secret, what, err, remedy))
+	return rotator.DatabaseError(fmt.Sprintf("the superuser of secret %s may not %s (%v): %s", s.Login().Secret, what, err, remedy))
 }

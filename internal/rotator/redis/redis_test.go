@@ -141,9 +141,9 @@ func TestRefusals(t *testing.T) {
 			s["masterarn"] = weak
 			return s
 		}(), "user weak may not change users"},
-		{"the superuser itself", b.withMaster("super", b.Password), "which is the superuser of master secret"},
+		{"the superuser itself", b.withMaster("super", b.Password), "cannot be used: it must be one"},
 		{"another engine", func() map[string]any { s := b.withMaster("app", "marker-0"); s["engine"] = "mysql"; return s }(), "Database engine must be set to 'redis'"},
-		{"another host", func() map[string]any { s := b.withMaster("app", "marker-0"); s["host"] = "localhost"; return s }(), "is not the same host as"},
+		{"another host", func() map[string]any { s := b.withMaster("app", "marker-0"); s["host"] = "localhost"; return s }(), "cannot be used: it must be one"},
 	}
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,8 @@ var (
 	admin   = []string{"t", "t"}
 )
 
+var random = regexp.MustCompile("coffer_pair_[a-z0-9]{26}")
+
 // TestClone tells what is sent to a server.
 func TestClone(t *testing.T) {
 	const inside, quoted = `SET search_path TO pg_catalog|BEGIN|`, `"o""x_clone"`
@@ -69,7 +72,7 @@ func TestClone(t *testing.T) {
 	}{
 		{
 			name: "a new user", users: map[string][]string{"awsuser": admin, `o"x`: plain},
-			want: inside + `CREATE USER ` + quoted + ` PASSWORD 'Passw0rd!'|COMMIT`,
+			want: inside + `CREATE USER ` + quoted + ` PASSWORD 'Passw0rd!'|CREATE GROUP "coffer_pair_x" WITH USER "o""x", ` + quoted + `|COMMIT`,
 		},
 		{
 			name: "with what the other one may do", users: map[string][]string{"awsuser": admin, `o"x`: {"t", "f"}},
@@ -85,11 +88,11 @@ func TestClone(t *testing.T) {
 				`|GRANT USAGE ON SCHEMA "a""b", "public" TO ` + quoted +
 				`|GRANT SELECT ON TABLE "public"."t", "public"."u"".v" TO ` + quoted +
 				`|ALTER GROUP "readers" ADD USER ` + quoted +
-				`|GRANT ROLE "r1" TO ` + quoted + `|GRANT ROLE "r2" TO ` + quoted + ` WITH ADMIN OPTION|COMMIT`,
+				`|GRANT ROLE "r1" TO ` + quoted + `|GRANT ROLE "r2" TO ` + quoted + ` WITH ADMIN OPTION|CREATE GROUP "coffer_pair_x" WITH USER "o""x", ` + quoted + `|COMMIT`,
 		},
 		{
 			name: "of a superuser", users: map[string][]string{"awsuser": admin, `o"x`: admin},
-			want: inside + `CREATE USER ` + quoted + ` PASSWORD 'Passw0rd!' CREATEDB CREATEUSER|COMMIT`,
+			want: inside + `CREATE USER ` + quoted + ` PASSWORD 'Passw0rd!' CREATEDB CREATEUSER|CREATE GROUP "coffer_pair_x" WITH USER "o""x", ` + quoted + `|COMMIT`,
 		},
 		{
 			name: "that exists", users: map[string][]string{"awsuser": admin, `o"x`: plain, pending.User: plain},
@@ -100,8 +103,38 @@ func TestClone(t *testing.T) {
 			want: strings.TrimSuffix(inside, "|"), err: "it is not taken for its clone",
 		},
 		{
+			name: "that exists with a table", users: map[string][]string{"awsuser": admin, `o"x`: plain, pending.User: plain},
+			more: []answer{{"has_table", []string{pending.User, "SELECT"}, [][]string{{"pay", "t"}}}},
+			want: strings.TrimSuffix(inside, "|"), err: "it is not taken for its clone",
+		},
+		{
+			name: "that exists with a table of its own", users: map[string][]string{"awsuser": admin, `o"x`: plain, pending.User: plain},
+			more: []answer{{"relowner", []string{pending.User}, [][]string{{"pay", "t"}}}},
+			want: strings.TrimSuffix(inside, "|"), err: "it is not taken for its clone",
+		},
+		{
+			name: "that exists with a group", users: map[string][]string{"awsuser": admin, `o"x`: plain, pending.User: plain},
+			more: []answer{{"pg_group", []string{pending.User}, [][]string{{"g"}}}},
+			want: strings.TrimSuffix(inside, "|"), err: "it is not taken for its clone",
+		},
+		{
+			name: "that exists with a role", users: map[string][]string{"awsuser": admin, `o"x`: plain, pending.User: plain},
+			more: []answer{{"svv_user_grants", []string{pending.User}, [][]string{{"r", "f"}}}},
+			want: strings.TrimSuffix(inside, "|"), err: "it is not taken for its clone",
+		},
+		{
+			name: "that exists with the table that the first has", users: map[string][]string{"awsuser": admin, `o"x`: plain, pending.User: plain},
+			more: []answer{{"has_table", []string{pending.User, "SELECT"}, [][]string{{"pay", "t"}}}, {"has_table", []string{`o"x`, "SELECT"}, [][]string{{"pay", "t"}}}},
+			want: inside + `ALTER USER ` + quoted + ` PASSWORD 'Passw0rd!'|COMMIT`,
+		},
+		{
+			name: "that exists with the mark", users: map[string][]string{"awsuser": admin, `o"x`: plain, pending.User: plain},
+			more: []answer{{"has_table", []string{pending.User, "SELECT"}, [][]string{{"pay", "t"}}}, {"pg_group", []string{pending.User}, [][]string{{"coffer_pair_1"}}}, {"pg_group", []string{`o"x`}, [][]string{{"coffer_pair_1"}}}},
+			want: inside + `ALTER USER ` + quoted + ` PASSWORD 'Passw0rd!'|COMMIT`,
+		},
+		{
 			name: "by a user who may not", users: map[string][]string{"awsuser": plain, `o"x`: plain},
-			want: strings.TrimSuffix(inside, "|"), err: `the superuser awsuser of secret arn:master is none: ALTER USER "awsuser" CREATEUSER`,
+			want: strings.TrimSuffix(inside, "|"), err: `the superuser of secret arn:master is none: ALTER USER it CREATEUSER`,
 		},
 		{
 			name: "of nobody", users: map[string][]string{"awsuser": admin},
@@ -112,7 +145,8 @@ func TestClone(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &script{answers: append(users(tt.users), tt.more...)}
 			err := clone(t.Context(), s, super, `o"x`, pending)
-			if got := strings.Join(s.statements, "|"); got != tt.want {
+			got := random.ReplaceAllString(strings.Join(s.statements, "|"), "coffer_pair_x")
+			if got != tt.want {
 				t.Errorf("sent\n%s\nwant\n%s", got, tt.want)
 			}
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {

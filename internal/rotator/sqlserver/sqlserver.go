@@ -116,7 +116,7 @@ func literal(p rotator.Password) (string, error) {
 func may(super rotator.Login, err error, what, permission string) error {
 	var e *serverError
 	if errors.As(err, &e) && slices.Contains([]int32{errNoPermission, errCannotAlter, errPermission, errPermissionDB, errPermissionVerb}, e.number) {
-		return rotator.DatabaseErrorf("the superuser %s of secret %s may not %s (%v): it needs %s", super.User, super.Secret, what, err, permission)
+		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): it needs %s", super.Secret, what, err, permission)
 	}
 	return err
 }
