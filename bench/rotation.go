@@ -462,7 +462,7 @@ func look(ctx context.Context, db *tables.DB, s *sm.Service, now time.Time) erro
 	for _, run := range []func(*api.Request) (bool, error){
 		s.StartRotations, s.HurryRuns,
 		func(r *api.Request) (bool, error) {
-			claimed, next, err := s.ClaimRuns(r, "bench", 16, func(string) bool { return false }, "")
+			claimed, next, err := s.ClaimRuns(r, "bench", 16, func(*sm.Run) bool { return false }, "")
 			if err == nil && (len(claimed) > 0 || next != "") {
 				err = errors.New("something is due that should not be")
 			}
