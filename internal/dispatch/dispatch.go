@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -34,7 +35,10 @@ type Config struct {
 	DB        *table.DB // to ask when something is due
 	Logger    *slog.Logger
 	Metrics   prometheus.Registerer
-	AtOnce    int // most events at once; 0: DefaultAtOnce
+
+	// Most events at once; 0: DefaultAtOnce. One account has at most half of them, at
+	// least one: its functions may take as long as they like.
+	AtOnce int
 }
 
 // DefaultAtOnce is the usual bound on events at once. It leaves processes to those who
@@ -59,6 +63,9 @@ type Worker struct {
 	freed chan struct{} // one ended
 	done  sync.WaitGroup
 
+	mu   sync.Mutex
+	busy map[string]int // events under way, by account
+
 	results *prometheus.CounterVec
 }
 
@@ -68,7 +75,7 @@ func New(cfg Config) *Worker {
 		cfg.AtOnce = DefaultAtOnce
 	}
 	w := &Worker{
-		cfg: cfg, owner: api.NewID(), room: make(chan struct{}, cfg.AtOnce), freed: make(chan struct{}, 1),
+		cfg: cfg, owner: api.NewID(), room: make(chan struct{}, cfg.AtOnce), freed: make(chan struct{}, 1), busy: make(map[string]int),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coffer_function_events_total", Help: "Tries to deliver events of asynchronous invocations, by result: delivered, failed, held (the function could not get it now) or dropped.",
 		}, []string{"result"}),
@@ -107,26 +114,33 @@ func (w *Worker) Run(ctx context.Context) {
 
 // round delivers what is due, as far as there is room, and says how long to sleep.
 func (w *Worker) round(ctx context.Context) (time.Duration, error) {
+	var after table.Key
 	for {
 		n := min(cap(w.room)-len(w.room), claimAtOnce)
 		if n == 0 {
 			return longestSleep, nil // until one ends
 		}
-		var claimed []lambda.Queued
+		var (
+			claimed []lambda.Queued
+			next    table.Key
+		)
 		err := w.transact(ctx, "claim", func(r *api.Request) (_ bool, err error) {
-			claimed, err = w.cfg.Functions.ClaimEvents(r, w.owner, n)
+			claimed, next, err = w.cfg.Functions.ClaimEvents(r, w.owner, n, w.crowded(), after)
 			return false, err
 		})
 		if err != nil {
 			return 0, err
 		}
-		if len(claimed) == 0 {
+		after = next // where those that wait have been passed
+		if len(claimed) == 0 && after == "" {
 			return w.sleep(ctx)
 		}
 		for i := range claimed {
 			w.room <- struct{}{} // only this goroutine fills it
+			w.count(claimed[i].Account, 1)
 			w.done.Go(func() {
 				w.deliver(ctx, &claimed[i])
+				w.count(claimed[i].Account, -1)
 				<-w.room
 				select {
 				case w.freed <- struct{}{}:
@@ -137,14 +151,37 @@ func (w *Worker) round(ctx context.Context) (time.Duration, error) {
 	}
 }
 
+func (w *Worker) count(account string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy[account] += n; w.busy[account] == 0 {
+		delete(w.busy, account)
+	}
+}
+
+// crowded tells, for one claim, which accounts have no room, and counts along.
+func (w *Worker) crowded() func(account string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	taken := maps.Clone(w.busy)
+	return func(account string) bool {
+		if taken[account] >= max(1, w.cfg.AtOnce/2) {
+			return true
+		}
+		taken[account]++
+		return false
+	}
+}
+
 // sleep is how long nothing will be due.
 func (w *Worker) sleep(ctx context.Context) (time.Duration, error) {
 	d := longestSleep
 	err := w.cfg.DB.View(ctx, func(tx *table.Tx) error {
 		at, err := w.cfg.Functions.NextEvent(tx)
 		d = longestSleep
+		// What is due already waits for its account to have room; who frees it tells.
 		if err == nil && !at.IsZero() {
-			d = min(d, max(time.Until(at), 0))
+			d = min(d, max(time.Until(at), time.Second))
 		}
 		return err
 	})

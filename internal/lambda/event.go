@@ -68,7 +68,7 @@ var (
 				if q.Owner != "" {
 					return nil
 				}
-				return []table.Key{table.K(q.Due.Part(), q.ID)}
+				return []table.Key{table.K(q.Due.Part(), q.Account, q.ID)}
 			}},
 			{Name: eventOwner, Keys: func(q *Queued) []table.Key {
 				if q.Owner == "" {
@@ -160,32 +160,48 @@ func (s *Service) NextEvent(tx *table.Tx) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-// ClaimEvents gives up to n events that are due to owner, a process.
-func (s *Service) ClaimEvents(r *api.Request, owner string, n int) (claimed []Queued, err error) {
-	now := table.At(r.Time).Part()
+// ClaimEvents gives up to n events that are due to owner, a process, but those of accounts
+// that have to wait. It looks at a bounded number of them, behind after if that is given;
+// next is where to go on looking, empty at the end.
+func (s *Service) ClaimEvents(r *api.Request, owner string, n int, wait func(account string) bool, after table.Key) (claimed []Queued, next table.Key, err error) {
+	now, looked := table.At(r.Time).Part(), 0
 	var keys []table.Key
-	for e, err := range Events.ScanIndex(r.Tx, eventDue, table.Range{}) {
+	for e, err := range Events.ScanIndex(r.Tx, eventDue, table.Range{After: after}) {
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		if len(keys) == n || e.Key.Parts()[0] > now {
+		parts := e.Key.Parts()
+		if len(keys) == n || parts[0] > now {
+			next = ""
 			break
 		}
-		keys = append(keys, e.Record)
+		if looked++; looked > claimLook {
+			break
+		}
+		next = e.Key
+		if !wait(parts[1]) {
+			keys = append(keys, e.Record)
+		}
+	}
+	if looked <= claimLook {
+		next = "" // that was the end, or enough
 	}
 	for _, k := range keys {
 		q, err := Events.Load(r.Tx, k)
 		if err != nil {
-			return nil, fmt.Errorf("index %s: %w", eventDue, err)
+			return nil, "", fmt.Errorf("index %s: %w", eventDue, err)
 		}
 		q.Owner = owner
 		if err := Events.Put(r.Tx, q); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		claimed = append(claimed, *q)
 	}
-	return claimed, nil
+	return claimed, next, nil
 }
+
+// claimLook bounds how many events one claim looks at.
+const claimLook = 500
 
 // ReleaseEvents takes events from the processes other than owner, which are gone.
 func (s *Service) ReleaseEvents(r *api.Request, owner string) (more bool, err error) {

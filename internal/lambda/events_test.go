@@ -57,7 +57,7 @@ func rows[T any](w *world, c *table.Collection[T]) (n int) {
 func (w *world) claim(owner string) (claimed []lambda.Queued) {
 	w.Helper()
 	w.task(func(r *api.Request) (_ bool, err error) {
-		claimed, err = w.service.ClaimEvents(r, owner, 4)
+		claimed, _, err = w.service.ClaimEvents(r, owner, 4, func(string) bool { return false }, "")
 		return false, err
 	})
 	return claimed
