@@ -137,7 +137,7 @@ func TestClone(t *testing.T) {
 		},
 		{
 			name: "by a superuser who may not look", fails: map[string]error{"SELECT USERNAME": &serverError{errNoTable, "ORA-00942: table or view does not exist"}},
-			err: "the superuser system of secret arn:master may not read DBA_USERS (ORA-00942: table or view does not exist): it needs SELECT_CATALOG_ROLE",
+			err: "the superuser of secret arn:master may not read DBA_USERS (ORA-00942: table or view does not exist): it needs SELECT_CATALOG_ROLE",
 		},
 		{
 			name: "by a superuser who may not create", answers: []answer{users}, fails: map[string]error{"CREATE USER": refused},

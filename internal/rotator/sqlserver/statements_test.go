@@ -172,7 +172,7 @@ func TestClone(t *testing.T) {
 			answers: []answer{{"default_database_name", "a]p", [][]string{{"orders", ""}}}},
 			fails:   map[string]error{"CREATE LOGIN": refused},
 			want:    `CREATE LOGIN [a]]p_clone] WITH PASSWORD = RANDOM, DEFAULT_DATABASE = [orders]`,
-			err:     "the superuser sa of secret arn:master may not create LOGIN [a]]p_clone]",
+			err:     "the superuser of secret arn:master may not create LOGIN [a]]p_clone]",
 		},
 	}
 	for _, tt := range tests {
