@@ -163,6 +163,7 @@ func (w *Worker) take(ctx, work context.Context) {
 
 // round starts what is due, as far as there is room, and says how long to sleep.
 func (w *Worker) round(ctx context.Context) (time.Duration, error) {
+	begun := time.Now()
 	if err := w.transact(ctx, "start", w.cfg.Secrets.StartRotations); err != nil {
 		return 0, err
 	}
@@ -171,7 +172,7 @@ func (w *Worker) round(ctx context.Context) (time.Duration, error) {
 	}
 	more, _, err := w.claim(ctx, "")
 	if err != nil || more == "" {
-		return w.sleep(ctx, err)
+		return w.sleep(ctx, begun, err)
 	}
 	// Behind those at the head, of functions that have no room, may be others: where
 	// there were some, and now and then everywhere.
@@ -189,7 +190,7 @@ func (w *Worker) round(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	w.passed = time.Now()
-	return w.sleep(ctx, err)
+	return w.sleep(ctx, begun, err)
 }
 
 // claim takes and begins what is due behind after, until there is no room or it has
@@ -215,17 +216,18 @@ func (w *Worker) claim(ctx context.Context, after table.Key) (more table.Key, n 
 	}
 }
 
-// sleep is how long nothing will be due, unless there was an error.
-func (w *Worker) sleep(ctx context.Context, failed error) (d time.Duration, err error) {
+// sleep is how long nothing will be due after a round, unless there was an error.
+func (w *Worker) sleep(ctx context.Context, begun time.Time, failed error) (d time.Duration, err error) {
 	if failed != nil {
 		return 0, failed
 	}
 	err = w.cfg.DB.View(ctx, func(tx *table.Tx) error {
 		at, err := w.cfg.Secrets.NextDue(tx)
 		d = longestSleep
-		// What is due and was not claimed waits for room; who frees it tells.
-		if until := time.Until(at); err == nil && until > 0 {
-			d = min(d, until)
+		// What was due and not claimed waits for room; who frees it tells. What has fallen
+		// due during the round may have been missed.
+		if err == nil && at.After(begun) {
+			d = min(d, max(time.Until(at), 0))
 		}
 		return err
 	})
