@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 the deprecated operations are served, too
+
 package cloudwatchlogs_test
 
 import (

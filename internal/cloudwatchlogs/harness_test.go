@@ -51,8 +51,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-func (w *world) now() time.Time          { return time.Now().Add(time.Duration(w.ahead.Load())) }
-func (w *world) advance(d time.Duration) { w.ahead.Add(int64(d)) }
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // millis is a time as events have it.
 func (w *world) millis(ago time.Duration) int64 { return w.now().Add(-ago).UnixMilli() }
