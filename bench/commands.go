@@ -129,10 +129,8 @@ for due work on a store with as many.`,
 var functionsCommand = command{
 	name: "functions", summary: "warm invocations and cold starts of functions",
 	help: `
-Invokes functions through the API, one at a time: each built-in rotator once, which starts
-a process of it, and then one of them again and again; and functions that answer an event
-with itself, of the runtimes given. What Coffer itself takes is what the caller waited less
-what the REPORT line says the function took.`,
+Invokes functions that answer an event with itself through the API, one at a time: some
+once, which starts a process, and one again and again.`,
 	flags: measured((*functionsOptions).flags, measureFunctions),
 }
 

@@ -20,7 +20,6 @@ import (
 	"strings"
 	"time"
 
-	"coffer/internal/builtin"
 	"coffer/internal/sigv4"
 )
 
@@ -32,7 +31,7 @@ type functionsOptions struct {
 
 func (o *functionsOptions) flags(fs *flag.FlagSet) {
 	fs.IntVar(&o.n, "n", 2000, "warm invocations of each function, one at a time")
-	fs.IntVar(&o.cold, "cold", 5, "cold starts of each function of a user; of the built-in ones each is started once")
+	fs.IntVar(&o.cold, "cold", 5, "cold starts of each function")
 	fs.StringVar(&o.runtimes, "runtimes", "provided.al2023,python3.11,nodejs20.x", "runtimes of users' functions that are measured, separated by commas")
 }
 
@@ -196,9 +195,6 @@ func trivial(runtime string) (string, error) {
 	return archived("bootstrap", program)
 }
 
-// rotators is what the built-in functions are called in reports.
-const rotators = "built-in rotators"
-
 // measuredFunction is what functions of one kind took.
 type measuredFunction struct {
 	name       string
@@ -232,11 +228,7 @@ func measureFunctions(ctx context.Context, env *environment, o functionsOptions)
 		return nil, err
 	}
 	l := newLambdaClient(c, admin.creds)
-	first, own, bare, err := measureRotators(ctx, env, l, o)
-	if err != nil {
-		return nil, c.explain(err)
-	}
-	all := []measuredFunction{own}
+	var all []measuredFunction
 	for _, runtime := range strings.Split(o.runtimes, ",") {
 		if runtime == "" {
 			continue
@@ -247,34 +239,7 @@ func measureFunctions(ctx context.Context, env *environment, o functionsOptions)
 		}
 		all = append(all, f)
 	}
-	return functionsReport(first, bare, all, o), nil
-}
-
-// measureRotators starts each built-in function once. The event is none of a rotation,
-// which they refuse: their own work is not what is measured. The very first
-// invocation has the server look at the machine's ways to isolate functions. In turn with
-// them the program is started to print its version: what any start of it costs here and now.
-func measureRotators(ctx context.Context, env *environment, l *lambdaClient, o functionsOptions) (first invocation, m measuredFunction, bare []time.Duration, err error) {
-	env.progress("%s", rotators)
-	m.name = rotators
-	for i, f := range builtin.Functions {
-		one, err := l.invoke(ctx, f.Name, "{}", "")
-		if err != nil {
-			return first, m, nil, err
-		}
-		start := time.Now()
-		if _, err := tool(ctx, env.coffer, "version"); err != nil {
-			return first, m, nil, err
-		}
-		bare = append(bare, time.Since(start))
-		if i == 0 {
-			first = one
-			continue
-		}
-		m.cold = append(m.cold, one)
-	}
-	m.warm, err = l.warm(ctx, builtin.Functions[0].Name, "{}", "", o.n)
-	return first, m, bare, err
+	return functionsReport(all, o), nil
 }
 
 // measureRuntime makes functions of a runtime, invokes each once and the last many times.
@@ -333,10 +298,10 @@ func quantile(all []invocation, of func(invocation) time.Duration, q float64) ti
 	return ds[min(int(q*float64(len(ds))), len(ds)-1)]
 }
 
-func functionsReport(first invocation, bare []time.Duration, all []measuredFunction, o functionsOptions) *report {
+func functionsReport(all []measuredFunction, o functionsOptions) *report {
 	r := &report{
 		Name: "functions", Title: "Functions",
-		Setup: fmt.Sprintf("Invoke through the API over HTTP, one at a time, with the log's tail; functions answer an event with itself, built-in rotators refuse it. "+
+		Setup: fmt.Sprintf("Invoke through the API over HTTP, one at a time, with the log's tail; functions answer an event with itself. "+
 			"%d warm invocations of each; Coffer's own time is what the caller waited less the Duration of the REPORT line, the client's work included.", o.n),
 	}
 	latency, function, initial := func(i invocation) time.Duration { return i.latency }, func(i invocation) time.Duration { return i.function }, func(i invocation) time.Duration { return i.init }
@@ -349,14 +314,7 @@ func functionsReport(first invocation, bare []time.Duration, all []measuredFunct
 		warm.add(f.name, ms(f.warm, invocation.own, 0.50), ms(f.warm, invocation.own, 0.99), ms(f.warm, latency, 0.50), ms(f.warm, latency, 0.99), ms(f.warm, function, 0.50))
 		cold.add(f.name, strconv.Itoa(len(f.cold)), ms(f.cold, latency, 0.50), ms(f.cold, latency, 1), ms(f.cold, initial, 0.50), ms(f.cold, initial, 1))
 		r.Goals = append(r.Goals, goal{Name: "warm Invoke, Coffer's own time, p50: " + f.name, Measured: float64(quantile(f.warm, invocation.own, 0.50)) / float64(time.Millisecond), Limit: 3, Unit: "ms"})
-		if f.name == rotators {
-			r.Goals = append(r.Goals, goal{Name: "cold start of a built-in rotator to its answer, median", Measured: float64(quantile(f.cold, latency, 0.50)) / float64(time.Millisecond), Limit: 100, Unit: "ms"})
-		}
 	}
 	r.Tables = []table{warm, cold}
-	start := durations(bare, time.Millisecond)
-	r.Notes = []string{fmt.Sprintf("A cold start of a built-in rotator starts Coffer's program twice, a supervisor and the function. Starting it to print its version took %s ms in turn with them: the first answer took %s times that.",
-		start, figure(float64(quantile(all[0].cold, latency, 0.50))/float64(time.Millisecond)/start.median())),
-		fmt.Sprintf("The very first invocation after the server's start, which finds out how functions can be isolated on this machine, took %s.", millis(first.latency))}
 	return r
 }
