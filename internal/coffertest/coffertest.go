@@ -10,9 +10,11 @@
 package coffertest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -135,6 +137,32 @@ func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	if err := s.stop(); err != nil {
 		t.Fatalf("stop server: %v", err)
+	}
+}
+
+// Recorded waits until the audit log has the records of all calls that were answered:
+// those of a mutation are in the store when it is answered, and reach the log's files
+// a moment later.
+func (s *Server) Recorded(t testing.TB) {
+	t.Helper()
+	client := &http.Client{Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	for deadline := time.Now().Add(time.Minute); ; {
+		resp, err := client.Get("http://" + s.AdminAddr() + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case bytes.Contains(b, []byte("\ncoffer_audit_pending 0\n")):
+			return
+		case time.Now().After(deadline):
+			t.Fatal("the audit log does not get the records of mutations")
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -298,6 +298,7 @@ type record struct {
 // records are those of an operation, in order, and the whole log.
 func (w *world) records(t *testing.T, operation string) (out []record, whole string) {
 	t.Helper()
+	w.Recorded(t)
 	files, err := filepath.Glob(filepath.Join(w.Dir.Audit(), "audit-*.jsonl"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no audit log (%v)", err)
