@@ -1,6 +1,7 @@
 package rotatortest
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -61,13 +62,17 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// await calls ready until it is nil, for at most 60 s.
+// await calls ready until it is nil, for at most 60 s, and as long as the process lives.
 func await(t testing.TB, what string, logFile string, p *process, ready func() error) {
 	t.Helper()
 	var err error
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if err = ready(); err == nil {
 			return
+		}
+		if state := p.ended(); state != "" {
+			err = fmt.Errorf("it has ended: %s", state)
+			break
 		}
 	}
 	p.stop()

@@ -19,3 +19,5 @@ func start(t testing.TB, _ *exec.Cmd) *process {
 }
 
 func (*process) stop() {}
+
+func (*process) ended() string { return "" }
