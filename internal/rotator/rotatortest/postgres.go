@@ -43,7 +43,7 @@ func MustStartPostgres(t testing.TB) *Postgres {
 	p.CA.write(t, data)
 	p.hba(t, "host all all 127.0.0.1/32 scram-sha-256")
 	p.Start(t)
-	t.Cleanup(func() { p.proc.stop() })
+	t.Cleanup(func() { p.proc.quit() })
 	return p
 }
 
@@ -73,8 +73,9 @@ func (p *Postgres) Start(t testing.TB) {
 	})
 }
 
-// Stop ends the server at once.
-func (p *Postgres) Stop() { p.proc.stop() }
+// Stop ends the server at once, without a checkpoint. It is not killed: its children are in
+// sessions of their own, and while one is left no new server takes the data directory.
+func (p *Postgres) Stop() { p.proc.quit() }
 
 // Log is what the server has logged, with every statement.
 func (p *Postgres) Log(t testing.TB) string {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // unprivileged is who servers run as when the tests run as root: PostgreSQL refuses root.
@@ -85,6 +86,16 @@ func (p *process) stop() {
 	}
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
+}
+
+// quit has the server end itself and its children at once; it has ten seconds.
+func (p *process) quit() {
+	p.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-p.done:
+	case <-time.After(10 * time.Second):
+		p.stop()
+	}
 }
 
 // ended is how the process has ended, "" while it runs.

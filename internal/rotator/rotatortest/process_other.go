@@ -20,4 +20,6 @@ func start(t testing.TB, _ *exec.Cmd) *process {
 
 func (*process) stop() {}
 
+func (*process) quit() {}
+
 func (*process) ended() string { return "" }
