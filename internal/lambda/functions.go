@@ -108,7 +108,9 @@ func (s *Service) stageCreateFunction(r *api.Request, in *lambdaapi.CreateFuncti
 }
 
 func (s *Service) createFunction(r *api.Request, in *lambdaapi.CreateFunctionInput, t *target) (*lambdaapi.CreateFunctionOutput, error) {
-	if t.function != nil {
+	// Who may create functions may not on that account take over the rotations of secrets by a
+	// built-in one.
+	if t.function != nil || t.builtIn != nil {
 		return nil, lambdaapi.ResourceConflictException(textExists + t.name)
 	}
 	code, err := staged(r)
