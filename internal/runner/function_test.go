@@ -417,6 +417,47 @@ def lambda_handler(event, context):
 	}
 }
 
+// What is kept of a log is bounded for each process and for each account. What Lambda itself
+// says is kept, and so is the tail of the answer.
+func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	const line, process, account = 1000, 20_000, 50_000
+	b := start(t)
+	b.SetLogs(process, account)
+	f := python(t, `
+def lambda_handler(event, context):
+    for i in range(100):
+        print("%04d %s" % (i, "x" * 994))
+`)
+	kept := func(f *lambda.Executable) (n int) { return strings.Count(b.logs.of(f), "xxxx\n") }
+	n := 0
+	flood := func(f *lambda.Executable, revision string, least, most int) {
+		t.Helper()
+		now := *f // a process keeps the one it was started with
+		now.Revision, f = revision, &now
+		before := kept(f)
+		if a := b.works(f, `{}`, `null`); !strings.Contains(string(a.Log), "0099 x") {
+			t.Errorf("tail %q", a.Log)
+		}
+		n++
+		eventually(t, "the invocation's last line", func() bool { return strings.Count(b.logs.of(f), "REPORT RequestId") == n })
+		if got := kept(f) - before; got < least || got > most {
+			t.Errorf("process %s: %d lines were kept, want %d to %d", revision, got, least, most)
+		}
+	}
+	const each, all = process / (line + 26), account / (line + 26)
+	flood(f, "1", each, each+1) // some comes back while it runs
+	flood(f, "1", 0, 1)
+	flood(f, "2", each, each+1)
+	flood(f, "3", all-2*each-2, all-2*each+2)
+	flood(f, "4", 0, 2)
+	eventually(t, "a note of what was dropped", func() bool { return strings.Contains(b.logs.of(f), "lines of the log were dropped here") })
+	others := *f
+	others.ARN, others.Account, n = strings.Replace(f.ARN, f.Account, "444455556666", 1), "444455556666", 0
+	flood(&others, "1", each, each+1)
+}
+
 func TestFloodsItsLog(t *testing.T) {
 	t.Parallel()
 	need(t, "python3")

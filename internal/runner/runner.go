@@ -87,6 +87,8 @@ type Runner struct {
 	interpreters *interpreters
 	initTimeout  time.Duration
 	afterAnswer  time.Duration
+	processLog   int
+	accountLog   int
 
 	prepared  sync.Once // what follows
 	failed    error
@@ -102,11 +104,12 @@ type Runner struct {
 	all    map[*process]bool // all that have not ended
 	alive  map[holder]int    // processes that exist or are about to, but for those being ended
 	busy   map[string]int    // events under way, by ARN
-	runs   sync.WaitGroup    // events under way
-	ends   sync.WaitGroup    // processes
-	stop   chan struct{}     // closed by Close
-	looks  chan struct{}     // closed when the look-out has ended
-	abort  context.Context   // ends when events under way are to be given up
+	logs   map[holder]*allowance
+	runs   sync.WaitGroup  // events under way
+	ends   sync.WaitGroup  // processes
+	stop   chan struct{}   // closed by Close
+	looks  chan struct{}   // closed when the look-out has ended
+	abort  context.Context // ends when events under way are to be given up
 	giveUp context.CancelFunc
 }
 
@@ -148,6 +151,7 @@ func New(cfg Config) (*Runner, error) {
 	}
 	r := &Runner{
 		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics, initTimeout: initTimeout, afterAnswer: afterAnswer,
+		processLog: processLog, accountLog: accountLog, logs: make(map[holder]*allowance),
 		all: make(map[*process]bool), busy: make(map[string]int), alive: make(map[holder]int),
 		stop: make(chan struct{}), looks: make(chan struct{}),
 	}
@@ -577,6 +581,17 @@ func (r *Runner) leave(f *lambda.Executable) {
 	if r.alive[h]--; r.alive[h] == 0 {
 		delete(r.alive, h)
 	}
+}
+
+// logOf is what the processes of f's holder may log together.
+func (r *Runner) logOf(f *lambda.Executable) *allowance {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := holderOf(f)
+	if r.logs[h] == nil {
+		r.logs[h] = newAllowance(r.accountLog)
+	}
+	return r.logs[h]
 }
 
 // done counts the event of f as answered: another may come.
