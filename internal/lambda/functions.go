@@ -251,6 +251,9 @@ func (s *Service) getFunction(r *api.Request, in *lambdaapi.GetFunctionInput, t 
 	if out.Configuration, err = s.described(r, t.reference, v); err != nil || f == nil {
 		return out, err
 	}
+	if out.Code.Location, err = s.location(r, &v.Code, t.reference.arn()); err != nil {
+		return nil, err
+	}
 	if f.Reserved != nil {
 		out.Concurrency = &lambdaapi.Concurrency{ReservedConcurrentExecutions: new(int64(*f.Reserved))}
 	}
