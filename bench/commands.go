@@ -130,7 +130,8 @@ var functionsCommand = command{
 	name: "functions", summary: "warm invocations and cold starts of functions",
 	help: `
 Invokes functions that answer an event with itself through the API, one at a time: some
-once, which starts a process, and one again and again.`,
+once, which starts a process, and one again and again. Each built-in rotator begins one
+rotation, for which its process is started.`,
 	flags: measured((*functionsOptions).flags, measureFunctions),
 }
 

@@ -17,10 +17,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
@@ -48,13 +50,19 @@ type Config struct {
 	// DefaultPerFunction. One account has at most half of all, at least one: its
 	// functions may take as long as they like.
 	AtOnce, PerFunction int
+
+	// Pace is how many rotations begin in a second at most; 0: DefaultPace for each
+	// processor. A thousand that are due at once then leave time to the readers of
+	// secrets. What has begun is not held up: between setSecret and finishSecret the
+	// database has a password that readers do not know yet.
+	Pace float64
 }
 
-// The usual bounds on rotations at once. Two of a function are as fast as eight on two
-// cores, where the steps and the database compete with the readers of secrets.
+// The usual bounds.
 const (
 	DefaultAtOnce      = 16
-	DefaultPerFunction = 2
+	DefaultPerFunction = 4
+	DefaultPace        = 5
 )
 
 const (
@@ -77,6 +85,7 @@ type Worker struct {
 	owner  string          // of the runs that this process claims
 	freed  chan struct{}   // a rotation ended
 	work   context.Context // of the rotations under way
+	pace   *rate.Limiter   // of their beginnings
 	passed time.Time       // when the whole queue was last looked through
 	found  table.Key       // where in it there was something to claim
 
@@ -97,8 +106,11 @@ func New(cfg Config) *Worker {
 	if cfg.PerFunction == 0 {
 		cfg.PerFunction = DefaultPerFunction
 	}
+	if cfg.Pace == 0 {
+		cfg.Pace = DefaultPace * float64(runtime.GOMAXPROCS(0))
+	}
 	w := &Worker{
-		cfg: cfg, owner: api.NewID(), freed: make(chan struct{}, 1), busy: make(map[string]int),
+		cfg: cfg, owner: api.NewID(), pace: rate.NewLimiter(rate.Limit(cfg.Pace), 1), freed: make(chan struct{}, 1), busy: make(map[string]int),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coffer_rotation_steps_total", Help: "Steps of rotations that were invoked, by step and result: succeeded, failed or busy (the function had no process free).",
 		}, []string{"step", "result"}),
@@ -295,7 +307,9 @@ func (w *Worker) begin(u secretsmanager.Run) {
 			default:
 			}
 		}()
-		w.rotate(w.work, u)
+		if w.pace.Wait(w.work) == nil { // else it is the end
+			w.rotate(w.work, u)
+		}
 	})
 }
 

@@ -246,6 +246,34 @@ func TestWorkerBounds(t *testing.T) {
 	})
 }
 
+// Rotations begin one after the other; one that has begun is not held up, not even by others
+// that hang.
+func TestWorkerPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t)
+		g.invoke = func(ctx context.Context, function, step, _ string) (*lambdaapi.InvokeOutput, error) {
+			if function == "hangs" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			if step == "createSecret" || step == "finishSecret" {
+				g.note(time.Now().Format("05.0 ") + step)
+			}
+			time.Sleep(time.Second)
+			return ok()
+		}
+		g.scheduled("hangs", 2, time.Second)
+		g.scheduled("works", 3, 10*time.Second)
+		stop := g.start(rotation.Config{PerFunction: 3, Pace: 0.5})
+		time.Sleep(time.Minute)
+		stop()
+		want := "10.0 createSecret, 12.0 createSecret, 13.0 finishSecret, 14.0 createSecret, 15.0 finishSecret, 17.0 finishSecret"
+		if got := strings.Join(g.steps, ", "); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	})
+}
+
 // An account whose functions never end leaves half of the room to others.
 func TestWorkerLeavesRoomToOtherAccounts(t *testing.T) {
 	for atOnce, most := range map[int]int{8: 4, 3: 1} {

@@ -129,22 +129,22 @@ func TestMoment(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:app/db-"
 
 	// Written down: a restart, or a new release, must not move a moment.
-	if m, want := schedule.Moment(w, arn+"Xy12Zw"), "2026-03-05T01:41:05.289Z"; m.Format(time.RFC3339Nano) != want {
+	if m, want := schedule.Moment(w, arn+"Xy12Zw"), "2026-03-05T01:30:59.139Z"; m.Format(time.RFC3339Nano) != want {
 		t.Errorf("the moment is %s, want %s", m.Format(time.RFC3339Nano), want)
 	}
 
-	// Ten thousand secrets spread evenly: each of 16 quarters of an hour gets 625, give or take.
-	var quarters [16]int
+	// Ten thousand secrets spread evenly: each sixteenth of nine tenths of the window gets 625, give or take.
+	var parts [16]int
 	for i := range 10000 {
 		m := schedule.Moment(w, arn+strconv.Itoa(i))
 		if !w.Contains(m) || m.After(w.NextRotationDate()) || m.Truncate(time.Millisecond) != m {
 			t.Fatalf("%v is not in %v", m, w)
 		}
-		quarters[int(m.Sub(open)/(15*time.Minute))]++
+		parts[int(m.Sub(open)/(13*time.Minute+30*time.Second))]++
 	}
-	for i, n := range quarters {
+	for i, n := range parts {
 		if n < 525 || n > 725 {
-			t.Errorf("%d of 10000 in quarter %d", n, i)
+			t.Errorf("%d of 10000 in part %d", n, i)
 		}
 	}
 
