@@ -1,26 +1,32 @@
-"""Walks boto3 through every served operation of Secrets Manager, IAM, STS and CloudWatch
-Logs and the main ones of KMS.
+"""Walks boto3 through every served operation of Secrets Manager, IAM, STS, Lambda and
+CloudWatch Logs and the main ones of KMS.
 
 Takes the endpoint, keys and CA from the environment that `coffer env` sets. The
 endpoint is passed explicitly too: boto3 before 1.28 (Debian 12 has 1.26) does
 not know AWS_ENDPOINT_URL. Operations that the installed version does not know
-are skipped with a message. Values are never printed.
+are skipped with a message. Values are never printed. With FUNCTIONS=off in the
+environment, for machines that run no functions of users, none is invoked.
 """
 
 import base64
+import datetime
+import hashlib
 import hmac
+import io
 import json
 import os
 import struct
 import sys
 import time
 import uuid
+import zipfile
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 failures = 0
+run = os.environ.get("FUNCTIONS") != "off"
 
 
 def client(service, **kw):
@@ -35,16 +41,29 @@ def equal(what, got, want):
         print(f"FAIL {what}: not as expected")
 
 
-def refused(code, call, **kw):
+def refused(code, call, text=None, **kw):
+    """call fails with this error code and, if one is given, text."""
     global failures
     try:
         call(**kw)
     except ClientError as e:
-        if e.response["Error"]["Code"] == code:
+        got = e.response["Error"]
+        if got["Code"] == code and text in (None, got["Message"]):
             return
-        print(f"     got {e.response['Error']['Code']}")
+        print(f"     got {got['Code']}: {got['Message']}")
     failures += 1
-    print(f"FAIL want {code}")
+    print(f"FAIL want {code}: {text}")
+
+
+def eventually(what, call):
+    """Waits until call gives something, and returns that."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        got = call()
+        if got:
+            return got
+        time.sleep(0.05)
+    sys.exit(f"FAIL {what}: never")
 
 
 def known(c, name):
@@ -474,6 +493,355 @@ def logs(cw):
         equal("message", e.response["Error"]["Message"], "The specified log group does not exist.")
 
 
+LATEST_REVISION = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
+
+GREETER = """
+import json, os, greeting
+
+def handler(event, context):
+    print("event", json.dumps(event, sort_keys=True))
+    if "fail" in event:
+        raise ValueError(event["fail"])
+    return {"greeting": greeting.text, "stage": os.environ.get("STAGE"), "version": context.function_version,
+            "arn": context.invoked_function_arn, "memory": context.memory_limit_in_mb,
+            "client": context.client_context and context.client_context.custom}
+"""
+
+
+def package(**files):
+    """A zip file of Python modules."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for name, text in files.items():
+            z.writestr(f"{name.replace('__', '/')}.py", text)
+    return out.getvalue()
+
+
+def digest(code):
+    return base64.b64encode(hashlib.sha256(code).digest()).decode()
+
+
+def function_role(iam, name, *statements):
+    """A role that Lambda can assume; its ARN."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))["Role"]["Arn"]
+    if statements:
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": list(statements)}))
+    return role
+
+
+def functions(iam, fn, cw):
+    role = function_role(iam, "greeter")
+    account, region = role.split(":")[4], fn.meta.region_name
+    arn = f"arn:aws:lambda:{region}:{account}:function:greet"
+    none = f"Function not found: {arn}-none"
+    code = package(index=GREETER, greeting="text = 'hei'")
+    make = dict(FunctionName="greet", Role=role, Runtime="python3.11", Handler="index.handler", Code={"ZipFile": code})
+
+    refused("InvalidParameterValueException", fn.create_function, "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
+            FunctionName="greet", Role=role, Code={"ZipFile": code})
+    refused("InvalidParameterValueException", fn.create_function, "The role defined for the function cannot be assumed by Lambda.", **{**make, "Role": role + "-none"})
+    refused("InvalidParameterValueException", fn.create_function, "Could not unzip uploaded file. Please check your file, then try to upload again.", **{**make, "Code": {"ZipFile": b"PK"}})
+    made = fn.create_function(Environment={"Variables": {"STAGE": "test"}}, Tags={"team": "blå"}, Description="greets", **make)
+    equal("created", {k: made[k] for k in ("FunctionName", "FunctionArn", "Role", "Runtime", "Handler", "CodeSize", "CodeSha256", "Description", "Timeout", "MemorySize", "Version", "PackageType")},
+          {"FunctionName": "greet", "FunctionArn": arn, "Role": role, "Runtime": "python3.11", "Handler": "index.handler", "CodeSize": len(code), "CodeSha256": digest(code),
+           "Description": "greets", "Timeout": 3, "MemorySize": 128, "Version": "$LATEST", "PackageType": "Zip"})
+    equal("environment", made["Environment"], {"Variables": {"STAGE": "test"}})
+    refused("ResourceConflictException", fn.create_function, "Function already exist: greet", **make)
+    for waiter in ("function_exists", "function_active", "function_updated", "function_active_v2", "function_updated_v2"):
+        if waiter in fn.waiter_names:
+            fn.get_waiter(waiter).wait(FunctionName="greet", WaiterConfig={"Delay": 1, "MaxAttempts": 2})
+    try:
+        fn.get_waiter("function_exists").wait(FunctionName="greet-none", WaiterConfig={"Delay": 0, "MaxAttempts": 2})
+        equal("a function that does not exist", "waited for", "never there")
+    except WaiterError as e:
+        equal("waiter", e.last_response["Error"]["Code"], "ResourceNotFoundException")
+
+    whole = fn.get_function(FunctionName=arn)
+    equal("function", (whole["Configuration"]["FunctionArn"], whole["Configuration"]["State"], whole["Configuration"]["LastUpdateStatus"], whole["Tags"], "Concurrency" in whole),
+          (arn, "Active", "Successful", {"team": "blå"}, False))
+    refused("ResourceNotFoundException", fn.get_function, none, FunctionName="greet-none")
+    refused("ResourceNotFoundException", fn.get_function_configuration, none, FunctionName="greet-none")
+    equal("by part of its ARN", fn.get_function_configuration(FunctionName=f"{account}:greet")["RevisionId"], made["RevisionId"])
+    if known(fn, "get_runtime_management_config"):
+        equal("runtime management", fn.get_runtime_management_config(FunctionName="greet")["UpdateRuntimeOn"], "Auto")
+    equal("code signing", fn.get_function_code_signing_config(FunctionName="greet")["CodeSigningConfigArn"], "")
+    if known(fn, "get_function_recursion_config"):
+        equal("recursion", fn.get_function_recursion_config(FunctionName="greet")["RecursiveLoop"], "Allow")
+    for i in range(4):
+        fn.create_function(**{**make, "FunctionName": f"page{i}"})
+    pages = list(fn.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 2}))
+    equal("functions", [[f["FunctionName"] for f in p["Functions"]] for p in pages], [["greet", "page0"], ["page1", "page2"], ["page3"]])
+    equal("usage", fn.get_account_settings()["AccountUsage"], {"TotalCodeSize": 5 * len(code), "FunctionCount": 5})
+    for i in range(4):
+        fn.delete_function(FunctionName=f"page{i}")
+
+    invocations(fn, cw, arn)
+    versions(fn, arn, code)
+    layers(fn, account, region)
+    permissions(fn, arn, account)
+    settings(fn, arn)
+
+    fn.delete_function(FunctionName="greet")
+    refused("ResourceNotFoundException", fn.delete_function, f"Function not found: {arn}", FunctionName="greet")
+    refused("ResourceNotFoundException", fn.invoke, f"Function not found: {arn}", FunctionName="greet")
+    equal("no functions", fn.list_functions()["Functions"], [])
+    equal("no function", fn.get_account_settings()["AccountUsage"]["FunctionCount"], 0)  # versions go within a minute
+
+
+def invocations(fn, cw, arn):
+    equal("dry run", fn.invoke(FunctionName="greet", InvocationType="DryRun")["StatusCode"], 204)
+    refused("ResourceNotFoundException", fn.invoke, f"Function not found: {arn}:7", FunctionName="greet", Qualifier="7")
+    refused("InvalidRequestContentException", fn.invoke, "Could not parse request body into json: the payload is not a JSON text.", FunctionName="greet", Payload=b"{")
+    if not run:
+        print("skipped, functions do not run here: invoke")
+        return
+    context = base64.b64encode(b'{"custom":{"a":"b"}}').decode()
+    answer = fn.invoke(FunctionName="greet", Payload=b'{"n":1}', LogType="Tail", ClientContext=context)
+    equal("answered", (answer["StatusCode"], answer["ExecutedVersion"], answer.get("FunctionError")), (200, "$LATEST", None))
+    equal("answer", json.load(answer["Payload"]), {"greeting": "hei", "stage": "test", "version": "$LATEST", "arn": arn, "memory": "128", "client": {"a": "b"}})
+    request = answer["ResponseMetadata"]["RequestId"]
+    log = base64.b64decode(answer["LogResult"]).decode().splitlines()
+    equal("log tail", (log[0], log[1], log[2], log[3].startswith(f"REPORT RequestId: {request}\t")),
+          (f"START RequestId: {request} Version: $LATEST", 'event {"n": 1}', f"END RequestId: {request}", True))
+    failed = fn.invoke(FunctionName="greet", Payload=b'{"fail":"no"}')
+    equal("failed", (failed["StatusCode"], failed["FunctionError"], "LogResult" in failed), (200, "Unhandled", False))
+    error = json.load(failed["Payload"])
+    equal("error", (error["errorType"], error["errorMessage"]), ("ValueError", "no"))
+    equal("event", fn.invoke(FunctionName="greet", InvocationType="Event", Payload=b'{"n":2}')["StatusCode"], 202)
+
+    def logged(pattern):
+        try:
+            return cw.filter_log_events(logGroupName="/aws/lambda/greet", filterPattern=pattern)["events"]
+        except cw.exceptions.ResourceNotFoundException:
+            return []
+    found = eventually("the event's log", lambda: logged('"\\"n\\": 2"'))
+    equal("its event", [e["message"].rstrip("\n") for e in found], ['event {"n": 2}'])
+    equal("the first one's", len(eventually("the log", lambda: logged(f'"{request}"'))), 3)
+    stream = cw.describe_log_streams(logGroupName="/aws/lambda/greet")["logStreams"][0]["logStreamName"]
+    equal("stream", "[$LATEST]" in stream, True)
+    cw.delete_log_group(logGroupName="/aws/lambda/greet")
+
+
+def versions(fn, arn, code):
+    refused("PreconditionFailedException", fn.publish_version, LATEST_REVISION, FunctionName="greet", RevisionId=str(uuid.uuid4()))
+    first = fn.publish_version(FunctionName="greet", CodeSha256=digest(code), Description="one")
+    equal("version", (first["Version"], first["FunctionArn"], first["Description"]), ("1", arn + ":1", "one"))
+    equal("nothing changed", fn.publish_version(FunctionName="greet")["Version"], "1")
+    newer = package(index=GREETER, greeting="text = 'hello'")
+    refused("InvalidParameterValueException", fn.publish_version,
+            f"CodeSHA256 ({digest(newer)}) is different from current CodeSHA256 in $LATEST ({digest(code)}). Please try again with the CodeSHA256 in $LATEST.",
+            FunctionName="greet", CodeSha256=digest(newer))
+    equal("a dry run changes nothing", fn.update_function_code(FunctionName="greet", ZipFile=newer, DryRun=True)["CodeSha256"], digest(newer))
+    equal("nothing changed", fn.get_function_configuration(FunctionName="greet")["CodeSha256"], digest(code))
+    changed = fn.update_function_code(FunctionName="greet", ZipFile=newer)
+    equal("new code", (changed["CodeSha256"], changed["LastUpdateStatus"]), (digest(newer), "Successful"))
+    fn.get_waiter("function_updated").wait(FunctionName="greet")
+    refused("PreconditionFailedException", fn.update_function_configuration, LATEST_REVISION, FunctionName="greet", MemorySize=256, RevisionId=first["RevisionId"])
+    changed = fn.update_function_configuration(FunctionName="greet", MemorySize=256, Timeout=9, Environment={"Variables": {"STAGE": "prod"}}, RevisionId=changed["RevisionId"])
+    equal("new configuration", (changed["MemorySize"], changed["Timeout"], changed["Environment"]["Variables"], changed["Description"]), (256, 9, {"STAGE": "prod"}, "greets"))
+    equal("published with new code", fn.update_function_code(FunctionName="greet", ZipFile=newer, Publish=True)["Version"], "2")
+    waiter = "published_version_active"
+    if waiter in fn.waiter_names:
+        fn.get_waiter(waiter).wait(FunctionName="greet", Qualifier="2")
+    pages = list(fn.get_paginator("list_versions_by_function").paginate(FunctionName="greet", PaginationConfig={"PageSize": 2}))
+    equal("versions", [[(v["Version"], v["CodeSha256"]) for v in p["Versions"]] for p in pages],
+          [[("$LATEST", digest(newer)), ("1", digest(code))], [("2", digest(newer))]])
+    equal("all versions", [f["FunctionArn"] for f in fn.list_functions(FunctionVersion="ALL")["Functions"]], [arn + ":$LATEST", arn + ":1", arn + ":2"])
+
+    alias = fn.create_alias(FunctionName="greet", Name="live", FunctionVersion="1", Description="d")
+    equal("alias", (alias["AliasArn"], alias["FunctionVersion"]), (arn + ":live", "1"))
+    refused("ResourceConflictException", fn.create_alias, f"Alias already exists: {arn}:live", FunctionName="greet", Name="live", FunctionVersion="1")
+    refused("ResourceNotFoundException", fn.create_alias, f"Function not found: {arn}:9", FunctionName="greet", Name="next", FunctionVersion="9")
+    fn.create_alias(FunctionName="greet", Name="next", FunctionVersion="2")
+    pages = list(fn.get_paginator("list_aliases").paginate(FunctionName="greet", PaginationConfig={"PageSize": 1}))
+    equal("aliases", [[(a["Name"], a["FunctionVersion"]) for a in p["Aliases"]] for p in pages], [[("live", "1")], [("next", "2")]])
+    if run:
+        for qualifier, version, want in (("live", "1", ("hei", "test", "1")), ("next", "2", ("hello", "prod", "2"))):
+            answer = fn.invoke(FunctionName="greet", Qualifier=qualifier)
+            got = json.load(answer["Payload"])
+            equal(qualifier, (answer["ExecutedVersion"], got["greeting"], got["stage"], got["version"], got["arn"]), (version, *want, f"{arn}:{qualifier}"))
+    fn.update_alias(FunctionName="greet", Name="live", RoutingConfig={"AdditionalVersionWeights": {"2": 1.0}})
+    got = fn.get_alias(FunctionName="greet", Name="live")
+    equal("routes", (got["FunctionVersion"], got["RoutingConfig"], got["Description"]), ("1", {"AdditionalVersionWeights": {"2": 1.0}}, "d"))
+    if run:
+        equal("routed", fn.invoke(FunctionName="greet", Qualifier="live")["ExecutedVersion"], "2")
+    refused("ResourceConflictException", fn.delete_function, "Unable to delete version because the following aliases reference it: [live]", FunctionName="greet", Qualifier="1")
+    fn.update_alias(FunctionName="greet", Name="live", FunctionVersion="2", RoutingConfig={"AdditionalVersionWeights": {}})
+    fn.delete_function(FunctionName="greet", Qualifier="1")
+    refused("ResourceNotFoundException", fn.get_function, f"Function not found: {arn}:1", FunctionName="greet", Qualifier="1")
+    fn.delete_alias(FunctionName="greet", Name="next")
+    refused("ResourceNotFoundException", fn.get_alias, f"Cannot find alias arn: {arn}:next", FunctionName="greet", Name="next")
+
+
+def layers(fn, account, region):
+    """The layer has the module that the new code lacks."""
+    arn = f"arn:aws:lambda:{region}:{account}:layer:words"
+    code = package(python__greeting="text = 'hallo'")
+    for n in (1, 2):
+        made = fn.publish_layer_version(LayerName="words", Description=f"v{n}", Content={"ZipFile": code}, CompatibleRuntimes=["python3.11"], LicenseInfo="MIT")
+        equal("layer", (made["LayerArn"], made["LayerVersionArn"], made["Version"], made["Content"]["CodeSha256"]), (arn, f"{arn}:{n}", n, digest(code)))
+    got = fn.get_layer_version(LayerName="words", VersionNumber=1)
+    equal("layer version", (got["Description"], got["CompatibleRuntimes"], got["LicenseInfo"], got["Content"]["CodeSize"]), ("v1", ["python3.11"], "MIT", len(code)))
+    equal("by ARN", fn.get_layer_version_by_arn(Arn=f"{arn}:2")["Version"], 2)
+    refused("ResourceNotFoundException", fn.get_layer_version_by_arn, "The resource you requested does not exist.", Arn=f"{arn}:3")
+    pages = list(fn.get_paginator("list_layer_versions").paginate(LayerName="words", PaginationConfig={"PageSize": 1}))
+    equal("layer versions", [[v["Version"] for v in p["LayerVersions"]] for p in pages if p["LayerVersions"]], [[2], [1]])
+    pages = fn.get_paginator("list_layers").paginate(CompatibleRuntime="python3.11")
+    equal("layers", [(x["LayerName"], x["LatestMatchingVersion"]["Version"]) for p in pages for x in p["Layers"]], [("words", 2)])
+    equal("no layers", fn.list_layers(CompatibleRuntime="nodejs20.x")["Layers"], [])
+
+    refused("ResourceNotFoundException", fn.get_layer_version_policy, "No policy is associated with the given resource.", LayerName="words", VersionNumber=1)
+    added = fn.add_layer_version_permission(LayerName="words", VersionNumber=1, StatementId="all", Action="lambda:GetLayerVersion", Principal="*")
+    want = {"Sid": "all", "Effect": "Allow", "Principal": "*", "Action": "lambda:GetLayerVersion", "Resource": f"{arn}:1"}
+    equal("layer statement", json.loads(added["Statement"]), want)
+    equal("layer policy", json.loads(fn.get_layer_version_policy(LayerName="words", VersionNumber=1)["Policy"])["Statement"], [want])
+    fn.remove_layer_version_permission(LayerName="words", VersionNumber=1, StatementId="all")
+
+    refused("InvalidParameterValueException", fn.update_function_configuration, f"Layer version {arn}:3 does not exist.", FunctionName="greet", Layers=[f"{arn}:3"])
+    fn.update_function_code(FunctionName="greet", ZipFile=package(index=GREETER))
+    layered = fn.update_function_configuration(FunctionName="greet", Layers=[f"{arn}:2"])
+    equal("layers of the function", [x["Arn"] for x in layered["Layers"]], [f"{arn}:2"])
+    for n in (1, 2):
+        fn.delete_layer_version(LayerName="words", VersionNumber=n)
+    equal("no layers", fn.list_layers()["Layers"], [])
+    if run:  # with what was deleted
+        equal("layered", json.load(fn.invoke(FunctionName="greet")["Payload"])["greeting"], "hallo")
+
+
+def permissions(fn, arn, account):
+    refused("ResourceNotFoundException", fn.get_policy, "The resource you requested does not exist.", FunctionName="greet")
+    allow = dict(FunctionName="greet", Qualifier="live", StatementId="rotation", Action="lambda:InvokeFunction", Principal="secretsmanager.amazonaws.com", SourceAccount=account)
+    statement = json.loads(fn.add_permission(**allow)["Statement"])
+    equal("statement", statement, {"Sid": "rotation", "Effect": "Allow", "Principal": {"Service": "secretsmanager.amazonaws.com"}, "Action": "lambda:InvokeFunction",
+                                   "Resource": arn + ":live", "Condition": {"StringEquals": {"AWS:SourceAccount": account}}})
+    refused("ResourceConflictException", fn.add_permission, "The statement id (rotation) provided already exists. Please provide a new statement id, or remove the existing statement.", **allow)
+    refused("InvalidParameterValueException", fn.add_permission, "The provided principal was invalid. Please check the principal and try again.", **{**allow, "StatementId": "s", "Principal": "nobody"})
+    got = fn.get_policy(FunctionName="greet", Qualifier="live")
+    equal("policy", json.loads(got["Policy"]), {"Version": "2012-10-17", "Id": "default", "Statement": [statement]})
+    refused("ResourceNotFoundException", fn.remove_permission, "Statement none is not found in resource policy.", FunctionName="greet", Qualifier="live", StatementId="none")
+    fn.remove_permission(FunctionName="greet", Qualifier="live", StatementId="rotation", RevisionId=got["RevisionId"])
+    refused("ResourceNotFoundException", fn.get_policy, "The resource you requested does not exist.", FunctionName="greet", Qualifier="live")
+
+
+def settings(fn, arn):
+    fn.tag_resource(Resource=arn, Tags={"a": "1", "b": "2"})
+    fn.untag_resource(Resource=arn, TagKeys=["a"])
+    equal("tags", fn.list_tags(Resource=arn)["Tags"], {"team": "blå", "b": "2"})
+    refused("ResourceNotFoundException", fn.list_tags, f"Function not found: {arn}-none", Resource=arn + "-none")
+
+    equal("reserved", fn.put_function_concurrency(FunctionName="greet", ReservedConcurrentExecutions=0)["ReservedConcurrentExecutions"], 0)
+    equal("concurrency", fn.get_function(FunctionName="greet")["Concurrency"], {"ReservedConcurrentExecutions": 0})
+    if run:
+        refused("TooManyRequestsException", fn.invoke, "Rate Exceeded.", FunctionName="greet")
+    fn.put_function_concurrency(FunctionName="greet", ReservedConcurrentExecutions=100)
+    equal("unreserved", fn.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"], 900)
+    refused("InvalidParameterValueException", fn.put_function_concurrency,
+            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [100].",
+            FunctionName="greet", ReservedConcurrentExecutions=901)
+    fn.delete_function_concurrency(FunctionName="greet")
+    equal("no concurrency", "ReservedConcurrentExecutions" in fn.get_function_concurrency(FunctionName="greet"), False)
+
+    none = f"The function {arn}:$LATEST doesn't have an EventInvokeConfig"
+    refused("ResourceNotFoundException", fn.get_function_event_invoke_config, none, FunctionName="greet")
+    fn.put_function_event_invoke_config(FunctionName="greet", MaximumRetryAttempts=1)
+    fn.update_function_event_invoke_config(FunctionName="greet", MaximumEventAgeInSeconds=60)
+    got = fn.get_function_event_invoke_config(FunctionName="greet")
+    equal("events", (got["FunctionArn"], got["MaximumRetryAttempts"], got["MaximumEventAgeInSeconds"]), (arn + ":$LATEST", 1, 60))
+    fn.put_function_event_invoke_config(FunctionName="greet", Qualifier="live", MaximumRetryAttempts=0)
+    pages = list(fn.get_paginator("list_function_event_invoke_configs").paginate(FunctionName="greet", PaginationConfig={"PageSize": 1}))
+    equal("events of all", [[c["FunctionArn"] for c in p["FunctionEventInvokeConfigs"]] for p in pages], [[arn + ":$LATEST"], [arn + ":live"]])
+    fn.delete_function_event_invoke_config(FunctionName="greet")
+    refused("ResourceNotFoundException", fn.delete_function_event_invoke_config, none, FunctionName="greet")
+
+
+def rotations(iam, fn, sm):
+    secret = sm.create_secret(Name="b/rotated", SecretString='{"password":"first","note":"kept"}')["ARN"]
+    account, region = secret.split(":")[4], secret.split(":")[3]
+    builtin, own = (f"arn:aws:lambda:{region}:{account}:function:{name}" for name in ("SecretsManagerRotationTemplate", "rotate"))
+    never = "You can't cancel the rotation of a secret for which rotation was never configured."
+    refuses = "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com."
+
+    def rotated(version, previous):
+        def done():
+            d = sm.describe_secret(SecretId=secret)
+            return d["VersionIdsToStages"].get(version) == ["AWSCURRENT"] and d
+        d = eventually("rotated", done)
+        equal("labels", d["VersionIdsToStages"], {version: ["AWSCURRENT"], previous: ["AWSPREVIOUS"]})
+        return d
+
+    def value(stage="AWSCURRENT"):
+        return json.loads(sm.get_secret_value(SecretId=secret, VersionStage=stage)["SecretString"])
+
+    first = sm.get_secret_value(SecretId=secret)["VersionId"]
+    refused("InvalidRequestException", sm.cancel_rotate_secret, never, SecretId=secret)
+    refused("InvalidRequestException", sm.rotate_secret, "No Lambda rotation function ARN is associated with this secret.", SecretId=secret)
+    refused("AccessDeniedException", sm.rotate_secret, refuses, SecretId=secret, RotationLambdaARN=own)
+    refused("InvalidParameterException", sm.rotate_secret, SecretId=secret, RotationLambdaARN=builtin, RotationRules={"ScheduleExpression": "rate(3 hours)"})
+    refused("InvalidParameterException", sm.rotate_secret, SecretId=secret, RotationLambdaARN=builtin, RotationRules={"ScheduleExpression": "rate(5 days)", "AutomaticallyAfterDays": 5})
+    equal("nothing was configured", "RotationEnabled" in sm.describe_secret(SecretId=secret), False)
+
+    # A built-in function, by its name alone.
+    out = sm.rotate_secret(SecretId=secret, RotationLambdaARN="SecretsManagerRotationTemplate", RotationRules={"ScheduleExpression": "rate(12 hours)", "Duration": "3h"})
+    equal("rotates", (out["ARN"], out["Name"]), (secret, "b/rotated"))
+    d = rotated(out["VersionId"], first)
+    equal("rotation", (d["RotationEnabled"], d["RotationLambdaARN"], d["RotationRules"]["ScheduleExpression"], d["RotationRules"]["Duration"]), (True, builtin, "rate(12 hours)", "3h"))
+    dated = "NextRotationDate" in sm.meta.service_model.shape_for("DescribeSecretResponse").members
+    if dated:
+        equal("the next rotation", 0 < (d["NextRotationDate"] - d["LastRotatedDate"]).total_seconds() <= 15 * 3600, True)
+    else:
+        print(f"skipped, unknown to boto3 {boto3.__version__}: NextRotationDate")
+    equal("previous", value("AWSPREVIOUS"), {"password": "first", "note": "kept"})
+    equal("current", (value()["note"], value()["password"] == "first", len(value()["password"])), ("kept", False, 32))
+    listed = sm.list_secrets(Filters=[{"Key": "name", "Values": ["b/rotated"]}])["SecretList"][0]
+    equal("listed", (listed["RotationEnabled"], listed["RotationLambdaARN"], listed.get("NextRotationDate")), (True, builtin, d.get("NextRotationDate")))
+
+    # Other rules, without a rotation now.
+    out = sm.rotate_secret(SecretId=secret, RotateImmediately=False, RotationRules={"ScheduleExpression": "cron(0 8 1 * ? *)"})
+    equal("no version", "VersionId" in out, False)
+    d = sm.describe_secret(SecretId=secret)
+    equal("cron", (d["RotationRules"].get("ScheduleExpression"), d["RotationRules"].get("Duration")), ("cron(0 8 1 * ? *)", None))
+    if dated:  # the window's end
+        at = d["NextRotationDate"].astimezone(datetime.timezone.utc)
+        equal("the next first of a month", (at.day, at.hour, at.minute), (1, 23, 59))
+    current = sm.get_secret_value(SecretId=secret)["VersionId"]
+    eventually("the test of the function is over", lambda: ["AWSPENDING"] not in sm.describe_secret(SecretId=secret)["VersionIdsToStages"].values())
+    equal("cancelled", sm.cancel_rotate_secret(SecretId=secret)["ARN"], secret)
+    d = sm.describe_secret(SecretId=secret)
+    equal("off", (d["RotationEnabled"], "NextRotationDate" in d, d["RotationLambdaARN"]), (False, False, builtin))
+
+    # A function of one's own.
+    with open("rotation_function.py") as f:
+        code = package(index=f.read())
+    role = function_role(iam, "rotate", {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": secret},
+                         {"Effect": "Allow", "Action": "secretsmanager:GetRandomPassword", "Resource": "*"})
+    fn.create_function(FunctionName="rotate", Role=role, Runtime="python3.11", Handler="index.rotate", Timeout=30, Code={"ZipFile": code})
+    refused("AccessDeniedException", sm.rotate_secret, refuses, SecretId=secret, RotationLambdaARN=own)
+    allow = dict(FunctionName="rotate", StatementId="rotation", Action="lambda:InvokeFunction", Principal="secretsmanager.amazonaws.com")
+    fn.add_permission(SourceAccount="123456789012", **allow)
+    refused("AccessDeniedException", sm.rotate_secret, refuses, SecretId=secret, RotationLambdaARN=own)
+    fn.remove_permission(FunctionName="rotate", StatementId="rotation")
+    fn.add_permission(SourceAccount=account, **allow)
+    before = value()
+    if run:
+        token = str(uuid.uuid4())
+        out = sm.rotate_secret(SecretId=secret, RotationLambdaARN=own, RotationRules={"AutomaticallyAfterDays": 30}, ClientRequestToken=token)
+        equal("the token is the version", out["VersionId"], token)
+        d = rotated(token, current)
+        equal("rules", (d["RotationEnabled"], d["RotationLambdaARN"], d["RotationRules"]), (True, own, {"AutomaticallyAfterDays": 30}))
+        equal("previous", value("AWSPREVIOUS"), before)
+        equal("another password", value()["password"] == before["password"], False)
+    else:
+        print("skipped, functions do not run here: a rotation by one's own")
+    # Without permission it does not go on.
+    fn.remove_permission(FunctionName="rotate", StatementId="rotation")
+    refused("AccessDeniedException", sm.rotate_secret, refuses, SecretId=secret, RotationLambdaARN=own)
+    fn.delete_function(FunctionName="rotate")
+    sm.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
+    refused("ResourceNotFoundException", sm.rotate_secret, "Secrets Manager can't find the specified secret.", SecretId=secret)
+    refused("ResourceNotFoundException", sm.cancel_rotate_secret, "Secrets Manager can't find the specified secret.", SecretId=secret)
+
+
 secrets(client("secretsmanager"))
 secrets(client("secretsmanager", region_name="eu-central-1"))  # a name space of its own
 keys(client("kms"))
@@ -482,6 +850,8 @@ policies(client("iam"))
 other_keys(client("kms"))
 sessions(client("iam"), client("sts"))
 logs(client("logs"))
+functions(client("iam"), client("lambda"), client("logs"))
+rotations(client("iam"), client("lambda"), client("secretsmanager"))
 if failures:
     sys.exit(f"{failures} failures")
 print("ok, boto3", boto3.__version__)

@@ -1,13 +1,15 @@
 #!/bin/sh
 # Walks the AWS CLI through every served operation of Secrets Manager, IAM and
-# CloudWatch Logs and the main ones of KMS, and checks what it prints.
+# CloudWatch Logs and the main ones of KMS and Lambda (boto3_walk.py has all of
+# Lambda), and checks what it prints.
 #
 #   COFFER=coffer DATA_DIR=/path e2e/cli_walk.sh
 #
 # needs a server running on DATA_DIR. Prints one line per failure and ends with
 # exit code 1 if there was one. An operation that this version of the CLI does
 # not know is skipped with a message (Debian 12 has CLI 2.9, which knows neither
-# AWS_ENDPOINT_URL nor batch-get-secret-value).
+# AWS_ENDPOINT_URL nor batch-get-secret-value). With FUNCTIONS=off, for machines
+# that run no functions of users, none is invoked.
 set -u
 eval "$("$COFFER" env --data-dir "$DATA_DIR")"
 export AWS_PAGER='' AWS_MAX_ATTEMPTS=1 AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
@@ -65,6 +67,9 @@ refused() {
 	*) grep -q "($want)" "$tmp/err" || fail "$1 $2: want $want" ;;
 	esac
 }
+
+# says TEXT: the last call, which was refused, gave this reason.
+says() { grep -qF "$1" "$tmp/err" || fail "want the text: $1"; }
 
 sm=secretsmanager
 v1=11111111-1111-1111-1111-111111111111
@@ -427,6 +432,71 @@ is '' logs delete-log-stream $g --log-stream-name one
 refused ResourceNotFoundException logs delete-log-stream $g --log-stream-name one
 is '' logs delete-log-group $g
 refused ResourceNotFoundException logs delete-log-group $g
+
+# Lambda: what the CLI adds to boto3 is files, shorthand, waiters and exit codes.
+fn='--function-name greet'
+f=arn:aws:lambda:$AWS_REGION:$account:function
+cat >"$tmp/index.py" <<'END'
+import os
+def handler(event, context):
+    print("event", event["n"])
+    return os.environ["GREETING"] + " " + str(1 // event["n"])
+END
+(cd "$tmp" && python3 -m zipfile -c code.zip index.py)
+printf '{"n":1}' >"$tmp/one"
+printf '{"n":0}' >"$tmp/zero"
+trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+is "$me:role/greet" iam create-role --role-name greet --assume-role-policy-document "$trust" --query Role.Arn
+refused InvalidParameterValueException lambda create-function $fn --role "$me:role/deploy" --runtime python3.11 --handler index.handler --zip-file "fileb://$tmp/code.zip"
+says 'The role defined for the function cannot be assumed by Lambda.'
+is "$f:greet:1	Active	hei" lambda create-function $fn --role "$me:role/greet" --runtime python3.11 --handler index.handler --zip-file "fileb://$tmp/code.zip" \
+	--environment 'Variables={GREETING=hei}' --tags team=blue --publish --query '[FunctionArn,State,Environment.Variables.GREETING]'
+is '' lambda wait function-active $fn
+refused ResourceNotFoundException lambda get-function --function-name none
+says "Function not found: $f:none"
+is 204 lambda invoke $fn --invocation-type DryRun "$tmp/answer" --query StatusCode
+if [ "${FUNCTIONS:-}" = off ]; then
+	echo "skipped, functions do not run here: lambda invoke"
+else
+	is "200	1" lambda invoke $fn --qualifier 1 --payload "fileb://$tmp/one" "$tmp/answer" --query '[StatusCode,ExecutedVersion]'
+	[ "$(cat "$tmp/answer")" = '"hei 1"' ] || fail "lambda invoke: got $(cat "$tmp/answer")"
+	call lambda invoke $fn --payload "fileb://$tmp/zero" --log-type Tail "$tmp/answer" --query '[FunctionError,LogResult]' || fail "lambda invoke"
+	[ "${out%%	*}" = Unhandled ] && grep -q '"errorType": "ZeroDivisionError"' "$tmp/answer" || fail "lambda invoke: got $out, $(cat "$tmp/answer")"
+	printf '%s' "${out##*	}" | base64 -d | grep -q '^event 0$' || fail "lambda invoke: the log's tail"
+	is 202 lambda invoke $fn --invocation-type Event --payload "fileb://$tmp/one" "$tmp/answer" --query StatusCode
+	matches '*event 0*' logs tail /aws/lambda/greet --format short
+fi
+is "$f:greet" lambda update-function-configuration $fn --environment 'Variables={GREETING=hello}' --timeout 9 --query FunctionArn
+is 2 lambda update-function-code $fn --zip-file "fileb://$tmp/code.zip" --publish --query Version
+is "hei	hello" lambda list-versions-by-function $fn --query 'Versions[1:].Environment.Variables.GREETING'
+is "$f:greet:live	0.25" lambda create-alias $fn --name live --function-version 1 --routing-config 'AdditionalVersionWeights={2=0.25}' --query '[AliasArn,RoutingConfig.AdditionalVersionWeights."2"]'
+matches '*"AWS:SourceAccount":"'"$account"'"*' lambda add-permission $fn --statement-id s --action lambda:InvokeFunction --principal secretsmanager.amazonaws.com --source-account "$account"
+matches '*"Sid":"s"*' lambda get-policy $fn --query Policy
+is '' lambda remove-permission $fn --statement-id s
+is "arn:aws:lambda:$AWS_REGION:$account:layer:words:1" lambda publish-layer-version --layer-name words --zip-file "fileb://$tmp/code.zip" --compatible-runtimes python3.11 --query LayerVersionArn
+is blue lambda list-tags --resource "$f:greet" --query Tags.team
+is 900 lambda put-function-concurrency $fn --reserved-concurrent-executions 900 --query ReservedConcurrentExecutions
+is 100 lambda get-account-settings --query AccountLimit.UnreservedConcurrentExecutions
+
+# Rotation.
+call $sm create-secret --name rotated --secret-string '{"password":"first"}' --query VersionId || fail "$sm create-secret"
+first=$out
+refused AccessDeniedException $sm rotate-secret --secret-id rotated --rotation-lambda-arn "$f:greet"
+says 'Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com.'
+is rotated $sm rotate-secret --secret-id rotated --rotation-lambda-arn SecretsManagerRotationTemplate --rotation-rules 'ScheduleExpression="rate(10 days)",Duration=3h' --query Name
+tries=0
+until call $sm list-secret-version-ids --secret-id rotated --query 'Versions[?VersionStages==`["AWSPREVIOUS"]`].VersionId' && [ "$out" = "$first" ]; do
+	tries=$((tries + 1))
+	[ "$tries" -lt 60 ] || { fail "$sm rotate-secret: never done"; break; }
+done
+is rotated $sm rotate-secret --secret-id rotated --no-rotate-immediately --rotation-rules 'ScheduleExpression="cron(0 8 1 * ? *)"' --query Name
+is "True	$f:SecretsManagerRotationTemplate	cron(0 8 1 * ? *)	None" $sm describe-secret --secret-id rotated --query '[RotationEnabled,RotationLambdaARN,RotationRules.ScheduleExpression,RotationRules.Duration]'
+is rotated $sm cancel-rotate-secret --secret-id rotated --query Name
+is "False	None" $sm describe-secret --secret-id rotated --query '[RotationEnabled,NextRotationDate]'
+refused InvalidRequestException $sm cancel-rotate-secret --secret-id guarded
+says "You can't cancel the rotation of a secret for which rotation was never configured."
+call lambda delete-function $fn || fail "lambda delete-function"
+is None lambda list-functions --query 'Functions[0].FunctionName'
 
 [ "$failures" -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo "ok"

@@ -8,6 +8,16 @@ import (
 	"testing"
 )
 
+// functions is what tells the walks whether this machine runs functions of users.
+func functions(t *testing.T) string {
+	t.Helper()
+	if out, err := coffer(t, "doctor").CombinedOutput(); err != nil {
+		t.Logf("functions of users do not run on this machine:\n%s", out)
+		return "FUNCTIONS=off"
+	}
+	return "FUNCTIONS=on"
+}
+
 // TestAWSCLI runs cli_walk.sh.
 func TestAWSCLI(t *testing.T) {
 	if testing.Short() {
@@ -20,7 +30,7 @@ func TestAWSCLI(t *testing.T) {
 	p := spawn(t, newDir(t))
 	cmd := exec.Command("sh", "cli_walk.sh")
 	exe := must(os.Executable())(t)
-	cmd.Env = append(os.Environ(), "COFFER="+exe, "DATA_DIR="+string(p.dir), asCoffer+"=1")
+	cmd.Env = append(os.Environ(), "COFFER="+exe, "DATA_DIR="+string(p.dir), asCoffer+"=1", functions(t))
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
@@ -52,7 +62,7 @@ func TestBoto3(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(python, "boto3_walk.py")
-	cmd.Env = append(os.Environ(), "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+	cmd.Env = append(os.Environ(), "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", functions(t))
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}

@@ -116,6 +116,9 @@ func deleteAlias(r *api.Request, in *lambdaapi.DeleteAliasInput, t *target) (*la
 }
 
 func getAlias(_ *api.Request, in *lambdaapi.GetAliasInput, t *target) (*lambdaapi.GetAliasOutput, error) {
+	if t.builtIn != nil {
+		return nil, t.noAlias(*in.Name)
+	}
 	f, a, err := t.named(*in.Name)
 	if err != nil {
 		return nil, err
@@ -186,9 +189,13 @@ func (t *target) named(alias string) (*Function, *Alias, error) {
 	}
 	a, err := f.alias(t.tx, alias)
 	if err == nil && a == nil {
-		err = lambdaapi.ResourceNotFoundException(textNoAlias + f.arn() + ":" + alias)
+		err = t.noAlias(alias)
 	}
 	return f, a, err
+}
+
+func (t *target) noAlias(alias string) error {
+	return lambdaapi.ResourceNotFoundException(textNoAlias + t.reference.function() + ":" + alias)
 }
 
 // point has the alias mean the versions that a request gives; nil leaves each as it is.

@@ -79,13 +79,17 @@ func eventConfigOf(t *target) (*EventConfig, error) {
 	}
 	c, err := f.eventConfig(t.tx, t.qualifier)
 	if err == nil && c == nil {
-		ref := t.reference
-		if ref.qualifier == "" {
-			ref.qualifier = latest
-		}
-		err = lambdaapi.ResourceNotFoundException(fmt.Sprintf(textNoEventConfig, ref.arn()))
+		err = t.noEventConfig()
 	}
 	return c, err
+}
+
+func (t *target) noEventConfig() error {
+	ref := t.reference
+	if ref.qualifier == "" {
+		ref.qualifier = latest
+	}
+	return lambdaapi.ResourceNotFoundException(fmt.Sprintf(textNoEventConfig, ref.arn()))
 }
 
 func (c *EventConfig) shown(name string) *lambdaapi.FunctionEventInvokeConfig {
@@ -161,6 +165,9 @@ func updateEventConfig(r *api.Request, in *lambdaapi.UpdateFunctionEventInvokeCo
 }
 
 func getEventConfig(_ *api.Request, _ *lambdaapi.GetFunctionEventInvokeConfigInput, t *target) (*lambdaapi.GetFunctionEventInvokeConfigOutput, error) {
+	if t.builtIn != nil && t.version != nil {
+		return nil, t.noEventConfig()
+	}
 	c, err := eventConfigOf(t)
 	if err != nil {
 		return nil, err
@@ -178,6 +185,10 @@ func deleteEventConfig(r *api.Request, _ *lambdaapi.DeleteFunctionEventInvokeCon
 }
 
 func listEventConfigs(r *api.Request, in *lambdaapi.ListFunctionEventInvokeConfigsInput, t *target) (*lambdaapi.ListFunctionEventInvokeConfigsOutput, error) {
+	out := &lambdaapi.ListFunctionEventInvokeConfigsOutput{FunctionEventInvokeConfigs: []lambdaapi.FunctionEventInvokeConfig{}}
+	if t.builtIn != nil {
+		return out, nil
+	}
 	f, err := t.existing()
 	if err != nil {
 		return nil, err
@@ -186,7 +197,6 @@ func listEventConfigs(r *api.Request, in *lambdaapi.ListFunctionEventInvokeConfi
 	if err != nil {
 		return nil, err
 	}
-	out := &lambdaapi.ListFunctionEventInvokeConfigsOutput{FunctionEventInvokeConfigs: []lambdaapi.FunctionEventInvokeConfig{}}
 	last := ""
 	for e, err := range EventConfigs.Scan(r.Tx, p.rows(f.part())) {
 		if err != nil {

@@ -171,8 +171,11 @@ func removePermission(r *api.Request, in *lambdaapi.RemovePermissionInput, t *ta
 }
 
 func getPolicy(r *api.Request, _ *lambdaapi.GetPolicyInput, t *target) (*lambdaapi.GetPolicyOutput, error) {
-	if t.builtIn != nil && t.qualifier == "" {
+	switch {
+	case t.builtIn != nil && t.qualifier == "":
 		return &lambdaapi.GetPolicyOutput{Policy: new(builtInPolicy), RevisionId: new(t.revision())}, nil
+	case t.builtIn != nil:
+		return nil, lambdaapi.ResourceNotFoundException(textNoResource)
 	}
 	f, err := t.holder()
 	if err != nil {

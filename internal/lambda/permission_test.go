@@ -370,6 +370,18 @@ func TestBuiltInIsFixed(t *testing.T) {
 	if got := c.reserved("Rotator"); got != -1 {
 		t.Errorf("reserved %d", got)
 	}
+	versions := must(c, lambdaapi.ListVersionsByFunction, &lambdaapi.ListVersionsByFunctionInput{FunctionName: new("Rotator")}).Versions
+	if len(versions) != 1 || *versions[0].Version != "$LATEST" || *versions[0].FunctionArn != prefix+"function:Rotator:$LATEST" || *versions[0].Timeout != 30 {
+		t.Errorf("versions %v", versions)
+	}
+	if got := must(c, lambdaapi.ListFunctionEventInvokeConfigs, &lambdaapi.ListFunctionEventInvokeConfigsInput{FunctionName: new("Rotator")}).FunctionEventInvokeConfigs; len(got) != 0 {
+		t.Errorf("event configurations %v", got)
+	}
+	const absent = "ResourceNotFoundException"
+	refuse(c, lambdaapi.GetFunctionEventInvokeConfig, &lambdaapi.GetFunctionEventInvokeConfigInput{FunctionName: new("Rotator")}, absent,
+		"The function "+prefix+"function:Rotator:$LATEST doesn't have an EventInvokeConfig")
+	refuse(c, lambdaapi.GetAlias, &lambdaapi.GetAliasInput{FunctionName: new("Rotator"), Name: new("a")}, absent, "Cannot find alias arn: "+prefix+"function:Rotator:a")
+	refuse(c, lambdaapi.GetPolicy, &lambdaapi.GetPolicyInput{FunctionName: new("Rotator"), Qualifier: new("$LATEST")}, absent, "The resource you requested does not exist.")
 }
 
 // Whatever is permitted, the policy is JSON with one statement that says it.

@@ -88,6 +88,17 @@ func (s *Service) resolveListVersionsByFunction(r *api.Request, in *lambdaapi.Li
 }
 
 func (s *Service) listVersionsByFunction(r *api.Request, in *lambdaapi.ListVersionsByFunctionInput, t *target) (*lambdaapi.ListVersionsByFunctionOutput, error) {
+	out := &lambdaapi.ListVersionsByFunctionOutput{Versions: []lambdaapi.FunctionConfiguration{}}
+	if t.builtIn != nil {
+		ref := t.reference
+		ref.qualifier = latest
+		c, err := s.described(r, ref, t.version)
+		if err != nil {
+			return nil, err
+		}
+		out.Versions = append(out.Versions, *c)
+		return out, nil
+	}
 	f, err := t.existing()
 	if err != nil {
 		return nil, err
@@ -96,7 +107,6 @@ func (s *Service) listVersionsByFunction(r *api.Request, in *lambdaapi.ListVersi
 	if err != nil {
 		return nil, err
 	}
-	out := &lambdaapi.ListVersionsByFunctionOutput{Versions: []lambdaapi.FunctionConfiguration{}}
 	out.NextMarker, err = s.eachVersion(r, f, p.after, p.limit, func(c *lambdaapi.FunctionConfiguration) {
 		out.Versions = append(out.Versions, *c)
 	})

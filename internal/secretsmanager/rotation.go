@@ -231,7 +231,7 @@ func (s *Service) unfinished(r *api.Request, sec *Secret) (done *Run, err error)
 }
 
 // configured is the secret's rotation with what the request changes. Members that are
-// not sent keep their value; another kind of schedule replaces the old one.
+// not sent keep their value, but another schedule replaces the old one with its window.
 func (s *Secret) configured(r *api.Request, in *smapi.RotateSecretInput) (*Rotation, error) {
 	if len(in.ExternalSecretRotationMetadata) > 0 || in.ExternalSecretRotationRoleArn != nil {
 		return nil, smapi.InvalidParameterException(textNoExternal)
@@ -245,11 +245,13 @@ func (s *Secret) configured(r *api.Request, in *smapi.RotateSecretInput) (*Rotat
 			_, err := schedule.Parse(schedule.Rules{AutomaticallyAfterDays: *rules.AutomaticallyAfterDays, ScheduleExpression: *rules.ScheduleExpression})
 			return nil, smapi.InvalidParameterException(err.Error())
 		}
+		// A schedule comes with its window. What manages secrets from a description,
+		// as Terraform does, could not take a Duration away otherwise.
 		if rules.AutomaticallyAfterDays != nil {
-			rot.Days, rot.Expression, rot.Reported = *rules.AutomaticallyAfterDays, "", 0
+			rot.Days, rot.Expression, rot.Duration, rot.Reported = *rules.AutomaticallyAfterDays, "", "", 0
 		}
 		if rules.ScheduleExpression != nil {
-			rot.Days, rot.Expression, rot.Reported = 0, *rules.ScheduleExpression, 0
+			rot.Days, rot.Expression, rot.Duration, rot.Reported = 0, *rules.ScheduleExpression, "", 0
 		}
 		if rules.Duration != nil {
 			rot.Duration = *rules.Duration

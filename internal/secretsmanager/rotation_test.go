@@ -309,7 +309,7 @@ func TestRotateSecretRepeated(t *testing.T) {
 	c.expect("labels", c.labels("s"), "r1[AWSPREVIOUS] r2[AWSCURRENT] v1[]")
 }
 
-// Rules that are not sent stay; another kind of schedule replaces the old one.
+// Rules that are not sent stay; another schedule replaces the old one and its window.
 func TestRotationRules(t *testing.T) {
 	c, _ := rotating(t, nil)
 	rules := func() string {
@@ -339,7 +339,7 @@ func TestRotationRules(t *testing.T) {
 		{nil, "days=30", "2026-02-01T23:59:59Z"},
 		{&smapi.RotationRulesType{Duration: new("3h")}, "days=30 duration=3h", "2026-02-01T02:59:59Z"},
 		{&smapi.RotationRulesType{ScheduleExpression: new("cron(0 16 1,15 * ? *)"), Duration: new("2h")}, "days=13 expression=cron(0 16 1,15 * ? *) duration=2h", "2026-01-15T17:59:59Z"},
-		{&smapi.RotationRulesType{AutomaticallyAfterDays: new(int64(7))}, "days=7 duration=2h", "2026-01-09T01:59:59Z"},
+		{&smapi.RotationRulesType{AutomaticallyAfterDays: new(int64(7))}, "days=7", "2026-01-09T23:59:59Z"},
 	} {
 		c.mustRotate(func(in *smapi.RotateSecretInput) {
 			in.ClientRequestToken, in.RotationRules = token(fmt.Sprint("r", i)), tt.rules
