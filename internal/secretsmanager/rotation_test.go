@@ -776,6 +776,35 @@ func TestMissedWindow(t *testing.T) {
 	c.expect("next", c.describe("s").NextRotationDate.Format(time.RFC3339), "2026-04-01T05:59:59Z")
 }
 
+// A secret whose labels leave no room for AWSPENDING is its owner's trouble: the rotations of
+// others, which begin in the same transaction, begin all the same.
+func TestRotationWithoutRoomForItsLabel(t *testing.T) {
+	c, _ := rotating(t, later)
+	c.rotate()
+	var stages []string
+	for i := range 19 {
+		stages = append(stages, fmt.Sprintf("l%d", i))
+	}
+	c.put("s", "v2", "2", stages...)
+	c.create("other", "1")
+	c.mustRotate(func(in *smapi.RotateSecretInput) { later(in); in.SecretId = new("other") })
+	c.rotate()
+	c.takeEvents()
+
+	next := *c.describe("s").NextRotationDate
+	c.pass(next.Sub(c.time()))
+	c.expect("steps", strings.Join(c.rotate(), " "), strings.Join(secretsmanager.Steps[:], " "))
+	events := strings.Fields(c.takeEvents()) // of the two in either order
+	slices.Sort(events)
+	c.expect("events", strings.Join(events, " "), "RotationFailed RotationStarted RotationSucceeded")
+	if after := *c.describe("s").NextRotationDate; !after.After(next) {
+		t.Errorf("it is tried again on %v", after)
+	}
+	results := strings.Fields(c.history())
+	slices.Sort(results)
+	c.expect("history", strings.Join(results, " "), "failed succeeded succeeded succeeded")
+}
+
 func (c caller) history() string {
 	c.t.Helper()
 	var results []string

@@ -163,6 +163,9 @@ func (s *Secret) startRotation(r *api.Request, version string, closes table.Mill
 	return s.begin(r, &Run{Version: version, Closes: closes})
 }
 
+// takesPending reports whether the labels leave room for AWSPENDING.
+func (s *Secret) takesPending() bool { return s.holder(pending) != nil || s.labels() < maxLabels }
+
 // begin stores a rotation that is about to start.
 func (s *Secret) begin(r *api.Request, u *Run) error {
 	now := table.At(r.Time)
@@ -306,6 +309,13 @@ func (s *Service) StartRotations(r *api.Request) (more bool, err error) {
 		if rot.Closes <= table.At(r.Time) {
 			u := &Run{Account: sec.Account, Region: sec.Region, UID: sec.UID, Name: sec.Name, ARN: sec.arn(), Started: rot.Opens}
 			if err := remember(r, u, Outcome{Result: Missed}); err != nil {
+				return false, err
+			}
+		} else if !sec.takesPending() {
+			// Its owner's trouble: an error here would hold up the rotations of everybody.
+			u := &Run{Account: sec.Account, Region: sec.Region, UID: sec.UID, Name: sec.Name, ARN: sec.arn(), Started: rot.Opens}
+			emitRotation(r, u, rotationFailed, textLabels)
+			if err := remember(r, u, Outcome{Result: Failed, Message: textLabels}); err != nil {
 				return false, err
 			}
 		} else if p := sec.holder(pending); p == nil || p.has(current) {
