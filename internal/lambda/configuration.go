@@ -3,6 +3,7 @@ package lambda
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
@@ -106,6 +107,10 @@ func (c *settings) check() error {
 		return notHere("durable executions", "DurableConfig")
 	case c.runtime != nil && !runs(*c.runtime):
 		return lambdaapi.InvalidParameterValueException(fmt.Sprintf(textRuntime, *c.runtime))
+	case c.handler != nil && strings.ContainsFunc(*c.handler, unicode.IsControl):
+		// It becomes a variable of the process, and with bubblewrap part of a list that zero
+		// bytes separate.
+		return noSuchHandler(*c.handler)
 	case c.timeout != nil && *c.timeout > maxTimeout:
 		return tooMuch("timeout", *c.timeout, maxTimeout)
 	case c.memory != nil && *c.memory > maxMemory:
@@ -116,6 +121,10 @@ func (c *settings) check() error {
 		return lambdaapi.InvalidParameterValueException(textLogLevels)
 	}
 	return checkVariables(c.environment)
+}
+
+func noSuchHandler(s string) error {
+	return api.ValidationException(fmt.Sprintf("1 validation error detected: Value %q at 'handler' failed to satisfy constraint: Member must satisfy regular expression pattern: [^\\s]+", s))
 }
 
 // runs reports whether functions of a runtime can be run here: which versions of

@@ -328,6 +328,7 @@ func TestCreateFunctionRefuses(t *testing.T) {
 		{"a name that is taken", func(in *sdk.CreateFunctionInput) { in.FunctionName = new("taken") }, "ResourceConflictException", "Function already exist: taken"},
 		{"no handler", func(in *sdk.CreateFunctionInput) { in.Handler = nil }, "InvalidParameterValueException", "Runtime and Handler are mandatory parameters for functions created with deployment packages."},
 		{"an image", func(in *sdk.CreateFunctionInput) { in.PackageType = types.PackageTypeImage }, "InvalidParameterValueException", "does not run container images"},
+		{"a handler with a zero byte", func(in *sdk.CreateFunctionInput) { in.Handler = new("f.handler\x00--bind\x00/\x00/h") }, "ValidationException", "at 'handler' failed to satisfy constraint"},
 		{"S3", func(in *sdk.CreateFunctionInput) {
 			in.Code = &types.FunctionCode{S3Bucket: new("bucket"), S3Key: new("key")}
 		}, "InvalidParameterValueException", "Coffer has no S3"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -156,7 +157,12 @@ func dropCapabilities() error {
 // wrapped starts the function within bwrap. The environment goes to bwrap on a pipe: on
 // its command line everybody could read it, and in bwrap's own environment LD_PRELOAD
 // would act before anything is confined.
+//
+// A zero byte in one of them would begin another, such as a mount of the whole machine.
 func (s *spec) wrapped(a *syscall.SysProcAttr) (int, error) {
+	if slices.ContainsFunc(s.Bubblewrap.Args, func(arg string) bool { return strings.ContainsRune(arg, 0) }) {
+		return 0, errors.New("an argument of bwrap holds a zero byte")
+	}
 	args, err := memory("arguments", []byte(strings.Join(s.Bubblewrap.Args, "\x00")+"\x00"))
 	if err != nil {
 		return 0, err
