@@ -2,6 +2,7 @@ package iam
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"coffer/internal/table"
@@ -24,6 +25,9 @@ func (o *OwnRole) Ensure(tx *table.Tx, account, partition string, now time.Time)
 	switch {
 	case errors.Is(err, table.ErrNotFound):
 		role, err = o.make(tx, account, name, now)
+	case err == nil && (role.Service != o.Service || role.Name != name):
+		// Somebody else made it, and who can take it is theirs to say.
+		return "", fmt.Errorf("the role %s of account %s is not the service-linked role of %s: delete it", role.Name, account, o.Service)
 	case err == nil:
 		err = o.renew(tx, role)
 	}

@@ -112,7 +112,8 @@ func resolveCreateRole(r *api.Request, in *iamapi.CreateRoleInput) (*entity, api
 }
 
 func createRole(r *api.Request, in *iamapi.CreateRoleInput, e *entity) (_ *iamapi.CreateRoleOutput, err error) {
-	if strings.HasPrefix(e.path, linkedPath) || strings.HasPrefix(e.name, linkedName) {
+	// Names are one whatever their case: roles are found by them folded.
+	if strings.HasPrefix(fold(e.path), fold(linkedPath)) || strings.HasPrefix(fold(e.name), fold(linkedName)) {
 		return nil, iamapi.InvalidInputException("The path " + linkedPath + " and role names that begin with " + linkedName + " are reserved for service-linked roles.")
 	}
 	role := &Role{

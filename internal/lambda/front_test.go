@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
+	"coffer/internal/api"
 	"coffer/internal/coffertest"
 	"coffer/internal/lambda"
 	"coffer/internal/server"
@@ -734,6 +735,50 @@ func TestBuiltIn(t *testing.T) {
 	// Nobody can take its name, and with that the rotations of others.
 	_, err = f.CreateFunction(ctx, f.input("Rotator"))
 	f.failed(err, "ResourceConflictException", "Function already exist: Rotator")
+}
+
+// Who may make roles cannot have the policy of the built-in functions' role put on one of
+// theirs: names of roles are the same in any case.
+func TestBuiltInRoleIsNobodysOwn(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, coffertest.With(func(c *server.Config) {
+		c.BuiltIns = []lambda.BuiltIn{{Name: "Rotator", Description: "rotates", Timeout: 30e9, Memory: 128}}
+		c.BuiltInPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:*","Resource":"*"}]}`
+	}))
+	ctx := t.Context()
+	keys := f.newKeys("mallory", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:CreateRole","Resource":"*"}]}`)
+	user := "arn:aws:iam::" + f.Credentials.Account + ":user/mallory"
+	_, err := iam.NewFromConfig(f.ConfigFor("eu-west-1", keys)).CreateRole(ctx, &iam.CreateRoleInput{
+		RoleName:                 new("awsServiceRoleForCofferRotation"),
+		AssumeRolePolicyDocument: new(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + user + `","Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`),
+	})
+	f.failed(err, "InvalidInput", "reserved for service-linked roles")
+
+	invoked := make(chan struct{}, 16)
+	f.runner.answer(func(lambda.Event) (*lambda.Answer, error) {
+		invoked <- struct{}{}
+		return &lambda.Answer{Failed: true, Payload: []byte("{}")}, nil
+	})
+	sm := f.SecretsManager(t)
+	if _, err := sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("hidden")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sm.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: new("s"), RotationLambdaARN: new(f.arn("Rotator"))}); err != nil {
+		t.Fatal(err)
+	}
+	<-invoked
+	taken, err := sts.NewFromConfig(f.ConfigFor("eu-west-1", keys)).AssumeRole(ctx, &sts.AssumeRoleInput{
+		RoleArn: new("arn:aws:iam::" + f.Credentials.Account + ":role/awsServiceRoleForCofferRotation"), RoleSessionName: new("mallory"),
+	})
+	if err != nil {
+		return
+	}
+	cfg := f.ConfigFor("eu-west-1", server.Credentials{})
+	cfg.Credentials = session{lambda.Credentials{
+		AccessKeyID: *taken.Credentials.AccessKeyId, SecretAccessKey: api.Sensitive(*taken.Credentials.SecretAccessKey), SessionToken: api.Sensitive(*taken.Credentials.SessionToken),
+	}}
+	v, err := secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("s")})
+	t.Errorf("mallory took the role; a secret: %v (%v)", v != nil && *v.SecretString == "hidden", err)
 }
 
 // A function that was there before Coffer had a built-in one of its name stays what it was.
