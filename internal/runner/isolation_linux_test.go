@@ -36,6 +36,11 @@ def connect(family, address):
     s = socket.socket(family, socket.SOCK_STREAM)
     s.connect(address)
 
+def connect_of_pair(address):
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    a.connect(address)
+    a.send(b"x")
+
 def read(path):
     with open(path, "rb") as f:
         if not f.read(1):
@@ -69,6 +74,8 @@ def lambda_handler(event, context):
     attempt("read what everybody may read of a service", read, event["configuration"])
     attempt("connect to the control socket", connect, socket.AF_UNIX, event["control"])
     attempt("connect to an abstract socket of the server", connect, socket.AF_UNIX, event["abstract"])
+    attempt("send a datagram to a socket of the server", connect_of_pair, event["datagrams"])
+    attempt("send a datagram to an abstract socket of the server", connect_of_pair, event["abstract"] + "-datagrams")
     attempt("read the server's environment", read, "/proc/%d/environ" % server)
     attempt("follow the server's descriptors", lambda: [os.readlink("/proc/%d/fd/%s" % (server, n)) for n in os.listdir("/proc/%d/fd" % server)])
     attempt("open the data to others", os.chmod, event["data"], 0o644)
@@ -79,6 +86,11 @@ def lambda_handler(event, context):
     attempt("rename the data directory", os.rename, os.path.dirname(event["data"]), os.path.dirname(event["data"]) + "-new")
     attempt("link to the data", os.link, event["data"], tempfile.gettempdir() + "/link")
     attempt("limit the server", resource.prlimit, server, resource.RLIMIT_NOFILE, (1, 1024))
+    attempt("lower the server's priority", os.setpriority, os.PRIO_PROCESS, server, 19)
+    attempt("lower the priority of all that the user runs", os.setpriority, os.PRIO_USER, 0, 19) if os.getuid() == event["uid"] and os.path.exists("/proc/%d" % server) else None
+    attempt("have the server wait for everybody", os.sched_setscheduler, server, os.SCHED_IDLE, os.sched_param(0))
+    attempt("choose the server's processors", os.sched_setaffinity, server, [0])
+    attempt("lower the server's priority at disks", call, event["ioprio_set"], 1, server, 3 << 13)
     attempt("read the server's memory", read, "/proc/%d/mem" % server)
     attempt("go through the server's root", os.listdir, "/proc/%d/root/" % server)
     attempt("signal the server", os.kill, server, 0)
@@ -127,7 +139,7 @@ var unlayered = map[string][]string{
 	// Without seccomp the kernel's own checks remain: without a capability none of these does
 	// harm by itself, but they are ways to the kernel's bugs. Others' configuration that
 	// everybody may read is theirs to read, as for any user of the machine.
-	"user": {"read what everybody may read of a service", "make a user namespace", "make a ring", "make a key", "mount", "connect to an abstract socket of the server"},
+	"user": {"send a datagram to an abstract socket of the server", "read what everybody may read of a service", "make a user namespace", "make a ring", "make a key", "mount", "connect to an abstract socket of the server"},
 }
 
 func TestIsolation(t *testing.T) {
@@ -154,6 +166,14 @@ func TestIsolation(t *testing.T) {
 			}
 			t.Cleanup(func() { l.Close() })
 		}
+		datagrams := filepath.Join(secret, "datagrams.sock")
+		for _, address := range []string{datagrams, "@" + abstract + "-datagrams"} {
+			l, err := net.ListenPacket("unixgram", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+		}
 		network, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -162,6 +182,7 @@ func TestIsolation(t *testing.T) {
 		port := network.Addr().(*net.TCPAddr).Port
 		in, err := json.Marshal(map[string]any{
 			"server": os.Getpid(), "data": filepath.Join(secret, "root.key"), "control": control, "configuration": configuration,
+			"datagrams": datagrams, "uid": os.Geteuid(), "ioprio_set": unix.SYS_IOPRIO_SET,
 			"abstract": "\x00" + abstract, "network": []any{"127.0.0.1", port},
 			"packages": filepath.Join(b.dir, "functions", "packages"), "run": filepath.Join(b.dir, "functions", "run"),
 			"mount": unix.SYS_MOUNT, "unshare": unix.SYS_UNSHARE, "bpf": unix.SYS_BPF, "io_uring_setup": unix.SYS_IO_URING_SETUP, "add_key": unix.SYS_ADD_KEY,
@@ -197,7 +218,7 @@ func TestIsolation(t *testing.T) {
 				t.Errorf("it can %s", what)
 			}
 		}
-		if len(out.Outcome) < 38 {
+		if len(out.Outcome) < 44 {
 			t.Errorf("%d attempts only", len(out.Outcome))
 		}
 		for _, d := range out.Descriptors {

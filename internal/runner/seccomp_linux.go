@@ -55,6 +55,9 @@ const (
 	seccompArch      = 4
 	seccompArgument0 = 16
 
+	socketTypes   = 0xf // without the flags SOCK_CLOEXEC and SOCK_NONBLOCK
+	ioprioProcess = 1   // IOPRIO_WHO_PROCESS
+
 	namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 )
 
@@ -87,12 +90,24 @@ func (f filter) assemble() ([]bpf.RawInstruction, error) {
 		for _, nr := range owners {
 			p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 1}, refuse(uint32(unix.EPERM)))
 		}
-		// Limits of another process of the same user; 0 is one's own.
+		// Limits, priority and processors of another process of the same user, the server's
+		// threads among them, or of all of them; 0 is one's own.
+		for _, nr := range []uint32{unix.SYS_PRLIMIT64, unix.SYS_SCHED_SETSCHEDULER, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETATTR, unix.SYS_SCHED_SETAFFINITY} {
+			p = append(p, only(nr, 0)...)
+		}
+		p = append(p, only(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0)...)
+		p = append(p, only(unix.SYS_IOPRIO_SET, ioprioProcess, 0)...)
+	}
+	if !f.Unix {
+		// One of a pair of datagram sockets can be connected anew, to any that takes such: the
+		// journal's, say. A stream cannot.
 		p = append(p,
-			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_PRLIMIT64, SkipTrue: 4},
-			bpf.LoadAbsolute{Off: seccompArgument0, Size: 4},
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
-			refuse(uint32(unix.EPERM)),
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_SOCKETPAIR, SkipTrue: 6},
+			bpf.LoadAbsolute{Off: seccompArgument0 + 8, Size: 4},
+			bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: socketTypes},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_STREAM, SkipTrue: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SOCK_SEQPACKET, SkipTrue: 1},
+			refuse(uint32(unix.EPROTONOSUPPORT)),
 			allow,
 		)
 	}
@@ -111,6 +126,20 @@ func (f filter) assemble() ([]bpf.RawInstruction, error) {
 	}
 	p = append(p, refuse(uint32(unix.EAFNOSUPPORT)))
 	return bpf.Assemble(p)
+}
+
+// only allows a call with these first arguments and refuses it with others.
+func only(nr uint32, arguments ...uint32) []bpf.Instruction {
+	var body []bpf.Instruction
+	for i, want := range arguments {
+		body = append(body,
+			bpf.LoadAbsolute{Off: seccompArgument0 + 8*uint32(i), Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: want, SkipTrue: 1},
+			bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		)
+	}
+	body = append(body, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW})
+	return append([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: uint8(len(body))}}, body...)
 }
 
 // program is the filter as bwrap reads it: an array of struct sock_filter.
