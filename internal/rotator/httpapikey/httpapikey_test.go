@@ -197,6 +197,32 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// TestOtherRequest sends no key of an earlier version in a request that it does not know, to the
+// same host either: what is sent there may be for its sender to read, as in a note or a gist.
+func TestOtherRequest(t *testing.T) {
+	s := newService(t)
+	v := newVault(t, s)
+	arn := v.Create("api", s.secret())
+	v.MustRotate(httpapikey.Rotation{}, arn)
+	seen := ""
+	s.answers = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/notes" {
+			b, _ := io.ReadAll(r.Body)
+			seen += fmt.Sprint(r.URL, r.Header, string(b))
+		}
+		return false
+	}
+	edited := s.secret()
+	edited["apiKey"], edited["apiKeyId"] = "attacker", "x"
+	edited["revoke"] = map[string]any{"method": "POST", "url": s.URL + "/notes", "body": map[string]any{"text": "{oldApiKey}"}}
+	v.Put(arn, edited)
+	v.Rotate(httpapikey.Rotation{}, arn, rotatortest.NewToken()) // that key makes no other
+	rotatortest.WantNone(t, "the note", seen, "marker-0", "marker-1")
+	if !strings.Contains(v.Log(), "is not revoked: its secret has another request for that") {
+		t.Error(v.Log())
+	}
+}
+
 // TestAnswers are those of services that do not do what is asked.
 func TestAnswers(t *testing.T) {
 	elsewhere := newService(t)
