@@ -103,7 +103,7 @@ type Gateway struct {
 
 	downloading downloading
 	inFlight    atomic.Int64 // bytes of large bodies being held
-	uploads     atomic.Int64 // bytes of bodies being held that may be larger than MaxBody
+	uploads     uploads
 }
 
 // directory is api.Directory: principals are known to package iam, keys to
@@ -251,8 +251,9 @@ func (g *Gateway) pass(c *call, w http.ResponseWriter, r *http.Request) (out api
 		return nil, err
 	}
 	limit := c.maxBody(w)
-	body, err := g.readBody(w, r, limit)
-	defer g.releaseBody(body, limit)
+	of := c.req.Account // as it is claimed
+	body, err := g.readBody(w, r, limit, of)
+	defer g.releaseBody(body, limit, of)
 	if err != nil {
 		return nil, c.tooLarge(err)
 	}
@@ -437,10 +438,9 @@ const pooledBody = 16 << 10
 // readBody reads the whole body into a pooled buffer, at most limit bytes. Memory
 // grows with what has arrived, not with what was announced, and all large bodies
 // together hold a bounded number of bytes.
-func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int) (*[]byte, error) {
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int, account string) (*[]byte, error) {
 	buf := bodies.Get().(*[]byte)
 	b := (*buf)[:0]
-	inFlight, most := g.budget(limit)
 	if r.ContentLength > int64(limit) {
 		w.Header().Set("Connection", "close")
 		return buf, api.RequestEntityTooLargeException()
@@ -454,16 +454,17 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int) (*
 			grown := make([]byte, len(b), min(2*cap(b), max(limit+1, cap(b)+1)))
 			copy(grown, b)
 			clear(b) // it may hold a secret
+			room := true
 			if cap(grown) > pooledBody {
 				held := int64(cap(grown))
 				if cap(b) > pooledBody {
 					held -= int64(cap(b))
 				}
-				inFlight.Add(held)
+				room = g.hold(held, limit, account)
 			}
 			b = grown
 			*buf = b
-			if inFlight.Load() > most {
+			if !room {
 				w.Header().Set("Connection", "close")
 				return buf, api.ServiceUnavailableException("Too many large requests are under way. Please try again.")
 			}
@@ -488,13 +489,35 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, limit int) (*
 	}
 }
 
-// budget is where the bytes of bodies up to limit are counted, and the most there may
-// be. Uploads have one of their own: a few must not keep out what is usual.
-func (g *Gateway) budget(limit int) (inFlight *atomic.Int64, most int64) {
+// hold counts n more bytes of a body up to limit, and reports whether there was room for
+// them. Uploads have room of their own: a few must not keep out what is usual.
+func (g *Gateway) hold(n int64, limit int, account string) bool {
 	if limit > MaxBody {
-		return &g.uploads, uploadsInFlight
+		return g.uploads.hold(n, account)
 	}
-	return &g.inFlight, bodiesInFlight
+	return g.inFlight.Add(n) <= bodiesInFlight
+}
+
+// uploads counts the bytes of bodies being held that may be larger than MaxBody. The
+// requests are not verified yet, for that takes the body: so an account has half of the room,
+// and who knows one's access key id keeps nobody out but that one.
+type uploads struct {
+	mu  sync.Mutex
+	all int64
+	of  map[string]int64 // by account
+}
+
+func (u *uploads) hold(n int64, account string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.of == nil {
+		u.of = make(map[string]int64)
+	}
+	u.all += n
+	if u.of[account] += n; u.of[account] == 0 {
+		delete(u.of, account)
+	}
+	return u.all <= uploadsInFlight && u.of[account] <= uploadsInFlight/2
 }
 
 // unhurried takes the deadlines off a connection whose operation reaches outside and
@@ -508,14 +531,13 @@ func (c *call) unhurried(w http.ResponseWriter) {
 }
 
 // releaseBody wipes a buffer, which may have held a secret, and returns it.
-func (g *Gateway) releaseBody(buf *[]byte, limit int) {
+func (g *Gateway) releaseBody(buf *[]byte, limit int, account string) {
 	if buf == nil {
 		return
 	}
 	clear(*buf)
 	if cap(*buf) > pooledBody {
-		inFlight, _ := g.budget(limit)
-		inFlight.Add(-int64(cap(*buf)))
+		g.hold(-int64(cap(*buf)), limit, account)
 		return
 	}
 	*buf = (*buf)[:0]
