@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"coffer/internal/api"
@@ -152,7 +152,7 @@ func (s *Service) run(r *api.Request, t *target, e Event) (*Answer, error) {
 		return nil, busy(reasonReserved)
 	}
 	x := &execution{s: s, r: r, t: t}
-	defer x.over.Store(true)
+	defer x.end()
 	f, err := x.executable()
 	if err != nil {
 		return nil, err
@@ -198,19 +198,40 @@ func busy(reason string) error {
 
 // execution is one run of a version of a function.
 type execution struct {
-	s    *Service
-	r    *api.Request
-	t    *target
-	over atomic.Bool // the request may be somebody else's by now
+	s *Service
+	r *api.Request
+	t *target
+
+	mu   sync.RWMutex // held while the request is read by
+	over bool         // the request may be somebody else's by now
 }
 
 var errOver = errors.New("lambda: the invocation is over")
 
 func (x *execution) open() error {
-	if x.over.Load() {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.over {
 		return errOver
 	}
 	return nil
+}
+
+// read is the request's Read until the end of it, which waits for what is being read: a look
+// before would not do.
+func (x *execution) read(f func(*table.Tx) error) error {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.over {
+		return errOver
+	}
+	return x.r.Read(f)
+}
+
+func (x *execution) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
 }
 
 // executable is the version as the runner needs it.
@@ -229,7 +250,7 @@ func (x *execution) executable() (*Executable, error) {
 		f.Concurrency = *t.function.Reserved
 	}
 	for i, code := range v.uses() {
-		p, err := code.packaged(t.region, x.r.Read, x.open)
+		p, err := code.packaged(t.region, x.read, x.open)
 		if err != nil {
 			return nil, err
 		}
