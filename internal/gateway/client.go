@@ -9,7 +9,7 @@ import (
 // client is where a request comes from, and whether it came encrypted: by the
 // connection, or by what a trusted proxy says of the connection it forwards.
 func (g *Gateway) client(r *http.Request) (ip string, secure bool) {
-	ip, secure = sourceIP(r.RemoteAddr), r.TLS != nil
+	ip, secure = connected(r)
 	if len(g.cfg.Proxies) == 0 {
 		return ip, secure
 	}
@@ -35,6 +35,11 @@ func (g *Gateway) client(r *http.Request) (ip string, secure bool) {
 		}
 	}
 	return ip, secure
+}
+
+// connected is where the connection comes from, and whether it is encrypted.
+func connected(r *http.Request) (ip string, secure bool) {
+	return sourceIP(r.RemoteAddr), r.TLS != nil
 }
 
 // parseHop reads an address, with a port or without, as different proxies write it.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"crypto/tls"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -92,6 +93,12 @@ func TestClient(t *testing.T) {
 		}
 		if recs := g.records(t, w.Header().Get("x-amzn-RequestId")); len(recs) != 1 || recs[0].SourceIPAddress != tc.ip {
 			t.Errorf("%s: recorded as %+v", name, recs)
+		}
+		// Where no proxy is in front, nobody's word counts.
+		r.Body = io.NopCloser(strings.NewReader(onX))
+		g.Direct().ServeHTTP(httptest.NewRecorder(), r)
+		if ip := netip.MustParseAddrPort(tc.from).Addr().Unmap().String(); seen.SourceIP != ip || seen.Secure != tc.tls {
+			t.Errorf("%s, directly: from %s, encrypted %v; want %s, %v", name, seen.SourceIP, seen.Secure, ip, tc.tls)
 		}
 	}
 }

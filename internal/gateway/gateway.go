@@ -194,19 +194,25 @@ func New(cfg Config) (*Gateway, error) {
 var calls = sync.Pool{New: func() any { return newCall() }}
 
 // ServeHTTP takes one request through the gate.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(w, r, nil) }
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(w, r, nil, g.client) }
 
 // Through returns the gate as it is seen through an endpoint, which current
 // tells for each request anew: its policy can change.
 func (g *Gateway) Through(current func() *api.Endpoint) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, current()) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, current(), g.client) })
 }
 
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint) {
+// Direct returns the gate for a listener that no proxy is in front of. What comes there may
+// have a proxy's address all the same: functions are on this machine, as a proxy may be.
+func (g *Gateway) Direct() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, nil, connected) })
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint, from func(*http.Request) (ip string, secure bool)) {
 	c := calls.Get().(*call)
 	c.g, c.start = g, g.cfg.Now()
 	c.records = c.ownRecords[:0]
-	ip, secure := g.client(r)
+	ip, secure := from(r)
 	c.req = api.Request{
 		Context:   r.Context(),
 		ID:        c.ids.Next(),

@@ -691,7 +691,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { s.watchEndpoints(workers) })
 	if s.functions != nil {
-		srv, l := s.limited(s.gate, s.functions.listener)
+		srv, l := s.limited(s.gate.Direct(), s.functions.listener)
 		serve(withTLS(srv, l, s.functions.certificate))
 	}
 	if s.adminListener != nil {
