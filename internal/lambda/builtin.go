@@ -59,5 +59,5 @@ func (b *BuiltIn) policy() (*policy.Set, error) {
 
 // fixed is the error of changing a built-in function.
 func (b *BuiltIn) fixed() error {
-	return lambdaapi.InvalidParameterValueException("The function " + b.Name + " comes with Coffer and cannot be changed. Create a function of another name.")
+	return lambdaapi.InvalidParameterValueException("The function " + b.Name + " comes with Coffer and cannot be changed. Create a function of another name: see docs/rotation.md, \"Variables and a role of your own\".")
 }
