@@ -33,7 +33,7 @@ type ExplainedCall struct {
 	Time         string                `json:"time"`
 	Action       string                `json:"action"` // service and operation: "secretsmanager.amazonaws.com GetSecretValue"
 	Region       string                `json:"region"`
-	Principal    string                `json:"principal"`           // ARN; the name of a service that called for itself
+	Principal    string                `json:"principal"`          // ARN; the name of a service that called for itself
 	Account      string                `json:"account,omitempty"`  // of the principal, or for strangers the one they called
 	Provider     string                `json:"provider,omitempty"` // that speaks for the holder of a foreign token
 	Subject      string                `json:"subject,omitempty"`  // who that holder is to the provider
