@@ -321,7 +321,10 @@ type auditRecord struct {
 	ResponseElements   map[string]any
 	Resources          []struct{ ARN, Type string }
 
-	AdditionalEventData struct{ Authorization []audit.Authorization }
+	AdditionalEventData struct {
+		Authorization []audit.Authorization
+		SecretID      string
+	}
 }
 
 // auditRecords reads all records of a data directory, in order.

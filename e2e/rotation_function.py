@@ -98,3 +98,11 @@ def rotates(event, context):
         return rotate(event, context)
     print("about to rotate")
     secrets("RotateSecret", SecretId=event["SecretId"], ClientRequestToken="x" * 32)
+
+
+def restarts(event, context):
+    rotate(event, context)
+    try:
+        secrets("RotateSecret", SecretId=event["SecretId"], ClientRequestToken=(event["Step"] * 4)[:32])
+    except RuntimeError as e:
+        print("refused:", e)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -117,6 +118,28 @@ func TestRotationFunctions(t *testing.T) {
 			v.wantEvents(t, arn, "RotationStarted", "RotationSucceeded")
 		})
 	}
+}
+
+// TestRotationThatRestartsItself: a function that calls RotateSecret in each of its steps, the
+// last one behind the move of AWSCURRENT, is refused; its rotation ends, and none follows.
+func TestRotationThatRestartsItself(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	use := v.deploy(t, "mine")
+	use("restarts", 10)
+	arn := v.create(t, "app", map[string]any{"password": marker + "-first"})
+	v.rotate(t, arn, "mine")
+	v.wantEvents(t, arn, "RotationStarted", "RotationSucceeded")
+	if st := v.status(t, arn); st.Running != nil || len(st.Ended) != 1 || len(st.Ended[0].Done) != 4 {
+		t.Errorf("status %+v", st)
+	}
+	logs := cloudwatchlogs.NewFromConfig(v.config())
+	eventually(t, "each call was refused", func() bool {
+		out := must(logs.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{
+			LogGroupName: aws.String("/aws/lambda/mine"), FilterPattern: aws.String(`"refused: InvalidRequestException A previous rotation isn't complete."`),
+		}))(t)
+		return len(out.Events) == 4
+	})
 }
 
 // TestRotationWhileDown: a database that is down fails the step that needs it. When it is

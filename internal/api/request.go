@@ -55,7 +55,8 @@ type Request struct {
 	SourceIP  string // of the client; for a call between services, the service that calls
 	UserAgent string
 	Referer   string
-	Secure    bool // the client's connection is encrypted
+	Secure    bool   // the client's connection is encrypted
+	Host      string // under which the client sees this server; empty in calls between services
 	TLS       *TLS
 	Endpoint  *Endpoint // that the request came through; nil: a plain listener
 

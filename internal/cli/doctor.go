@@ -53,7 +53,7 @@ The exit code is 3 if functions cannot run as they are configured.`,
 
 // functionFlags defines the flags of the server and of doctor that say how functions run.
 func functionFlags(fs *flag.FlagSet, cfg *runner.Config) {
-	fs.StringVar(&cfg.Mode, "functions", runner.ModeAuto, "run Lambda functions, `MODE`: auto (users' functions only where something keeps them from Coffer's own data), unconfined or off")
+	fs.StringVar(&cfg.Mode, "functions", runner.ModeAuto, "run Lambda functions, `MODE`: auto (users' functions only where bubblewrap, or Landlock with seccomp, keeps them from Coffer's own data and from each other), unconfined or off")
 	fs.StringVar(&cfg.User, "functions-user", "", "`USER` that functions run as, for a server that is root (default: each process a user of its own)")
 	fs.Func("functions-without", "isolate functions without a `LAYER`: user, landlock, seccomp or bubblewrap; repeatable", func(name string) error {
 		cfg.Without = append(cfg.Without, name)
@@ -91,8 +91,8 @@ func examine(ctx context.Context, cfg runner.Config) (report runner.Report, err 
 func printReport(w io.Writer, r runner.Report) error {
 	what := map[string]string{
 		runner.FunctionsConfined:   "run, isolated as below",
-		runner.FunctionsUnconfined: "run, and nothing keeps them from Coffer's own data",
-		runner.FunctionsRefused:    "are refused: nothing here would keep them from Coffer's own data (built-in ones run)",
+		runner.FunctionsUnconfined: "run, though they may get at Coffer's own data and at each other",
+		runner.FunctionsRefused:    "are refused: it takes bubblewrap, or Landlock with seccomp, to keep them from Coffer's own data and from each other (built-in ones run)",
 		runner.FunctionsOff:        "are switched off, built-in ones too",
 	}[r.Functions]
 	if r.Problem != "" {

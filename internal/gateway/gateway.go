@@ -76,6 +76,9 @@ type Config struct {
 	// believed.
 	Proxies []netip.Prefix
 
+	// Downloads, if set, knows what is below api.DownloadPath.
+	Downloads api.Downloads
+
 	// Throttle is how fast accounts may call.
 	Throttle Throttle
 
@@ -97,8 +100,10 @@ type Gateway struct {
 	bound     map[*api.Operation]*route // for calls between services
 	throttle  *throttle
 	strangers strangers
-	inFlight  atomic.Int64 // bytes of large bodies being held
-	uploads   atomic.Int64 // bytes of bodies being held that may be larger than MaxBody
+
+	downloading downloading
+	inFlight    atomic.Int64 // bytes of large bodies being held
+	uploads     atomic.Int64 // bytes of bodies being held that may be larger than MaxBody
 }
 
 // directory is api.Directory: principals are known to package iam, keys to
@@ -210,11 +215,17 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *api.Endpoint)
 		UserAgent: r.UserAgent(),
 		Referer:   r.Referer(),
 		Secure:    secure,
+		Host:      r.Host,
 		TLS:       tlsDetails(r),
 		Endpoint:  e,
 		Caller:    c,
 		Directory: g.directory,
 		Read:      c.methods.reading,
+	}
+	if g.isDownload(r) {
+		g.download(c, w, r)
+		c.release()
+		return
 	}
 	out, err := g.pass(c, w, r)
 	if err != nil {

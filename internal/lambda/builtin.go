@@ -9,8 +9,9 @@ import (
 	"coffer/internal/policy"
 )
 
-// BuiltIn is a function that comes with Coffer: every account has it in every region,
-// unless it has made one of that name itself.
+// BuiltIn is a function that comes with Coffer: every account has it in every region. The
+// name cannot be taken. A function that an account made before Coffer had a built-in
+// one of its name stays in place of that, until it is deleted.
 type BuiltIn struct {
 	Name        string
 	Description string
@@ -58,5 +59,5 @@ func (b *BuiltIn) policy() (*policy.Set, error) {
 
 // fixed is the error of changing a built-in function.
 func (b *BuiltIn) fixed() error {
-	return lambdaapi.InvalidParameterValueException("The function " + b.Name + " comes with Coffer and cannot be changed. Create a function of another name, or of the same, which then takes its place.")
+	return lambdaapi.InvalidParameterValueException("The function " + b.Name + " comes with Coffer and cannot be changed. Create a function of another name.")
 }

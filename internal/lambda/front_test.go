@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -729,10 +730,42 @@ func TestBuiltIn(t *testing.T) {
 	if _, err := sm.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: secret.ARN, RotationLambdaARN: new(f.arn("Rotator")), RotateImmediately: new(false)}); err != nil {
 		t.Errorf("a secret cannot rotate by it: %v", err)
 	}
-	// A user's function of that name takes its place.
-	f.create("Rotator")
+	// Nobody can take its name, and with that the rotations of others.
+	_, err = f.CreateFunction(ctx, f.input("Rotator"))
+	f.failed(err, "ResourceConflictException", "Function already exist: Rotator")
+}
+
+// A function that was there before Coffer had a built-in one of its name stays what it was.
+func TestBuiltInTakesNoName(t *testing.T) {
+	t.Parallel()
+	dir := server.Dir(t.TempDir())
+	if err := os.Chmod(string(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	having := func(name string) coffertest.Option {
+		return coffertest.With(func(c *server.Config) {
+			c.Store, c.Dir = nil, dir
+			c.BuiltIns = []lambda.BuiltIn{{Name: name, Description: "rotates", Timeout: 30e9, Memory: 128}}
+		})
+	}
+	old := newFront(t, having("Other"))
+	old.create("Rotator")
+	old.Stop(t)
+	f := &front{T: t, runner: &runner{}, role: old.role}
+	f.Server = coffertest.Start(t, having("Rotator"), coffertest.With(func(c *server.Config) { c.Runner = f.runner }))
+	f.Client = f.Lambda(t)
+	ctx := t.Context()
 	if _, err := f.Invoke(ctx, &sdk.InvokeInput{FunctionName: new("Rotator")}); err != nil || f.runner.last(t).f.BuiltIn {
 		t.Errorf("the user's function did not run: %v", err)
+	}
+	if _, err := f.UpdateFunctionConfiguration(ctx, &sdk.UpdateFunctionConfigurationInput{FunctionName: new("Rotator"), Timeout: new(int32(9))}); err != nil {
+		t.Errorf("it cannot be changed: %v", err)
+	}
+	if _, err := f.DeleteFunction(ctx, &sdk.DeleteFunctionInput{FunctionName: new("Rotator")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.GetFunction(ctx, &sdk.GetFunctionInput{FunctionName: new("Rotator")}); err != nil || *got.Configuration.Description != "rotates" {
+		t.Errorf("after it is deleted: %v, %v", got, err)
 	}
 }
 

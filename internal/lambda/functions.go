@@ -108,7 +108,9 @@ func (s *Service) stageCreateFunction(r *api.Request, in *lambdaapi.CreateFuncti
 }
 
 func (s *Service) createFunction(r *api.Request, in *lambdaapi.CreateFunctionInput, t *target) (*lambdaapi.CreateFunctionOutput, error) {
-	if t.function != nil {
+	// Who may create functions may not on that account take over the rotations of secrets by a
+	// built-in one.
+	if t.function != nil || t.builtIn != nil {
 		return nil, lambdaapi.ResourceConflictException(textExists + t.name)
 	}
 	code, err := staged(r)
@@ -248,6 +250,9 @@ func (s *Service) getFunction(r *api.Request, in *lambdaapi.GetFunctionInput, t 
 	out := &lambdaapi.GetFunctionOutput{Code: &lambdaapi.FunctionCodeLocation{RepositoryType: new("Coffer")}}
 	if out.Configuration, err = s.described(r, t.reference, v); err != nil || f == nil {
 		return out, err
+	}
+	if out.Code.Location, err = s.location(r, &v.Code, t.reference.arn()); err != nil {
+		return nil, err
 	}
 	if f.Reserved != nil {
 		out.Concurrency = &lambdaapi.Concurrency{ReservedConcurrentExecutions: new(int64(*f.Reserved))}

@@ -32,8 +32,8 @@ func (s *Service) layerOperations() []api.Bound {
 		publish,
 		api.Bind(lambdaapi.AddLayerVersionPermission, resolveAddLayerVersionPermission, addLayerVersionPermission),
 		api.Bind(lambdaapi.DeleteLayerVersion, resolveDeleteLayerVersion, deleteLayerVersion),
-		api.Bind(lambdaapi.GetLayerVersion, resolveGetLayerVersion, getLayerVersion),
-		api.Bind(lambdaapi.GetLayerVersionByArn, resolveGetLayerVersionByArn, getLayerVersionByArn),
+		api.Bind(lambdaapi.GetLayerVersion, resolveGetLayerVersion, s.getLayerVersion),
+		api.Bind(lambdaapi.GetLayerVersionByArn, resolveGetLayerVersionByArn, s.getLayerVersionByArn),
 		api.Bind(lambdaapi.GetLayerVersionPolicy, resolveGetLayerVersionPolicy, getLayerVersionPolicy),
 		api.Bind(lambdaapi.ListLayerVersions, resolveListLayerVersions, listLayerVersions),
 		api.Bind(lambdaapi.ListLayers, resolveListLayers, listLayers),
@@ -204,7 +204,7 @@ func resolveGetLayerVersion(r *api.Request, in *lambdaapi.GetLayerVersionInput) 
 	return onLayerVersion(r, *in.LayerName, *in.VersionNumber)
 }
 
-func getLayerVersion(_ *api.Request, in *lambdaapi.GetLayerVersionInput, t *layerTarget) (*lambdaapi.GetLayerVersionOutput, error) {
+func (s *Service) getLayerVersion(r *api.Request, in *lambdaapi.GetLayerVersionInput, t *layerTarget) (*lambdaapi.GetLayerVersionOutput, error) {
 	if *in.VersionNumber < 1 {
 		return nil, lambdaapi.InvalidParameterValueException(textLayerNumber)
 	}
@@ -213,7 +213,8 @@ func getLayerVersion(_ *api.Request, in *lambdaapi.GetLayerVersionInput, t *laye
 		return nil, err
 	}
 	out := v.shown()
-	return &out, nil
+	out.Content.Location, err = s.location(r, &v.Code, v.reference().versionARN())
+	return &out, err
 }
 
 func resolveGetLayerVersionByArn(r *api.Request, in *lambdaapi.GetLayerVersionByArnInput) (*layerTarget, api.Access, error) {
@@ -223,16 +224,17 @@ func resolveGetLayerVersionByArn(r *api.Request, in *lambdaapi.GetLayerVersionBy
 	return t, a, err
 }
 
-func getLayerVersionByArn(_ *api.Request, _ *lambdaapi.GetLayerVersionByArnInput, t *layerTarget) (*lambdaapi.GetLayerVersionByArnOutput, error) {
+func (s *Service) getLayerVersionByArn(r *api.Request, _ *lambdaapi.GetLayerVersionByArnInput, t *layerTarget) (*lambdaapi.GetLayerVersionByArnOutput, error) {
 	v, err := t.existing()
 	if err != nil {
 		return nil, err
 	}
 	out := lambdaapi.GetLayerVersionByArnOutput(v.shown())
-	return &out, nil
+	out.Content.Location, err = s.location(r, &v.Code, v.reference().versionARN())
+	return &out, err
 }
 
-// shown is the version as most answers show it. There is no Location to get the package from.
+// shown is the version as most answers show it, without a Location to get the package from.
 func (v *LayerVersion) shown() lambdaapi.GetLayerVersionOutput {
 	ref := v.reference()
 	return lambdaapi.GetLayerVersionOutput{

@@ -8,6 +8,7 @@ import (
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/envelope"
 	"coffer/internal/table"
 )
 
@@ -27,6 +28,10 @@ type Config struct {
 	// it from the keyring; without one, equal ones are not known after a restart.
 	MarkKey []byte
 
+	// LocationKey seals the links that GetFunction gives to code, and is for that alone; without
+	// one there are none.
+	LocationKey envelope.Key
+
 	// MaxCode is how many bytes of code an account may have in a region; 0: AWS's 75 GB.
 	MaxCode int64
 }
@@ -38,7 +43,8 @@ type Service struct {
 	builtInRole func(tx *table.Tx, account, region string, now time.Time) (string, error)
 	markKey     []byte
 	maxCode     int64
-	woken       chan struct{} // an event was queued; see event.go
+	locations   *envelope.RunKeys // nil: no links to code
+	woken       chan struct{}     // an event was queued; see event.go
 }
 
 // maxCode is the quota "function and layer storage", in bytes.
@@ -48,7 +54,7 @@ const maxCode = 75 << 30
 func New(cfg Config) *Service {
 	s := &Service{
 		runner: cfg.Runner, builtIns: make(map[string]*BuiltIn), builtInRole: cfg.BuiltInRole,
-		markKey: cfg.MarkKey, maxCode: cmp.Or(cfg.MaxCode, maxCode), woken: make(chan struct{}, 1),
+		markKey: cfg.MarkKey, maxCode: cmp.Or(cfg.MaxCode, maxCode), locations: locationKeys(cfg.LocationKey), woken: make(chan struct{}, 1),
 	}
 	if len(s.markKey) == 0 {
 		s.markKey = make([]byte, 32)

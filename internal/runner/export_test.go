@@ -22,6 +22,9 @@ func (r *Runner) SetInitTimeout(d time.Duration) { r.initTimeout = d }
 // busy with other tests.
 func (r *Runner) SetAfterAnswer(d time.Duration) { r.afterAnswer = d }
 
+// SetLogs lowers how many bytes a process and an account may log.
+func (r *Runner) SetLogs(process, account int) { r.processLog, r.accountLog = process, account }
+
 // Rest is how long the runner does not measure after a measurement that took cost.
 var Rest = rest
 

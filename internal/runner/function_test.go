@@ -417,6 +417,47 @@ def lambda_handler(event, context):
 	}
 }
 
+// What is kept of a log is bounded for each process and for each account. What Lambda itself
+// says is kept, and so is the tail of the answer.
+func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	const line, process, account = 1000, 20_000, 50_000
+	b := start(t)
+	b.SetLogs(process, account)
+	f := python(t, `
+def lambda_handler(event, context):
+    for i in range(100):
+        print("%04d %s" % (i, "x" * 994))
+`)
+	kept := func(f *lambda.Executable) (n int) { return strings.Count(b.logs.of(f), "xxxx\n") }
+	n := 0
+	flood := func(f *lambda.Executable, revision string, least, most int) {
+		t.Helper()
+		now := *f // a process keeps the one it was started with
+		now.Revision, f = revision, &now
+		before := kept(f)
+		if a := b.works(f, `{}`, `null`); !strings.Contains(string(a.Log), "0099 x") {
+			t.Errorf("tail %q", a.Log)
+		}
+		n++
+		eventually(t, "the invocation's last line", func() bool { return strings.Count(b.logs.of(f), "REPORT RequestId") == n })
+		if got := kept(f) - before; got < least || got > most {
+			t.Errorf("process %s: %d lines were kept, want %d to %d", revision, got, least, most)
+		}
+	}
+	const each, all = process / (line + 26), account / (line + 26)
+	flood(f, "1", each, each+1) // some comes back while it runs
+	flood(f, "1", 0, 1)
+	flood(f, "2", each, each+1)
+	flood(f, "3", all-2*each-2, all-2*each+2)
+	flood(f, "4", 0, 2)
+	eventually(t, "a note of what was dropped", func() bool { return strings.Contains(b.logs.of(f), "lines of the log were dropped here") })
+	others := *f
+	others.ARN, others.Account, n = strings.Replace(f.ARN, f.Account, "444455556666", 1), "444455556666", 0
+	flood(&others, "1", each, each+1)
+}
+
 func TestFloodsItsLog(t *testing.T) {
 	t.Parallel()
 	need(t, "python3")
@@ -452,5 +493,50 @@ def lambda_handler(event, context):
 		if size > 1<<20 || len(batch) > 10_000 {
 			t.Errorf("a batch of %d events and %d bytes", len(batch), size)
 		}
+	}
+}
+
+// A function whose botocore does not read AWS_ENDPOINT_URL calls Coffer all the same, and
+// whatever endpoint it names itself is its own affair.
+func TestOldSDK(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	b := start(t)
+	const session = `
+class Model:
+    service_id = "Secrets Manager"
+
+class Session:
+    def get_service_model(self, name):
+        return Model()
+
+    def create_client(self, service_name, region_name=None, api_version=None, use_ssl=True, verify=None, endpoint_url=None, **more):
+        return endpoint_url or "amazon"
+`
+	const handler = `
+import os
+from botocore.session import Session
+
+def lambda_handler(event, context):
+    s = Session()
+    os.environ.pop("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", None)
+    ours = os.environ["AWS_ENDPOINT_URL"]
+    got = [s.create_client("secretsmanager") == ours, s.create_client("secretsmanager", "eu-west-1", endpoint_url="own"), s.create_client("secretsmanager", None, None, True, None, "own")]
+    os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = "for this service"
+    got.append(s.create_client("secretsmanager"))
+    os.environ["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "true"
+    got.append(s.create_client("secretsmanager"))
+    del os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"]
+    return got
+`
+	for version, want := range map[string]string{
+		"1.29.27": `[true, "own", "own", "for this service", "amazon"]`,
+		"1.31.0":  `[false, "own", "own", "amazon", "amazon"]`, // it knows by itself
+	} {
+		f := function("python3.12", "lambda_function.lambda_handler", zipped(t, map[string]string{
+			"botocore/__init__.py": `__version__ = "` + version + `"`, "botocore/session.py": session, "lambda_function.py": handler,
+		}))
+		b.works(f, `1`, want)
+		b.works(f, `1`, want)
 	}
 }

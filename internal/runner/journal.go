@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,14 +41,16 @@ const (
 )
 
 // journal is the log of one process: what it wrote, and Lambda's own lines. Writing to it never
-// waits. What comes faster than Logs takes it is counted and dropped.
+// waits. What comes faster than Logs takes it, or is more than a process or an account may
+// log, is counted and dropped; Lambda's own lines are only dropped by the former.
 type journal struct {
 	f       *lambda.Executable
 	stream  string
 	logs    Logs
 	logger  *slog.Logger
 	lost    prometheus.Counter
-	records bool // a carriage return is a line break within one event
+	may     []*allowance // the process's and its account's
+	records bool         // a carriage return is a line break within one event
 
 	mu      sync.Mutex
 	partial []byte // of a line
@@ -61,9 +64,9 @@ type journal struct {
 	done chan struct{}
 }
 
-func newJournal(f *lambda.Executable, stream string, logs Logs, logger *slog.Logger, lost prometheus.Counter) *journal {
+func newJournal(f *lambda.Executable, stream string, logs Logs, logger *slog.Logger, lost prometheus.Counter, may ...*allowance) *journal {
 	j := &journal{
-		f: f, stream: stream, logs: logs, logger: logger, lost: lost,
+		f: f, stream: stream, logs: logs, logger: logger, lost: lost, may: may,
 		records: !f.BuiltIn && !strings.HasPrefix(f.Runtime, "provided"), // our clients write them
 		wake:    make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -89,7 +92,7 @@ func (j *journal) write(b []byte) {
 			line = append(j.partial, line...)
 			j.partial = nil
 		}
-		j.add(line)
+		j.add(line, j.may)
 	}
 }
 
@@ -98,31 +101,32 @@ func (j *journal) line(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.finish()
-	j.add(fmt.Appendf(nil, format, args...))
+	j.add(fmt.Appendf(nil, format, args...), nil)
 }
 
 // finish ends a last line that has no newline. j.mu is held.
 func (j *journal) finish() {
 	if len(j.partial) > 0 {
-		j.add(j.partial)
+		j.add(j.partial, j.may)
 		j.partial = nil
 	}
 }
 
-// add takes a line without its newline. j.mu is held.
-func (j *journal) add(line []byte) {
+// add takes a line without its newline, if all of may have room for it. j.mu is held.
+func (j *journal) add(line []byte, may []*allowance) {
 	j.keep(line)
 	text := strings.ToValidUTF8(string(line), "?") // no longer than it was
 	if j.records {
 		text = strings.ReplaceAll(text, "\r", "\n")
 	}
-	if j.bytes+len(text)+1+eventCost > maxPending || len(j.pending) >= maxEvents-1 {
+	size := len(text) + 1 + eventCost
+	if j.bytes+size > maxPending || len(j.pending) >= maxEvents-1 || slices.ContainsFunc(may, func(a *allowance) bool { return !a.take(size) }) {
 		j.dropped++
 		j.lost.Inc()
 		return
 	}
 	j.pending = append(j.pending, LogEvent{Time: time.Now(), Message: text + "\n"})
-	j.bytes += len(text) + 1 + eventCost
+	j.bytes += size
 	select {
 	case j.wake <- struct{}{}:
 	default:
@@ -164,7 +168,7 @@ func (j *journal) take() []LogEvent {
 	defer j.mu.Unlock()
 	batch := j.pending
 	if j.dropped > 0 {
-		batch = append(batch, LogEvent{Time: time.Now(), Message: fmt.Sprintf("[WARNING] %d lines of the log were dropped here: they came faster than they could be kept\n", j.dropped)})
+		batch = append(batch, LogEvent{Time: time.Now(), Message: fmt.Sprintf("[WARNING] %d lines of the log were dropped here: they came faster than lines are kept\n", j.dropped)})
 	}
 	j.pending, j.bytes, j.dropped = nil, 0, 0
 	return batch

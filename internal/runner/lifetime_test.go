@@ -644,8 +644,9 @@ func TestDirectoryIsRemoved(t *testing.T) {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
-		f.Revision = "2"
-		b.works(f, "2", "2")
+		next := *f
+		next.Revision = "2"
+		b.works(&next, "2", "2")
 		b.works(python(t, "def lambda_handler(event, context):\n    return 3\n"), "2", "3")
 		b.works(built("echo"), "4", "4")
 	})

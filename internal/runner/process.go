@@ -78,7 +78,7 @@ func (r *Runner) start(f *lambda.Executable, with *birth, slot int, j *journal) 
 	defer cancel()
 	p := &process{r: r, f: f, slot: slot, journal: j, limit: int64(f.Memory) << 20}
 	if p.journal == nil {
-		p.journal = newJournal(f, streamName(f, time.Now()), r.cfg.Logs, r.logger, r.metrics.dropped)
+		p.journal = newJournal(f, streamName(f, time.Now()), r.cfg.Logs, r.logger, r.metrics.dropped, newAllowance(r.processLog), r.logOf(f))
 	}
 	failed := true
 	defer func() {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,6 +88,8 @@ type Runner struct {
 	interpreters *interpreters
 	initTimeout  time.Duration
 	afterAnswer  time.Duration
+	processLog   int
+	accountLog   int
 
 	prepared  sync.Once // what follows
 	failed    error
@@ -101,11 +105,12 @@ type Runner struct {
 	all    map[*process]bool // all that have not ended
 	alive  map[holder]int    // processes that exist or are about to, but for those being ended
 	busy   map[string]int    // events under way, by ARN
-	runs   sync.WaitGroup    // events under way
-	ends   sync.WaitGroup    // processes
-	stop   chan struct{}     // closed by Close
-	looks  chan struct{}     // closed when the look-out has ended
-	abort  context.Context   // ends when events under way are to be given up
+	logs   map[holder]*allowance
+	runs   sync.WaitGroup  // events under way
+	ends   sync.WaitGroup  // processes
+	stop   chan struct{}   // closed by Close
+	looks  chan struct{}   // closed when the look-out has ended
+	abort  context.Context // ends when events under way are to be given up
 	giveUp context.CancelFunc
 }
 
@@ -147,6 +152,7 @@ func New(cfg Config) (*Runner, error) {
 	}
 	r := &Runner{
 		cfg: cfg, logger: cfg.Logger, metrics: cfg.Metrics, initTimeout: initTimeout, afterAnswer: afterAnswer,
+		processLog: processLog, accountLog: accountLog, logs: make(map[holder]*allowance),
 		all: make(map[*process]bool), busy: make(map[string]int), alive: make(map[holder]int),
 		stop: make(chan struct{}), looks: make(chan struct{}),
 	}
@@ -214,9 +220,12 @@ func (r *Runner) place(l *layers) (string, error) {
 	dir := r.cfg.Dir
 	if l.users != nil && !passableByAll(filepath.Dir(dir)) {
 		sum := sha256.Sum256([]byte(dir))
-		dir = fmt.Sprintf("/var/cache/coffer-functions/%x", sum[:6])
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		dir = filepath.Join(cacheDir, hex.EncodeToString(sum[:6]))
+		if err := os.MkdirAll(cacheDir, 0o755); err != nil {
 			return "", fmt.Errorf("runner: no directory that functions can reach: %w", err)
+		}
+		if err := sweep(cacheDir); err != nil {
+			return "", err
 		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -228,11 +237,44 @@ func (r *Runner) place(l *layers) (string, error) {
 	if err := wipe(filepath.Join(dir, "run")); err != nil {
 		return "", fmt.Errorf("runner: %w", err)
 	}
-	return dir, furnish(dir, l)
+	return dir, r.furnish(dir, l)
+}
+
+const (
+	cacheDir = "/var/cache/coffer-functions" // a directory in it for each data directory
+	ofFile   = "of"                          // in that: the Dir that it stands for
+)
+
+// sweep removes what stood for data directories that are gone, with the code of functions that
+// is in it. One whose data directory is there is for that server's next start.
+func sweep(cache string) error {
+	all, err := os.ReadDir(cache)
+	if err != nil {
+		return fmt.Errorf("runner: %w", err)
+	}
+	for _, e := range all {
+		dir := filepath.Join(cache, e.Name())
+		of, err := os.ReadFile(filepath.Join(dir, ofFile))
+		if err != nil || !filepath.IsAbs(string(of)) || ours(dir) != nil {
+			continue // another server is about to make it, or it is none of ours
+		}
+		if _, err := os.Lstat(filepath.Dir(string(of))); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := wipe(dir); err != nil {
+			return fmt.Errorf("runner: %w", err)
+		}
+	}
+	return nil
 }
 
 // furnish makes what is in the runner's directory, where it is not there.
-func furnish(dir string, l *layers) error {
+func (r *Runner) furnish(dir string, l *layers) error {
+	if dir != r.cfg.Dir {
+		if err := replace(filepath.Join(dir, ofFile), []byte(r.cfg.Dir), 0o600); err != nil {
+			return fmt.Errorf("runner: %w", err)
+		}
+	}
 	run := filepath.Join(dir, "run")
 	if err := errors.Join(os.MkdirAll(run, 0o700), os.MkdirAll(filepath.Join(dir, "runtime"), 0o755)); err != nil {
 		return fmt.Errorf("runner: %w", err)
@@ -278,7 +320,7 @@ func (r *Runner) restore() error {
 	if err := ours(r.dir); err != nil {
 		return err
 	}
-	if err := furnish(r.dir, r.layers); err != nil {
+	if err := r.furnish(r.dir, r.layers); err != nil {
 		return err
 	}
 	dir := filepath.Join(r.dir, "packages")
@@ -358,8 +400,11 @@ func (r *Runner) reachable(l *layers, dir string) (string, error) {
 
 func (r *Runner) program() (string, error) { return r.reachable(r.layers, r.dir) }
 
-// replace writes a file whole or not at all.
+// replace writes a file whole or not at all. Nothing forks meanwhile: a child has our open
+// files until it is the other program, and what is open for writing cannot be executed.
 func replace(path string, b []byte, mode fs.FileMode) (err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {
 		return err
@@ -412,7 +457,7 @@ func (r *Runner) allowed(f *lambda.Executable) error {
 	}
 	if !f.BuiltIn && r.cfg.Mode != ModeUnconfined && !r.layers.hidden() {
 		return fmt.Errorf("%w but for built-in ones: nothing on this machine would keep them from Coffer's own data and from each other; "+
-			"install bubblewrap, or use a kernel with Landlock, or run them regardless with --functions unconfined (coffer doctor tells more)", lambda.ErrOff)
+			"install bubblewrap, or use a kernel with Landlock and seccomp, or run them regardless with --functions unconfined (coffer doctor tells more)", lambda.ErrOff)
 	}
 	return nil
 }
@@ -540,6 +585,17 @@ func (r *Runner) leave(f *lambda.Executable) {
 	if r.alive[h]--; r.alive[h] == 0 {
 		delete(r.alive, h)
 	}
+}
+
+// logOf is what the processes of f's holder may log together.
+func (r *Runner) logOf(f *lambda.Executable) *allowance {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := holderOf(f)
+	if r.logs[h] == nil {
+		r.logs[h] = newAllowance(r.accountLog)
+	}
+	return r.logs[h]
 }
 
 // done counts the event of f as answered: another may come.

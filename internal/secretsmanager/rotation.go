@@ -148,14 +148,13 @@ func (s *Service) rotateSecret(r *api.Request, in *smapi.RotateSecretInput, t *t
 		return nil, err
 	}
 	out := &smapi.RotateSecretOutput{ARN: new(sec.arn()), Name: new(sec.Name)}
-	p := sec.holder(pending)
-	switch {
-	case p == nil || p.has(current):
-	case p.ID == *in.ClientRequestToken && sec.Rotation != nil && sec.Rotation.Running == p.ID:
+	if sec.Rotation != nil && sec.Rotation.Running == *in.ClientRequestToken {
 		out.VersionId = in.ClientRequestToken
 		return out, nil // a repetition: the answer was lost, not the call
-	default:
-		return nil, s.unfinished(r, sec)
+	}
+	done, err := s.unfinished(r, sec)
+	if err != nil {
+		return nil, err
 	}
 	if err := invocable(r, sec, rot.Function); err != nil {
 		return nil, err
@@ -168,6 +167,11 @@ func (s *Service) rotateSecret(r *api.Request, in *smapi.RotateSecretInput, t *t
 		rot.Base = sec.lastValue(r.Time)
 	}
 	sec.Rotation = rot
+	if done != nil {
+		if err := sec.succeed(r, done, sec.labelled(done.Version)); err != nil {
+			return nil, err
+		}
+	}
 	if in.RotateImmediately != nil && !*in.RotateImmediately {
 		if err := rot.plan(sec.arn(), r.Time); err != nil {
 			return nil, err
@@ -189,19 +193,41 @@ func (s *Service) rotateSecret(r *api.Request, in *smapi.RotateSecretInput, t *t
 	return out, save(r, sec)
 }
 
-// unfinished is the refusal of another rotation. The one under way is hurried, which is
-// to have its function invoked: by those only who may do that.
-func (s *Service) unfinished(r *api.Request, sec *Secret) error {
-	if sec.Rotation != nil && sec.Rotation.Running != "" {
-		err := invocable(r, sec, sec.Rotation.Function)
-		if f, ok := fault.As(err); err != nil && (!ok || ours(f)) {
-			return err
+// unfinished refuses another rotation while one is not complete. That one is hurried, which
+// is to have its function invoked: by those only who may do that.
+//
+// While its function works it is not hurried, or a function that calls RotateSecret for the
+// secret that it rotates, and fails, could be invoked again at once and without end. Nor
+// does another begin after such a function has moved AWSCURRENT: the next one would do the same.
+// When it does not work and AWSCURRENT has moved, as after a failure behind that, the
+// rotation has done what it was for: then it is returned, to be completed.
+func (s *Service) unfinished(r *api.Request, sec *Secret) (done *Run, err error) {
+	p := sec.holder(pending)
+	held := p != nil && !p.has(current)
+	if sec.Rotation == nil || sec.Rotation.Running == "" {
+		if held {
+			return nil, smapi.InvalidRequestException(textUnfinished)
 		}
-		if err == nil {
-			s.hurry(sec)
-		}
+		return nil, nil
 	}
-	return smapi.InvalidRequestException(textUnfinished)
+	u, err := Runs.Load(r.Tx, sec.part())
+	if err != nil {
+		return nil, fmt.Errorf("rotation of %s: %w", sec.arn(), err)
+	}
+	if u.Owner != "" {
+		return nil, smapi.InvalidRequestException(textUnfinished)
+	}
+	if !u.Test && !held && sec.currentID() == u.Version {
+		return u, nil
+	}
+	err = invocable(r, sec, u.Function)
+	if f, ok := fault.As(err); err != nil && (!ok || ours(f)) {
+		return nil, err
+	}
+	if err == nil {
+		s.hurry(sec)
+	}
+	return nil, smapi.InvalidRequestException(textUnfinished)
 }
 
 // configured is the secret's rotation with what the request changes. Members that are

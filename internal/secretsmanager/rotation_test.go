@@ -491,9 +491,82 @@ func TestRefusalHurries(t *testing.T) {
 	c.expect("labels", c.labels("s"), "r1[AWSCURRENT] v1[AWSPREVIOUS]")
 }
 
+// A function that calls RotateSecret for the secret that it rotates is refused in each step,
+// after AWSCURRENT has moved as well, and is not invoked again before its time: neither
+// for ever, nor with another version.
+func TestFunctionThatRotatesItself(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		t.Run(fmt.Sprint("fails ", fails), func(t *testing.T) {
+			c, f := rotating(t, nil)
+			n := 0
+			f.run = func(step string, u secretsmanager.Run) error {
+				if err := c.works(u, step); err != nil {
+					return err
+				}
+				for _, change := range []func(*smapi.RotateSecretInput){func(*smapi.RotateSecretInput) {}, later} {
+					n++
+					out, err := c.startRotate(func(in *smapi.RotateSecretInput) { in.ClientRequestToken = token(fmt.Sprint("x", n)); change(in) })
+					wantFault(t, out, err, "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
+				}
+				if fails && step == "finishSecret" {
+					return errors.New("refused")
+				}
+				return nil
+			}
+			c.mustRotate(nil)
+			c.expect("steps", strings.Join(c.rotate(), " "), "createSecret setSecret testSecret finishSecret")
+			c.expect("steps at once", strings.Join(c.rotate(), " "), "")
+			if !fails {
+				c.expect("labels", c.labels("s"), "r1[AWSCURRENT] v1[AWSPREVIOUS]")
+				c.expect("events", c.takeEvents(), "RotationStarted RotationSucceeded")
+				return
+			}
+			c.pass(time.Minute)
+			c.expect("steps after a minute", strings.Join(c.rotate(), " "), "createSecret setSecret testSecret finishSecret")
+			c.expect("labels", c.labels("s"), "r1[AWSCURRENT,AWSPENDING] v1[AWSPREVIOUS]")
+			c.expect("events", c.takeEvents(), "RotationStarted")
+		})
+	}
+}
+
+// Who rotates after a function has failed behind the move of AWSCURRENT gets another rotation;
+// the first is complete, and recorded.
+func TestRotateSecretCompletesWhatIsCurrent(t *testing.T) {
+	for _, tt := range []struct {
+		change func(*smapi.RotateSecretInput)
+		labels string
+		events string
+	}{
+		{nil, "r1[AWSPREVIOUS] r2[AWSCURRENT] v1[]", "RotationStarted RotationSucceeded RotationStarted RotationSucceeded"},
+		{later, "r1[AWSCURRENT] v1[AWSPREVIOUS]", "RotationStarted RotationSucceeded TestRotationStarted TestRotationSucceeded"},
+	} {
+		c, f := rotating(t, nil)
+		f.run = func(step string, u secretsmanager.Run) error {
+			if err := c.works(u, step); err != nil || step != "finishSecret" {
+				return err
+			}
+			return errors.New("what comes behind it")
+		}
+		c.mustRotate(nil)
+		c.rotate()
+		c.expect("labels", c.labels("s"), "r1[AWSCURRENT,AWSPENDING] v1[AWSPREVIOUS]")
+		f.run = func(step string, u secretsmanager.Run) error { return c.works(u, step) }
+		c.mustRotate(func(in *smapi.RotateSecretInput) {
+			in.ClientRequestToken = token("r2")
+			if tt.change != nil {
+				tt.change(in)
+			}
+		})
+		c.rotate()
+		c.expect("labels", c.labels("s"), tt.labels)
+		c.expect("events", c.takeEvents(), tt.events)
+	}
+}
+
+func later(in *smapi.RotateSecretInput) { everyDay(in); in.RotateImmediately = new(false) }
+
 // With RotateImmediately=false the function tests a copy of the current value.
 func TestRotateLater(t *testing.T) {
-	later := func(in *smapi.RotateSecretInput) { everyDay(in); in.RotateImmediately = new(false) }
 	for _, tt := range []struct {
 		name, events string
 		fail         error

@@ -279,6 +279,7 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Sour
 		sts:       sts.New(sts.Config{Tokens: tokens, Directory: directory, Keys: issuers, SAMLRecipient: cfg.SAMLRecipient}),
 		lambda: lambda.New(lambda.Config{
 			Runner: cfg.Runner, BuiltIns: cfg.BuiltIns, MarkKey: ring.Derive("marks of environment variables").Bytes(),
+			LocationKey: ring.Derive("code locations"),
 			BuiltInRole: func(tx *table.Tx, account, region string, now time.Time) (string, error) {
 				role := iam.OwnRole{
 					Service: lambdaapi.Service.EventSource, Name: "CofferRotation", Policy: cfg.BuiltInPolicy,
@@ -363,8 +364,8 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		DB: s.db, Log: s.log, Outbox: s.outbox, Services: served, Region: cfg.Region, Logger: cfg.Logger,
 		Directory: s.services.directory, KeyARN: kms.KeyARN, Tokens: s.services.tokens,
 		Needs:      map[*api.Service]api.Needs{smapi.Service: secretsmanager.Needs, kmsapi.Service: kms.Needs, lambdaapi.Service: s.services.lambda.Needs, logsapi.Service: cloudwatchlogs.Needs, iamapi.Service: iam.Needs, stsapi.Service: sts.Needs},
-		Operations: s.services.operations(),
-		Metrics:    gateway.NewMetrics(s.registry), Now: cfg.Now,
+		Operations: s.services.operations(), Downloads: s.services.lambda.Download,
+		Metrics: gateway.NewMetrics(s.registry), Now: cfg.Now,
 		Throttle: cfg.Throttle, Proxies: cfg.Proxies,
 		Crowded: func() bool { return s.conns.Load() > int64(cfg.MaxConns/2) },
 	}
