@@ -35,6 +35,10 @@ type Run struct {
 
 	Claimed table.Millis   `cbor:"16,keyasint,omitempty"` // when this attempt began
 	Done    []table.Millis `cbor:"17,keyasint,omitempty"` // when its steps ended
+
+	// GaveUp is after how many failed attempts it was left to the next window, or to who
+	// asks; zero while it is worked on.
+	GaveUp int `cbor:"18,keyasint,omitempty"`
 }
 
 // Steps are what a rotation function is invoked for, in this order ("Lambda
@@ -94,6 +98,8 @@ type Outcome struct {
 
 	Claimed table.Millis   `cbor:"10,keyasint,omitempty"` // as in Run
 	Done    []table.Millis `cbor:"11,keyasint,omitempty"`
+
+	Function string `cbor:"12,keyasint,omitempty"` // ARN
 }
 
 // The results of an Outcome.
@@ -269,7 +275,7 @@ func remember(r *api.Request, u *Run, o Outcome) error {
 		return err
 	}
 	o.Version, o.Test, o.Attempt, o.Started, o.Ended = u.Version, u.Test, u.Attempt, u.Started, table.At(r.Time)
-	o.Claimed, o.Done = u.Claimed, u.Done
+	o.Claimed, o.Done, o.Function = u.Claimed, u.Done, u.Function
 	o.Message, o.Log = cut(o.Message, maxMessage), cutFront(o.Log, maxLog)
 	h.Ended = append([]Outcome{o}, h.Ended...)
 	h.Ended = h.Ended[:min(len(h.Ended), maxHistory)]
@@ -360,7 +366,7 @@ func (s *Service) ClaimRuns(r *api.Request, owner string, limit int, wait func(*
 		if wait(u) {
 			continue
 		}
-		u.Owner = owner
+		u.Owner, u.GaveUp = owner, 0
 		if u.Claimed == 0 {
 			u.Claimed = table.At(r.Time)
 		}
@@ -450,11 +456,21 @@ func (s *Service) ReportRun(r *api.Request, u Run, result StepResult) (*Run, err
 	}
 	v := sec.labelled(now.Version)
 	if v == nil || !v.has(current) {
-		result.Message = "the function finished without moving AWSCURRENT to the new version"
+		now.Done = now.Done[:now.Step] // that one did not do what it is for
+		result.Message = textUnmoved
+		if v == nil || v.Kind == noValue {
+			result.Message = textNothingMoves
+		}
 		return nil, sec.fail(r, now, result)
 	}
 	return nil, sec.succeed(r, now, v)
 }
+
+// What a rotation says whose function finished all steps, and AWSCURRENT is where it was.
+const (
+	textUnmoved      = "the function finished without moving AWSCURRENT to the new version"
+	textNothingMoves = "the version has no value: createSecret did not store one"
+)
 
 // succeed ends a rotation whose version is current.
 func (s *Secret) succeed(r *api.Request, u *Run, v *Version) error {
@@ -505,7 +521,7 @@ func (s *Secret) fail(r *api.Request, u *Run, result StepResult) error {
 		return err
 	}
 	// Without a schedule it waits until somebody asks for a rotation again.
-	u.Attempt, u.Due, u.Closes = 1, s.Rotation.At, s.Rotation.Closes
+	u.GaveUp, u.Attempt, u.Due, u.Closes = u.Attempt, 1, s.Rotation.At, s.Rotation.Closes
 	if err := Runs.Put(r.Tx, u); err != nil {
 		return err
 	}
@@ -576,7 +592,7 @@ func (s *Service) HurryRuns(r *api.Request) (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		u.Due, u.Attempt, u.Closes = table.At(r.Time), 1, 0
+		u.Due, u.Attempt, u.Closes, u.GaveUp = table.At(r.Time), 1, 0, 0
 		if err := Runs.Put(r.Tx, u); err != nil {
 			return false, err
 		}
