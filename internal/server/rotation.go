@@ -13,7 +13,7 @@ import (
 )
 
 // RotationQuestion names a secret as its users do. Account, an id or a name, and region
-// are for a bare name; the first account and the server's region unless given.
+// are for a guessed name; the first account and the server's region unless given.
 type RotationQuestion struct {
 	Secret  string `json:"secret"`
 	Account string `json:"account,omitempty"`
@@ -21,6 +21,7 @@ type RotationQuestion struct {
 }
 
 func (s *Server) rotationStatus(ctx context.Context, q RotationQuestion) (out *secretsmanager.RotationStatus, err error) {
+	guessed := q.Account == "" || q.Region == ""
 	if q.Region == "" {
 		q.Region = s.cfg.Region
 	}
@@ -40,8 +41,11 @@ func (s *Server) rotationStatus(ctx context.Context, q RotationQuestion) (out *s
 	})
 	if errors.Is(err, secretsmanager.ErrNoSecret) {
 		where := fmt.Sprintf(" in %s of account %s", q.Region, q.Account)
-		if arn.Is(q.Secret) {
+		switch {
+		case arn.Is(q.Secret):
 			where = ""
+		case guessed:
+			where += "; --account and --region look in others, or give its ARN"
 		}
 		return nil, fmt.Errorf("there is no secret %s%s", q.Secret, where)
 	}
