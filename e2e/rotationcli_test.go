@@ -21,7 +21,7 @@ func TestRotationCommands(t *testing.T) {
 			t.Errorf("got:\n%s\nwant in it: %s", out, want)
 		}
 	}
-	has(v.run(t, 1, "rotation", "status", "none"), "coffer: there is no secret none in eu-west-1 of account "+v.creds.Account)
+	has(v.run(t, 1, "rotation", "status", "none"), "coffer: there is no secret none in eu-west-1 of account "+v.creds.Account+"; --account and --region look in others")
 	has(v.run(t, 1, "rotation", "run", "none"), "coffer: ResourceNotFoundException: ")
 	has(v.run(t, 0, "rotation", "status", "app"), "was never configured; RotateSecret with a RotationLambdaARN does that\n")
 	has(v.run(t, 1, "rotation", "run", "app"), "coffer: InvalidRequestException: ")
