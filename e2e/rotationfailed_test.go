@@ -160,6 +160,10 @@ func TestRotationGivesUp(t *testing.T) {
 				}
 			}
 
+			if list := run(t, 0, "rotation", "list", "--failing", "--region", "eu-west-1", "--data-dir", string(f.Dir)); !strings.Contains(list, "  failed setSecret, given up\n") {
+				t.Errorf("coffer rotation list --failing:\n%s", list)
+			}
+
 			f.down.Store(false)
 			tt.again(t, secret, &st)
 			eventually(t, "it is rotated", func() bool { st, _ = status(t, secret); return st.Running == nil })

@@ -51,7 +51,7 @@ func commands() []command {
 		accountListCommand, accountCreateCommand, accountKeysCommand,
 	}, organizationCommands(), []command{
 		whoCanCommand, explainCommand,
-		rotationStatusCommand, rotationRunCommand,
+		rotationListCommand, rotationStatusCommand, rotationRunCommand,
 		functionListCommand, functionCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
 		doctorCommand, versionCommand,

@@ -19,9 +19,9 @@ func runCommand(t *testing.T, code int, args ...string) (out, errs string) {
 // Words that begin commands and are no command say which there are.
 func TestUnknownSubcommands(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
-		{"rotation", `"rotation" is not a command by itself; there are: run, status`},
-		{"rotation --json", `"rotation" is not a command by itself; there are: run, status`},
-		{"rotation statsu x", `there is no "rotation statsu"; there are: run, status`},
+		{"rotation", `"rotation" is not a command by itself; there are: list, run, status`},
+		{"rotation --json", `"rotation" is not a command by itself; there are: list, run, status`},
+		{"rotation statsu x", `there is no "rotation statsu"; there are: list, run, status`},
 		{"audit verfiy", `there is no "audit verfiy"; there are: verify`},
 		{"account", `"account" is not a command by itself; there are: create, keys, list, org`},
 		{"account lst", `there is no "account lst"; there are: create, keys, list, org`},

@@ -23,6 +23,7 @@ import (
 const rotationHelp = `
 Rotations of secrets: how they stand, and starting one.
 
+  coffer rotation list --failing         those that somebody has to look after
   coffer rotation status app/db          what happens, happened and will happen
   coffer rotation run app/db --wait      rotate now, and watch it step by step
 `
@@ -39,6 +40,10 @@ func rotationFlags(fs *flag.FlagSet) *rotationOpts {
 	return o
 }
 
+func accountFlag(fs *flag.FlagSet, account *string) {
+	fs.StringVar(account, "account", "", "account, `ID` or name; default: the first one")
+}
+
 var rotationStatusCommand = command{
 	name: "rotation status", args: "SECRET", summary: "show how a secret's rotation stands",
 	help: `
@@ -47,7 +52,7 @@ newest which step failed, what the function said, its last log lines and what to
 it; the others in a line each, unless --all wants them in full. SECRET is a name or an ARN.`,
 	flags: func(fs *flag.FlagSet) any {
 		o := rotationFlags(fs)
-		fs.StringVar(&o.account, "account", "", "account, `ID` or name, that a bare name is looked up in; default: the first one")
+		accountFlag(fs, &o.account)
 		fs.BoolVar(&o.all, "all", false, "show every attempt that is kept in full")
 		return o
 	},

@@ -101,3 +101,34 @@ func TestFollowingAnAttemptAtWork(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A list of rotations is a table.
+func TestPrintRotations(t *testing.T) {
+	t.Parallel()
+	summary := func(name, account string, state sm.RotationState, change func(*sm.RotationSummary)) sm.RotationSummary {
+		s := sm.RotationSummary{ARN: "arn:aws:secretsmanager:eu-west-1:111122223333:secret:" + name, Name: name, Enabled: true, State: state, Step: "setSecret", Next: &noon,
+			Function: "arn:aws:lambda:eu-west-1:" + account + ":function:Rotator"}
+		if change != nil {
+			change(&s)
+		}
+		return s
+	}
+	var b strings.Builder
+	err := printRotations(&b, []sm.RotationSummary{
+		summary("given-up", "111122223333", sm.GivenUp, func(s *sm.RotationSummary) { s.Next = nil }),
+		summary("again", "111122223333", sm.Retrying, nil),
+		summary("tested", "111122223333", sm.Failed, func(s *sm.RotationSummary) { s.Test, s.Step = true, "testSecret" }),
+		summary("off", "111122223333", sm.Succeeded, func(s *sm.RotationSummary) { s.Enabled = false }),
+		summary("x", "444455556666", sm.UnderWay, nil),
+	})
+	const want = `SECRET    FUNCTION                                                NEXT                  LAST
+given-up  Rotator                                                 when asked for        failed setSecret, given up
+again     Rotator                                                 2026-01-02 12:00:00Z  failed setSecret, being tried again
+tested    Rotator                                                 2026-01-02 12:00:00Z  test failed testSecret
+off       Rotator                                                 off                   succeeded
+x         arn:aws:lambda:eu-west-1:444455556666:function:Rotator  2026-01-02 12:00:00Z  under way
+`
+	if err != nil || b.String() != want {
+		t.Errorf("%v\n%s", err, &b)
+	}
+}

@@ -109,9 +109,7 @@ func StatusOf(tx *table.Tx, account, region, id string) (*RotationStatus, error)
 	out.Configured, out.Enabled, out.Function, out.Last = true, r.Enabled, r.Function, r.Last.Ptr()
 	out.Schedule = r.rules().String()
 	out.Opens, out.Closes, out.Planned = r.Opens.Ptr(), r.Closes.Ptr(), r.At.Ptr()
-	if p := s.holder(pending); p != nil && !p.has(current) && p.ID != r.Running {
-		out.Blocked = p.ID
-	}
+	out.Blocked = s.blocked()
 	if r.Running != "" {
 		u, err := Runs.Load(tx, s.part())
 		if err != nil {

@@ -22,19 +22,9 @@ type RotationQuestion struct {
 
 func (s *Server) rotationStatus(ctx context.Context, q RotationQuestion) (out *secretsmanager.RotationStatus, err error) {
 	guessed := q.Account == "" || q.Region == ""
-	if q.Region == "" {
-		q.Region = s.cfg.Region
-	}
-	if q.Account == "" {
-		q.Account = s.account
-	}
-	err = s.db.View(ctx, func(tx *table.Tx) error {
-		if !iam.IsAccountID(q.Account) {
-			a, err := iam.FindAccount(tx, q.Account)
-			if err != nil {
-				return err
-			}
-			q.Account = a.ID
+	err = s.db.View(ctx, func(tx *table.Tx) (err error) {
+		if q.Account, q.Region, err = s.place(tx, q.Account, q.Region); err != nil {
+			return err
 		}
 		out, err = secretsmanager.StatusOf(tx, q.Account, q.Region, q.Secret)
 		return err
@@ -51,6 +41,55 @@ func (s *Server) rotationStatus(ctx context.Context, q RotationQuestion) (out *s
 	}
 	if f, ok := fault.As(err); ok {
 		return nil, errors.New(f.Message)
+	}
+	return out, err
+}
+
+// place is an account, an id or a name, and a region, or those that are taken for granted.
+func (s *Server) place(tx *table.Tx, account, region string) (string, string, error) {
+	if region == "" {
+		region = s.cfg.Region
+	}
+	if account == "" {
+		account = s.account
+	}
+	if iam.IsAccountID(account) {
+		return account, region, nil
+	}
+	a, err := iam.FindAccount(tx, account)
+	if err != nil {
+		return "", "", err
+	}
+	return a.ID, region, nil
+}
+
+// RotationsQuestion asks for a page of the rotations of an account in a region: those behind the
+// secret After, all or those that are failing.
+type RotationsQuestion struct {
+	Account string `json:"account,omitempty"`
+	Region  string `json:"region,omitempty"`
+	After   string `json:"after,omitempty"`
+	Failing bool   `json:"failing,omitempty"`
+}
+
+// RotationsPage is a page of rotations. It may be empty and not be the last: that has no Next.
+type RotationsPage struct {
+	Account   string                           `json:"account"`
+	Region    string                           `json:"region"`
+	Rotations []secretsmanager.RotationSummary `json:"rotations"`
+	Next      string                           `json:"next,omitempty"`
+}
+
+func (s *Server) rotations(ctx context.Context, q RotationsQuestion) (out RotationsPage, err error) {
+	err = s.db.View(ctx, func(tx *table.Tx) (err error) {
+		if out.Account, out.Region, err = s.place(tx, q.Account, q.Region); err != nil {
+			return err
+		}
+		out.Rotations, out.Next, err = secretsmanager.RotationsOf(tx, out.Account, out.Region, q.After, q.Failing)
+		return err
+	})
+	if f, ok := fault.As(err); ok {
+		return out, errors.New(f.Message)
 	}
 	return out, err
 }
