@@ -37,6 +37,38 @@ func DatabaseErrorf(format string, args ...any) error {
 	return DatabaseError(fmt.Sprintf(format, args...))
 }
 
+// ServerError is a DatabaseError that the server numbered. The text holds no statement.
+type ServerError struct {
+	Number int // the engine's own
+	Text   string
+}
+
+// Error returns the text.
+func (e *ServerError) Error() string { return e.Text }
+
+// As lets it pass as a DatabaseError.
+func (e *ServerError) As(target any) bool {
+	d, ok := target.(*DatabaseError)
+	if ok {
+		*d = DatabaseError(e.Text)
+	}
+	return ok
+}
+
+// ErrorNumber is the server's number of an error, 0 if it gave none.
+func ErrorNumber(err error) int {
+	var e *ServerError
+	if errors.As(err, &e) {
+		return e.Number
+	}
+	return 0
+}
+
+// Lost is the error of a statement without an answer.
+func Lost(err error) error {
+	return DatabaseErrorf("the connection to the server was lost: %s", NetworkError(err).Text)
+}
+
 // failure is err with type and text as AWS's Python runtime words them, without passwords.
 func (j *Job) failure(err error) Failure {
 	var (

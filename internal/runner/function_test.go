@@ -495,3 +495,48 @@ def lambda_handler(event, context):
 		}
 	}
 }
+
+// A function whose botocore does not read AWS_ENDPOINT_URL calls Coffer all the same, and
+// whatever endpoint it names itself is its own affair.
+func TestOldSDK(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	b := start(t)
+	const session = `
+class Model:
+    service_id = "Secrets Manager"
+
+class Session:
+    def get_service_model(self, name):
+        return Model()
+
+    def create_client(self, service_name, region_name=None, api_version=None, use_ssl=True, verify=None, endpoint_url=None, **more):
+        return endpoint_url or "amazon"
+`
+	const handler = `
+import os
+from botocore.session import Session
+
+def lambda_handler(event, context):
+    s = Session()
+    os.environ.pop("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", None)
+    ours = os.environ["AWS_ENDPOINT_URL"]
+    got = [s.create_client("secretsmanager") == ours, s.create_client("secretsmanager", "eu-west-1", endpoint_url="own"), s.create_client("secretsmanager", None, None, True, None, "own")]
+    os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = "for this service"
+    got.append(s.create_client("secretsmanager"))
+    os.environ["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "true"
+    got.append(s.create_client("secretsmanager"))
+    del os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"]
+    return got
+`
+	for version, want := range map[string]string{
+		"1.29.27": `[true, "own", "own", "for this service", "amazon"]`,
+		"1.31.0":  `[false, "own", "own", "amazon", "amazon"]`, // it knows by itself
+	} {
+		f := function("python3.12", "lambda_function.lambda_handler", zipped(t, map[string]string{
+			"botocore/__init__.py": `__version__ = "` + version + `"`, "botocore/session.py": session, "lambda_function.py": handler,
+		}))
+		b.works(f, `1`, want)
+		b.works(f, `1`, want)
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -399,8 +400,11 @@ func (r *Runner) reachable(l *layers, dir string) (string, error) {
 
 func (r *Runner) program() (string, error) { return r.reachable(r.layers, r.dir) }
 
-// replace writes a file whole or not at all.
+// replace writes a file whole or not at all. Nothing forks meanwhile: a child has our open
+// files until it is the other program, and what is open for writing cannot be executed.
 func replace(path string, b []byte, mode fs.FileMode) (err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {
 		return err

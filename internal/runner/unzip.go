@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"coffer/internal/lambda"
 )
@@ -223,6 +224,8 @@ func (u *unpacking) file(name string, f *zip.File) (err error) {
 	mode := fs.FileMode(0o444)
 	if f.Mode().Perm()&0o111 != 0 {
 		mode = 0o555
+		syscall.ForkLock.RLock() // as in replace
+		defer syscall.ForkLock.RUnlock()
 	}
 	out, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -319,7 +319,7 @@ func resolveCancelRotateSecret(r *api.Request, in *smapi.CancelRotateSecretInput
 }
 
 // cancelRotateSecret stops rotating, and a rotation under way. Labels stay where
-// they are: a version with AWSPENDING is for the user to look at.
+// they are: a version with AWSPENDING is for the user to look at, unless it is a copy for a test.
 func cancelRotateSecret(r *api.Request, _ *smapi.CancelRotateSecretInput, t *target) (*smapi.CancelRotateSecretOutput, error) {
 	s, err := t.live()
 	if err != nil {
@@ -330,6 +330,17 @@ func cancelRotateSecret(r *api.Request, _ *smapi.CancelRotateSecretInput, t *tar
 	}
 	out := &smapi.CancelRotateSecretOutput{ARN: new(s.arn()), Name: new(s.Name), VersionId: nonEmpty(s.Rotation.Running)}
 	s.Rotation.Enabled = false
+	if s.Rotation.Running != "" {
+		u, err := Runs.Load(r.Tx, s.part())
+		if err != nil {
+			return nil, fmt.Errorf("rotation of %s: %w", s.arn(), err)
+		}
+		if u.Test { // nobody but us would know what its copy is
+			if err := s.dropCopy(r, u); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if err := s.dropRotation(r); err != nil {
 		return nil, err
 	}

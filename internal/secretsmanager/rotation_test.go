@@ -667,6 +667,18 @@ func TestRotationAbandoned(t *testing.T) {
 	})
 }
 
+// The copy that a test is of goes with the test: it is not in the way of the next rotation.
+func TestCancelTest(t *testing.T) {
+	c, _ := rotating(t, later)
+	if _, err := call(c, smapi.CancelRotateSecret, &smapi.CancelRotateSecretInput{SecretId: new("s")}); err != nil {
+		t.Fatal(err)
+	}
+	c.expect("labels", c.labels("s"), "v1[AWSCURRENT]")
+	c.mustRotate(everyDay)
+	c.rotate()
+	c.expect("rotated", c.labels("s"), "r1[AWSCURRENT] v1[AWSPREVIOUS]")
+}
+
 func TestCancelRotateSecret(t *testing.T) {
 	c, f := rotating(t, nil)
 	cancel := func() (*smapi.CancelRotateSecretOutput, error) {

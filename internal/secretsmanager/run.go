@@ -548,7 +548,7 @@ func (s *Secret) fail(r *api.Request, u *Run, result StepResult) (*Failure, erro
 	return failure, Secrets.Put(r.Tx, s)
 }
 
-// endTest removes the copy that was made for testSecret.
+// endTest ends a test with its result.
 func (s *Secret) endTest(r *api.Request, u *Run, o Outcome, event, message string) error {
 	emitRotation(r, u, event, message)
 	s.Rotation.ended(u, o)
@@ -558,22 +558,30 @@ func (s *Secret) endTest(r *api.Request, u *Run, o Outcome, event, message strin
 	if err := s.dropRotation(r); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(s.Versions, func(v Version) bool { return v.ID == u.Version })
-	if i < 0 {
-		return Secrets.Put(r.Tx, s)
+	if err := s.dropCopy(r, u); err != nil {
+		return err
 	}
-	v := s.Versions[i]
-	if v.detach(pending); len(v.Stages) > 0 {
-		s.Versions[i] = v // somebody gave it a label of their own
+	if s.labelled(u.Version) != nil { // somebody gave it a label of their own
 		return save(r, s)
 	}
-	s.Versions = slices.Delete(s.Versions, i, i+1)
-	if len(v.Value) == 0 {
-		if err := Values.Delete(r.Tx, s.part(v.ID)); err != nil {
-			return err
-		}
-	}
 	return Secrets.Put(r.Tx, s)
+}
+
+// dropCopy removes the copy that was made for a test.
+func (s *Secret) dropCopy(r *api.Request, u *Run) error {
+	v := s.labelled(u.Version)
+	if v == nil {
+		return nil
+	}
+	if v.detach(pending); len(v.Stages) > 0 {
+		return nil
+	}
+	inRow := len(v.Value) > 0
+	s.Versions = slices.DeleteFunc(s.Versions, func(v Version) bool { return v.ID == u.Version })
+	if inRow {
+		return nil
+	}
+	return Values.Delete(r.Tx, s.part(u.Version))
 }
 
 // Hurry is a secret whose failed rotation somebody wants to be tried again now.

@@ -5,15 +5,13 @@ set_secret (tell the service) and test_secret (try it there); the rest stays.
 """
 
 import logging
-import os
 
 import boto3
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)
 
-# boto3 before 1.28 does not read AWS_ENDPOINT_URL; on AWS neither variable is set.
-secrets = boto3.client("secretsmanager", endpoint_url=os.environ.get("SECRETS_MANAGER_ENDPOINT"))
+secrets = boto3.client("secretsmanager")
 
 
 def handler(event, context):

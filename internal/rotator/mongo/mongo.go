@@ -89,12 +89,12 @@ const (
 func (d *dialer) loginError(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var server *serverError
+	var server *rotator.ServerError
 	switch {
 	case d.failed != nil:
 		return d.failed
 	case errors.As(err, &server):
-		return &rotator.LoginError{Reason: rotator.Refused, Text: server.text}
+		return &rotator.LoginError{Reason: rotator.Refused, Text: server.Text}
 	}
 	return &rotator.LoginError{Reason: rotator.Unreachable, Text: err.Error()}
 }
@@ -133,14 +133,14 @@ func (s *session) Check(ctx context.Context) error {
 			return nil
 		}
 	}
-	return &serverError{codeAuthenticationFailed, "the server does not say that the user is logged in"}
+	return &rotator.ServerError{Number: codeAuthenticationFailed, Text: "the server does not say that the user is logged in"}
 }
 
 // SetPassword changes the password of the session's user, who needs the privilege
 // changeOwnPassword for that.
 func (s *session) SetPassword(ctx context.Context, password rotator.Password) error {
 	_, err := s.run(ctx, bson.D{{Key: "updateUser", Value: s.l.User}, {Key: "pwd", Value: string(password)}})
-	if code(err) == codeUnauthorized {
+	if rotator.ErrorNumber(err) == codeUnauthorized {
 		return rotator.DatabaseErrorf("user %s may not change its own password (%v): give it a role with the privilege changeOwnPassword on database %s", s.l.User, err, s.l.Database)
 	}
 	return err
@@ -181,7 +181,7 @@ func (s *session) Clone(ctx context.Context, current rotator.UserSession, pendin
 		}
 	}
 	_, err = s.runIn(ctx, database, from.command(verb, pending))
-	if code(err) == codeUnauthorized {
+	if rotator.ErrorNumber(err) == codeUnauthorized {
 		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): grant it userAdmin on database %s, or userAdminAnyDatabase", s.l.Secret, verb, err, database)
 	}
 	return err
@@ -224,13 +224,13 @@ func more(these, those []role) (role, bool) {
 func (s *session) find(ctx context.Context, database, name string) (*user, error) {
 	who := bson.E{Key: "usersInfo", Value: bson.D{{Key: "user", Value: name}, {Key: "db", Value: database}}}
 	answer, err := s.runIn(ctx, database, bson.D{who, {Key: "showAuthenticationRestrictions", Value: true}})
-	switch code(err) {
+	switch rotator.ErrorNumber(err) {
 	case codeFeatureNotSupported, codeFailedToParse, codeUnknownField:
 		answer, err = s.runIn(ctx, database, bson.D{who})
 	case codeUserNotFound:
 		return nil, nil
 	}
-	if code(err) == codeUnauthorized {
+	if rotator.ErrorNumber(err) == codeUnauthorized {
 		return nil, rotator.DatabaseErrorf("the superuser of secret %s may not read users (%v): grant it userAdmin on database %s, or userAdminAnyDatabase", s.l.Secret, err, database)
 	}
 	if err != nil {
@@ -255,32 +255,6 @@ func (s *session) runIn(ctx context.Context, database string, command bson.D) (b
 	return answer, statementError(err)
 }
 
-// serverError is an error that the server reported, without what quotes commands.
-type serverError struct {
-	code int32
-	text string
-}
-
-// Error returns the text.
-func (e *serverError) Error() string { return e.text }
-
-// As lets it pass as a rotator.DatabaseError.
-func (e *serverError) As(target any) bool {
-	d, ok := target.(*rotator.DatabaseError)
-	if ok {
-		*d = rotator.DatabaseError(e.text)
-	}
-	return ok
-}
-
-func code(err error) int32 {
-	var e *serverError
-	if errors.As(err, &e) {
-		return e.code
-	}
-	return 0
-}
-
 func statementError(err error) error {
 	var server mongo.CommandError
 	switch {
@@ -288,9 +262,9 @@ func statementError(err error) error {
 		return nil
 	case errors.As(err, &server) && server.Code != 0:
 		text, _, _ := strings.Cut(server.Message, "{") // "not authorized on admin to execute command { createUser: ..."
-		return &serverError{server.Code, strings.TrimSpace(text) + " (" + server.Name + ")"}
+		return &rotator.ServerError{Number: int(server.Code), Text: strings.TrimSpace(text) + " (" + server.Name + ")"}
 	case strings.Contains(err.Error(), "AuthenticationFailed"), strings.Contains(err.Error(), "unable to authenticate"):
-		return &serverError{codeAuthenticationFailed, "Authentication failed. (AuthenticationFailed)"}
+		return &rotator.ServerError{Number: codeAuthenticationFailed, Text: "Authentication failed. (AuthenticationFailed)"}
 	}
-	return rotator.DatabaseErrorf("the connection to the server was lost: %s", rotator.NetworkError(err).Text)
+	return rotator.Lost(err)
 }

@@ -21,7 +21,7 @@ type row struct {
 }
 
 func (s *session) accounts(ctx context.Context, user string) ([]row, error) {
-	rows, err := s.query(ctx, `SELECT User, Host, plugin, authentication_string, ssl_type, ssl_cipher, x509_issuer, x509_subject,
+	rows, err := s.Query(ctx, `SELECT User, Host, plugin, authentication_string, ssl_type, ssl_cipher, x509_issuer, x509_subject,
 		max_questions, max_updates, max_connections, max_user_connections
 		FROM mysql.user WHERE CAST(User AS BINARY) = CAST(? AS BINARY) AND Host <> '' ORDER BY Host`, user)
 	if err != nil {
@@ -82,9 +82,9 @@ func (s *session) Clone(ctx context.Context, current rotator.UserSession, pendin
 // authenticates besides, but wants UPDATE ON mysql.*, with which one can do anything;
 // ALTER USER does without.
 func (s *session) setPassword(ctx context.Context, to row, password rotator.Password) error {
-	err := s.exec(ctx, "SET PASSWORD FOR "+to.String()+" = "+s.server.password(password))
+	err := s.Exec(ctx, "SET PASSWORD FOR "+to.String()+" = "+s.server.password(password))
 	if how, ok := s.server.identified(to.plugin, password); ok && denied(err) {
-		err = s.exec(ctx, "ALTER USER "+to.String()+" "+how)
+		err = s.Exec(ctx, "ALTER USER "+to.String()+" "+how)
 	}
 	return s.may(err, "change the password of "+to.String(), "CREATE USER ON *.*")
 }
@@ -138,7 +138,7 @@ func (s *session) prepare(ctx context.Context, from row, to account, exists bool
 			if g.isNothing() || g.isDefaultRole() != late {
 				continue
 			}
-			if err := s.may(s.exec(ctx, g.statement(to)), "grant what "+from.String()+" has", "GRANT OPTION on it"); err != nil {
+			if err := s.may(s.Exec(ctx, g.statement(to)), "grant what "+from.String()+" has", "GRANT OPTION on it"); err != nil {
 				return err
 			}
 		}
@@ -146,7 +146,7 @@ func (s *session) prepare(ctx context.Context, from row, to account, exists bool
 	if err := s.defaultRoles(ctx, from.account, to); err != nil {
 		return err
 	}
-	return s.may(s.exec(ctx, "ALTER USER "+to.String()+from.requirements()), "alter "+to.String(), "CREATE USER ON *.*")
+	return s.may(s.Exec(ctx, "ALTER USER "+to.String()+from.requirements()), "alter "+to.String(), "CREATE USER ON *.*")
 }
 
 // create makes an account that nobody can log in to yet.
@@ -156,7 +156,7 @@ func (s *session) create(ctx context.Context, from row, to account) error {
 	if !ok {
 		return rotator.DatabaseErrorf("account %s authenticates by %s, which has no password to rotate", from, from.plugin)
 	}
-	return s.may(s.exec(ctx, "CREATE USER "+to.String()+" "+how), "create "+to.String(), "CREATE USER ON *.*")
+	return s.may(s.Exec(ctx, "CREATE USER "+to.String()+" "+how), "create "+to.String(), "CREATE USER ON *.*")
 }
 
 // fit refuses an account that is not the alternate of from in anything but name: who
@@ -174,7 +174,7 @@ func (s *session) fit(ctx context.Context, from, to account, of []grant) error {
 
 // grants is what an account may do.
 func (s *session) grants(ctx context.Context, a account) ([]grant, error) {
-	rows, err := s.query(ctx, "SHOW GRANTS FOR "+a.String())
+	rows, err := s.Query(ctx, "SHOW GRANTS FOR "+a.String())
 	if err != nil {
 		return nil, s.may(err, "read the grants of "+a.String(), "SELECT ON mysql.*")
 	}
@@ -197,14 +197,14 @@ func (s *session) defaultRoles(ctx context.Context, from, to account) error {
 	if s.server.mariadb() || s.server.before(8, 0, 0) {
 		return nil
 	}
-	rows, err := s.query(ctx, "SELECT DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles WHERE CAST(USER AS BINARY) = CAST(? AS BINARY) AND HOST = ?", from.user, from.host)
+	rows, err := s.Query(ctx, "SELECT DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles WHERE CAST(USER AS BINARY) = CAST(? AS BINARY) AND HOST = ?", from.user, from.host)
 	if err != nil {
 		return s.may(err, "read mysql.default_roles", "SELECT ON mysql.*")
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	return s.may(s.exec(ctx, setDefaultRoles(rows, to)), "set the default roles of "+to.String(), "CREATE USER ON *.*")
+	return s.may(s.Exec(ctx, setDefaultRoles(rows, to)), "set the default roles of "+to.String(), "CREATE USER ON *.*")
 }
 
 func setDefaultRoles(rows [][]string, to account) string {
@@ -239,14 +239,14 @@ func (r row) requirements() string {
 // may turns the server's refusal into what to do about it.
 func (s *session) may(err error, what, privilege string) error {
 	if denied(err) {
-		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): it needs %s", s.l.Secret, what, err, privilege)
+		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): it needs %s", s.Login().Secret, what, err, privilege)
 	}
 	return err
 }
 
 // denied tells whether the server refused for want of a privilege.
 func denied(err error) bool {
-	switch number(err) {
+	switch rotator.ErrorNumber(err) {
 	case errDatabaseDenied, errAccessDenied, errTableDenied, errColumnDenied, errSpecificDenied, errRoutineDenied:
 		return true
 	}

@@ -99,7 +99,7 @@ func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + 
 
 // Check asks for the time.
 func (s *session) Check(ctx context.Context) error {
-	_, err := s.query(ctx, "SELECT NOW()")
+	_, err := s.Query(ctx, "SELECT NOW()")
 	return err
 }
 
@@ -107,9 +107,9 @@ func (s *session) Check(ctx context.Context) error {
 // the server chose for the user and the host the function runs on.
 func (s *session) SetPassword(ctx context.Context, password rotator.Password) error {
 	statement := "SET PASSWORD = " + s.server.password(password)
-	err := s.exec(ctx, statement)
-	if number(err) == errCurrentPasswordMissing { // password_require_current
-		err = s.exec(ctx, statement+" REPLACE "+literal(string(s.l.Password)))
+	err := s.Exec(ctx, statement)
+	if rotator.ErrorNumber(err) == errCurrentPasswordMissing { // password_require_current
+		err = s.Exec(ctx, statement+" REPLACE "+literal(string(s.Login().Password)))
 	}
 	return err
 }

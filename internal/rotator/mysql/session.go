@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -14,13 +13,12 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"coffer/internal/rotator"
+	"coffer/internal/rotator/sqlsession"
 )
 
 // session is a connection that is logged in.
 type session struct {
-	db     *sql.DB
-	c      *sql.Conn
-	l      rotator.Login
+	*sqlsession.Session
 	server server
 	self   account // as which the server let the user in
 }
@@ -63,11 +61,11 @@ func login(ctx context.Context, l rotator.Login) (rotator.UserSession, error) {
 	if err != nil {
 		return nil, &rotator.LoginError{Reason: rotator.Unsafe, Text: "the driver does not take the secret's values"}
 	}
-	s := &session{db: sql.OpenDB(connector), l: l}
-	if s.c, err = s.db.Conn(ctx); err != nil {
-		s.db.Close()
+	opened, err := sqlsession.Open(ctx, connector, l, serverError)
+	if err != nil {
 		return nil, loginError(err, l)
 	}
+	s := &session{Session: opened}
 	if err := s.begin(ctx); err != nil {
 		s.Close()
 		return nil, &rotator.LoginError{Reason: rotator.Unreachable, Text: err.Error()}
@@ -77,11 +75,11 @@ func login(ctx context.Context, l rotator.Login) (rotator.UserSession, error) {
 
 func (s *session) begin(ctx context.Context) error {
 	for _, statement := range begin {
-		if err := s.exec(ctx, statement); err != nil {
+		if err := s.Exec(ctx, statement); err != nil {
 			return err
 		}
 	}
-	rows, err := s.query(ctx, "SELECT VERSION(), CURRENT_USER()")
+	rows, err := s.Query(ctx, "SELECT VERSION(), CURRENT_USER()")
 	if err != nil {
 		return err
 	}
@@ -140,42 +138,13 @@ func loginError(err error, l rotator.Login) error {
 	return rotator.NetworkError(err)
 }
 
-// serverError is an error that the server reported, without what quotes statements.
-type serverError struct {
-	number uint16
-	text   string
-}
-
-// Error returns the text.
-func (e *serverError) Error() string { return e.text }
-
-// As lets it pass as a rotator.DatabaseError.
-func (e *serverError) As(target any) bool {
-	d, ok := target.(*rotator.DatabaseError)
-	if ok {
-		*d = rotator.DatabaseError(e.text)
-	}
-	return ok
-}
-
-// number is the server's number of an error, or 0.
-func number(err error) uint16 {
-	var e *serverError
-	if errors.As(err, &e) {
-		return e.number
-	}
-	return 0
-}
-
-func statementError(err error) error {
+// serverError is what the server said, without what quotes statements.
+func serverError(err error) *rotator.ServerError {
 	var server *mysql.MySQLError
-	switch {
-	case err == nil:
+	if !errors.As(err, &server) {
 		return nil
-	case errors.As(err, &server):
-		return &serverError{server.Number, serverText(server)}
 	}
-	return rotator.DatabaseErrorf("the connection to the server was lost: %s", rotator.NetworkError(err).Text)
+	return &rotator.ServerError{Number: int(server.Number), Text: serverText(server)}
 }
 
 // serverText is what the server said. Syntax errors quote the statement.
@@ -184,53 +153,4 @@ func serverText(e *mysql.MySQLError) string {
 		return "the server does not understand the statement (error 1064)"
 	}
 	return fmt.Sprintf("%s (error %d)", e.Message, e.Number)
-}
-
-// exec runs one statement.
-func (s *session) exec(ctx context.Context, statement string) error {
-	ctx, cancel := context.WithTimeout(ctx, rotator.StatementTime)
-	defer cancel()
-	_, err := s.c.ExecContext(ctx, statement)
-	return statementError(err)
-}
-
-// query runs one statement and returns its rows as text, NULL as "".
-func (s *session) query(ctx context.Context, statement string, args ...any) ([][]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, rotator.StatementTime)
-	defer cancel()
-	rows, err := s.c.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return nil, statementError(err)
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return nil, statementError(err)
-	}
-	var out [][]string
-	for rows.Next() {
-		values := make([]sql.NullString, len(columns))
-		into := make([]any, len(columns))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return nil, statementError(err)
-		}
-		row := make([]string, len(columns))
-		for i, v := range values {
-			row[i] = v.String
-		}
-		out = append(out, row)
-	}
-	return out, statementError(rows.Err())
-}
-
-// Login is what the session was opened with.
-func (s *session) Login() rotator.Login { return s.l }
-
-// Close ends the session.
-func (s *session) Close() {
-	s.c.Close() // a broken one is closed as well
-	s.db.Close()
 }

@@ -26,7 +26,7 @@ func clone(ctx context.Context, c conn, super rotator.Login, user conn, current,
 	if j.toIdent, err = ident(j.to); err != nil {
 		return err
 	}
-	exists, err := c.query(ctx, "SELECT USERNAME FROM DBA_USERS WHERE USERNAME = :1", j.to)
+	exists, err := c.Query(ctx, "SELECT USERNAME FROM DBA_USERS WHERE USERNAME = :1", j.to)
 	if err != nil {
 		return j.may(err, "read DBA_USERS", "SELECT_CATALOG_ROLE")
 	}
@@ -43,7 +43,7 @@ func clone(ctx context.Context, c conn, super rotator.Login, user conn, current,
 	if err := j.defaultRoles(ctx); err != nil {
 		return err
 	}
-	return j.may(c.exec(ctx, "ALTER USER "+j.toIdent+" IDENTIFIED BY "+password), "change the password of "+j.to, "ALTER USER")
+	return j.may(c.Exec(ctx, "ALTER USER "+j.toIdent+" IDENTIFIED BY "+password), "change the password of "+j.to, "ALTER USER")
 }
 
 // job is one cloning.
@@ -57,7 +57,7 @@ func (j *job) may(err error, what, privilege string) error { return may(j.super,
 
 // create makes a user that nobody knows the password of.
 func (j *job) create(ctx context.Context) error {
-	rows, err := j.c.query(ctx, "SELECT DEFAULT_TABLESPACE, TEMPORARY_TABLESPACE, PROFILE FROM DBA_USERS WHERE USERNAME = :1", j.from)
+	rows, err := j.c.Query(ctx, "SELECT DEFAULT_TABLESPACE, TEMPORARY_TABLESPACE, PROFILE FROM DBA_USERS WHERE USERNAME = :1", j.from)
 	if err != nil {
 		return j.may(err, "read DBA_USERS", "SELECT_CATALOG_ROLE")
 	}
@@ -73,7 +73,7 @@ func (j *job) create(ctx context.Context) error {
 		}
 		statement += clause + name
 	}
-	return j.may(j.c.exec(ctx, statement), "create user "+j.to, "CREATE USER")
+	return j.may(j.c.Exec(ctx, statement), "create user "+j.to, "CREATE USER")
 }
 
 // kind is something that a user can have been given.
@@ -139,11 +139,11 @@ func option(is, text string) string {
 // copy gives the clone what from has and it has not. What it has and from has not makes it
 // somebody else than a clone.
 func (j *job) copy(ctx context.Context, k kind, exists bool) error {
-	has, err := j.c.query(ctx, k.query, j.from)
+	has, err := j.c.Query(ctx, k.query, j.from)
 	if err != nil {
 		return j.may(err, "read what "+j.from+" has", "SELECT_CATALOG_ROLE")
 	}
-	there, err := j.c.query(ctx, k.query, j.to)
+	there, err := j.c.Query(ctx, k.query, j.to)
 	if err != nil {
 		return j.may(err, "read what "+j.to+" has", "SELECT_CATALOG_ROLE")
 	}
@@ -169,7 +169,7 @@ func (j *job) copy(ctx context.Context, k kind, exists bool) error {
 				return err
 			}
 		}
-		if err := j.c.exec(ctx, k.statement(quoted, j.toIdent)); err != nil {
+		if err := j.c.Exec(ctx, k.statement(quoted, j.toIdent)); err != nil {
 			return j.may(err, "give "+j.to+" "+k.what+" "+r[0], k.needs)
 		}
 	}
@@ -178,7 +178,7 @@ func (j *job) copy(ctx context.Context, k kind, exists bool) error {
 
 // defaultRoles makes the same roles active after a login.
 func (j *job) defaultRoles(ctx context.Context) error {
-	rows, err := j.c.query(ctx, "SELECT GRANTED_ROLE, DEFAULT_ROLE FROM DBA_ROLE_PRIVS WHERE GRANTEE = :1 ORDER BY 1", j.from)
+	rows, err := j.c.Query(ctx, "SELECT GRANTED_ROLE, DEFAULT_ROLE FROM DBA_ROLE_PRIVS WHERE GRANTEE = :1 ORDER BY 1", j.from)
 	if err != nil {
 		return j.may(err, "read DBA_ROLE_PRIVS", "SELECT_CATALOG_ROLE")
 	}
@@ -201,5 +201,5 @@ func (j *job) defaultRoles(ctx context.Context) error {
 	case len(roles) == 0:
 		roles = []string{"NONE"}
 	}
-	return j.may(j.c.exec(ctx, "ALTER USER "+j.toIdent+" DEFAULT ROLE "+strings.Join(roles, ", ")), "set the default roles of "+j.to, "ALTER USER")
+	return j.may(j.c.Exec(ctx, "ALTER USER "+j.toIdent+" DEFAULT ROLE "+strings.Join(roles, ", ")), "set the default roles of "+j.to, "ALTER USER")
 }

@@ -5,7 +5,6 @@ package oracle
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"unicode"
@@ -27,19 +26,19 @@ func (Engine) Kind() rotator.Kind {
 
 // conn runs statements.
 type conn interface {
-	exec(ctx context.Context, statement string) error
-	query(ctx context.Context, statement string, args ...string) ([][]string, error)
+	Exec(ctx context.Context, statement string) error
+	Query(ctx context.Context, statement string, args ...string) ([][]string, error)
 }
 
 // Check asks for the time.
 func (s *session) Check(ctx context.Context) error {
-	_, err := s.query(ctx, "SELECT TO_CHAR(SYSDATE, 'YYYY-MM-DD') FROM DUAL")
+	_, err := s.Query(ctx, "SELECT TO_CHAR(SYSDATE, 'YYYY-MM-DD') FROM DUAL")
 	return err
 }
 
 // SetPassword changes the password of the session's user.
 func (s *session) SetPassword(ctx context.Context, password rotator.Password) error {
-	return setPassword(ctx, s, s.l, password)
+	return setPassword(ctx, s, s.Login(), password)
 }
 
 // Clone makes pending.User with the roles, privileges and quotas of the user of current, and
@@ -49,13 +48,13 @@ func (s *session) Clone(ctx context.Context, current rotator.UserSession, pendin
 	if !ok {
 		return rotator.ValueErrorf("the current user is not logged in to Oracle")
 	}
-	return clone(ctx, s, s.l, user, user.l, pending)
+	return clone(ctx, s, s.Login(), user, user.Login(), pending)
 }
 
 // self is the name of the session's user as the server has it: without quotes, names are
 // upper case whatever the secret says.
 func self(ctx context.Context, c conn) (string, error) {
-	rows, err := c.query(ctx, "SELECT SYS_CONTEXT('USERENV', 'SESSION_USER') FROM DUAL")
+	rows, err := c.Query(ctx, "SELECT SYS_CONTEXT('USERENV', 'SESSION_USER') FROM DUAL")
 	if err != nil {
 		return "", err
 	}
@@ -83,7 +82,7 @@ func setPassword(ctx context.Context, c conn, l rotator.Login, password rotator.
 	if last, err := literal(l.Password); err == nil {
 		statement += " REPLACE " + last
 	}
-	return c.exec(ctx, statement)
+	return c.Exec(ctx, statement)
 }
 
 // ident quotes a name. There is no way to write a quote in one.
@@ -113,8 +112,7 @@ const (
 
 // may turns the server's refusal into what to do about it.
 func may(super rotator.Login, err error, what, privilege string) error {
-	var e *serverError
-	if errors.As(err, &e) && slices.Contains([]int{errNoTable, errPrivileges, errNotGranted, errNoAdmin, errNoOption}, e.code) {
+	if slices.Contains([]int{errNoTable, errPrivileges, errNotGranted, errNoAdmin, errNoOption}, rotator.ErrorNumber(err)) {
 		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): it needs %s", super.Secret, what, err, privilege)
 	}
 	return err

@@ -2,7 +2,6 @@ package oracle
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -14,14 +13,11 @@ import (
 	"github.com/sijms/go-ora/v2/network"
 
 	"coffer/internal/rotator"
+	"coffer/internal/rotator/sqlsession"
 )
 
 // session is a connection that is logged in.
-type session struct {
-	db *sql.DB
-	c  *sql.Conn
-	l  rotator.Login
-}
+type session struct{ *sqlsession.Session }
 
 // service is what a name of a service may be. The driver puts it between parentheses
 // that also name the host to go to.
@@ -52,16 +48,14 @@ func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.UserSession, 
 		connector.WithTLSConfig(config)
 		failure = f
 	}
-	s := &session{db: sql.OpenDB(connector), l: l}
-	var err error
-	if s.c, err = s.db.Conn(ctx); err != nil {
-		s.db.Close()
+	s, err := sqlsession.Open(ctx, connector, l, serverError)
+	if err != nil {
 		if e := failure(); e != nil {
 			return nil, e
 		}
 		return nil, loginError(err, l)
 	}
-	return s, nil
+	return &session{s}, nil
 }
 
 // loginError sorts the reasons why a login failed.
@@ -89,33 +83,13 @@ func isNetwork(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, context.DeadlineExceeded)
 }
 
-// serverError is an error that the server reported, without what quotes statements.
-type serverError struct {
-	code int
-	text string
-}
-
-// Error returns the text.
-func (e *serverError) Error() string { return e.text }
-
-// As lets it pass as a rotator.DatabaseError.
-func (e *serverError) As(target any) bool {
-	d, ok := target.(*rotator.DatabaseError)
-	if ok {
-		*d = rotator.DatabaseError(e.text)
-	}
-	return ok
-}
-
-func statementError(err error) error {
+// serverError is what the server said, without what quotes statements.
+func serverError(err error) *rotator.ServerError {
 	var server *network.OracleError
-	switch {
-	case err == nil:
+	if !errors.As(err, &server) {
 		return nil
-	case errors.As(err, &server):
-		return &serverError{server.ErrCode, serverText(server)}
 	}
-	return rotator.DatabaseErrorf("the connection to the server was lost: %s", rotator.NetworkError(err).Text)
+	return &rotator.ServerError{Number: server.ErrCode, Text: serverText(server)}
 }
 
 // serverText is the first line of what the server said.
@@ -125,57 +99,4 @@ func serverText(e *network.OracleError) string {
 		return fmt.Sprintf("ORA-%05d", e.ErrCode)
 	}
 	return strings.TrimSpace(text)
-}
-
-// exec runs one statement.
-func (s *session) exec(ctx context.Context, statement string) error {
-	ctx, cancel := context.WithTimeout(ctx, rotator.StatementTime)
-	defer cancel()
-	_, err := s.c.ExecContext(ctx, statement)
-	return statementError(err)
-}
-
-// query runs one statement with parameters :1, :2, ... and returns its rows as text, NULL as "".
-func (s *session) query(ctx context.Context, statement string, args ...string) ([][]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, rotator.StatementTime)
-	defer cancel()
-	values := make([]any, len(args))
-	for i, a := range args {
-		values[i] = a
-	}
-	rows, err := s.c.QueryContext(ctx, statement, values...)
-	if err != nil {
-		return nil, statementError(err)
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return nil, statementError(err)
-	}
-	var out [][]string
-	for rows.Next() {
-		texts := make([]sql.NullString, len(columns))
-		into := make([]any, len(columns))
-		for i := range texts {
-			into[i] = &texts[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return nil, rotator.DatabaseErrorf("the server's answer cannot be read")
-		}
-		row := make([]string, len(columns))
-		for i, v := range texts {
-			row[i] = v.String
-		}
-		out = append(out, row)
-	}
-	return out, statementError(rows.Err())
-}
-
-// Login is what the session was opened with.
-func (s *session) Login() rotator.Login { return s.l }
-
-// Close ends the session.
-func (s *session) Close() {
-	s.c.Close() // a broken one is closed as well
-	s.db.Close()
 }

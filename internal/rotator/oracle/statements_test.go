@@ -21,7 +21,7 @@ type answer struct {
 	rows      [][]string
 }
 
-func (s *script) exec(_ context.Context, statement string) error {
+func (s *script) Exec(_ context.Context, statement string) error {
 	if before, after, ok := strings.Cut(statement, ` IDENTIFIED BY "x`); ok && strings.HasPrefix(statement, "CREATE USER") {
 		random, rest, _ := strings.Cut(after, `"`)
 		if len(random) != 29 {
@@ -42,7 +42,7 @@ func (s *script) failure(statement string) error {
 	return nil
 }
 
-func (s *script) query(_ context.Context, statement string, args ...string) ([][]string, error) {
+func (s *script) Query(_ context.Context, statement string, args ...string) ([][]string, error) {
 	for _, a := range s.answers {
 		if strings.Contains(statement, a.word) && (a.arg == "" || len(args) > 0 && args[0] == a.arg) {
 			return a.rows, nil
@@ -81,7 +81,7 @@ func TestSetPassword(t *testing.T) {
 
 // TestClone tells what is sent to a server.
 func TestClone(t *testing.T) {
-	refused := &serverError{errPrivileges, "ORA-01031: insufficient privileges"}
+	refused := &rotator.ServerError{Number: errPrivileges, Text: "ORA-01031: insufficient privileges"}
 	tests := []struct {
 		name    string
 		answers []answer
@@ -136,7 +136,7 @@ func TestClone(t *testing.T) {
 			err:  "cannot be read",
 		},
 		{
-			name: "by a superuser who may not look", fails: map[string]error{"SELECT USERNAME": &serverError{errNoTable, "ORA-00942: table or view does not exist"}},
+			name: "by a superuser who may not look", fails: map[string]error{"SELECT USERNAME": &rotator.ServerError{Number: errNoTable, Text: "ORA-00942: table or view does not exist"}},
 			err: "the superuser of secret arn:master may not read DBA_USERS (ORA-00942: table or view does not exist): it needs SELECT_CATALOG_ROLE",
 		},
 		{

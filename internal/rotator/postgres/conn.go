@@ -159,7 +159,7 @@ func statementError(err error) error {
 	case errors.As(err, &tooLong):
 		return rotator.DatabaseErrorf("the server's answer is too long")
 	}
-	return rotator.DatabaseErrorf("the connection to the server was lost: %s", rotator.NetworkError(err).Text)
+	return rotator.Lost(err)
 }
 
 // serverText is what the server said. Syntax errors quote the statement, and what

@@ -236,7 +236,7 @@ func statementError(err error) error {
 	case err == nil:
 		return nil
 	case !errors.As(err, &server):
-		return rotator.DatabaseErrorf("the connection to the server was lost: %s", rotator.NetworkError(err).Text)
+		return rotator.Lost(err)
 	}
 	text := server.Error()
 	if i := strings.LastIndex(text, "': "); strings.Contains(text, "ACL SETUSER modifier") && i >= 0 {

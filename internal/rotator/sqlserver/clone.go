@@ -21,7 +21,7 @@ func clone(ctx context.Context, c conn, super rotator.Login, user conn, current,
 	to := subject{from.kind, pending.User}
 	j := &job{c: c, super: super, from: from, to: to, database: current.Database, warnf: pending.Warnf}
 	if from.kind == "USER" {
-		if err := c.exec(ctx, "USE "+ident(current.Database)); err != nil {
+		if err := c.Exec(ctx, "USE "+ident(current.Database)); err != nil {
 			return j.may(err, "enter database "+current.Database, "a user in it")
 		}
 	}
@@ -32,7 +32,7 @@ func clone(ctx context.Context, c conn, super rotator.Login, user conn, current,
 	if !exists {
 		// It meets the usual policies on passwords, and nobody knows it.
 		random := text(rand.Text() + "-aA1")
-		if err := c.exec(ctx, "CREATE "+to.String()+" WITH PASSWORD = "+random+j.defaults(ctx)); err != nil {
+		if err := c.Exec(ctx, "CREATE "+to.String()+" WITH PASSWORD = "+random+j.defaults(ctx)); err != nil {
 			return j.may(err, "create "+to.String(), "ALTER ANY "+to.kind)
 		}
 	}
@@ -44,7 +44,7 @@ func clone(ctx context.Context, c conn, super rotator.Login, user conn, current,
 	if err := j.inDatabase(ctx, exists); err != nil {
 		return err
 	}
-	err = c.exec(ctx, "ALTER "+to.String()+" WITH PASSWORD = "+password)
+	err = c.Exec(ctx, "ALTER "+to.String()+" WITH PASSWORD = "+password)
 	return j.may(err, "change the password of "+to.String(), "ALTER ANY "+to.kind)
 }
 
@@ -66,7 +66,7 @@ func (j *job) exists(ctx context.Context) (bool, error) {
 	if j.to.kind == "USER" {
 		table = "sys.database_principals"
 	}
-	rows, err := j.c.query(ctx, "SELECT name, type FROM "+table+" WHERE name = @p1", j.to.name)
+	rows, err := j.c.Query(ctx, "SELECT name, type FROM "+table+" WHERE name = @p1", j.to.name)
 	if err != nil || len(rows) == 0 {
 		return false, err
 	}
@@ -81,7 +81,7 @@ func (j *job) defaults(ctx context.Context) string {
 	if j.from.kind == "USER" {
 		return ""
 	}
-	rows, err := j.c.query(ctx, "SELECT default_database_name, default_language_name FROM sys.server_principals WHERE name = @p1", j.from.name)
+	rows, err := j.c.Query(ctx, "SELECT default_database_name, default_language_name FROM sys.server_principals WHERE name = @p1", j.from.name)
 	if err != nil || len(rows) == 0 || rows[0][0] == "" {
 		j.warnf("The default database of login %s cannot be read: its clone has master.", j.from.name)
 		return ""
@@ -121,7 +121,7 @@ func (j *job) server(ctx context.Context, exists bool) error {
 		return err
 	}
 	for _, r := range roles {
-		if err := j.c.exec(ctx, "ALTER SERVER ROLE "+ident(r[0])+" ADD MEMBER "+ident(j.to.name)); err != nil {
+		if err := j.c.Exec(ctx, "ALTER SERVER ROLE "+ident(r[0])+" ADD MEMBER "+ident(j.to.name)); err != nil {
 			return j.may(err, "add a member to server role "+r[0], "membership in that role")
 		}
 	}
@@ -135,7 +135,7 @@ func (j *job) server(ctx context.Context, exists bool) error {
 // inDatabase gives the user of the clone what the other has in the secret's database.
 func (j *job) inDatabase(ctx context.Context, exists bool) error {
 	if j.from.kind == "LOGIN" {
-		if err := j.c.exec(ctx, "USE "+ident(j.database)); err != nil {
+		if err := j.c.Exec(ctx, "USE "+ident(j.database)); err != nil {
 			return j.may(err, "enter database "+j.database, "a user in it")
 		}
 	}
@@ -143,19 +143,19 @@ func (j *job) inDatabase(ctx context.Context, exists bool) error {
 	if j.from.kind == "LOGIN" {
 		find = mapped
 	}
-	from, err := j.c.query(ctx, find, j.from.name)
+	from, err := j.c.Query(ctx, find, j.from.name)
 	if err != nil || len(from) == 0 {
 		return err // a login that comes in as a guest, or by its role on the server
 	}
 	name, schema := j.to.name, from[0][1]
 	if j.from.kind == "LOGIN" {
-		to, err := j.c.query(ctx, mapped, j.to.name)
+		to, err := j.c.Query(ctx, mapped, j.to.name)
 		if err != nil {
 			return err
 		}
 		if len(to) > 0 {
 			name = to[0][0]
-		} else if err := j.c.exec(ctx, "CREATE USER "+ident(name)+" FOR LOGIN "+ident(j.to.name)); err != nil {
+		} else if err := j.c.Exec(ctx, "CREATE USER "+ident(name)+" FOR LOGIN "+ident(j.to.name)); err != nil {
 			return j.may(err, "create a user in database "+j.database, "ALTER ANY USER")
 		}
 	}
@@ -166,19 +166,19 @@ func (j *job) inDatabase(ctx context.Context, exists bool) error {
 		return nil
 	}
 	if schema != "" {
-		if err := j.c.exec(ctx, "ALTER USER "+ident(name)+" WITH DEFAULT_SCHEMA = "+ident(schema)); err != nil {
+		if err := j.c.Exec(ctx, "ALTER USER "+ident(name)+" WITH DEFAULT_SCHEMA = "+ident(schema)); err != nil {
 			return j.may(err, "alter user "+name, "ALTER ANY USER")
 		}
 	}
 	if from[0][0] == "dbo" { // which is no member of anything and may do all
-		return j.may(j.c.exec(ctx, "ALTER ROLE [db_owner] ADD MEMBER "+ident(name)), "add a member to role db_owner", "db_owner")
+		return j.may(j.c.Exec(ctx, "ALTER ROLE [db_owner] ADD MEMBER "+ident(name)), "add a member to role db_owner", "db_owner")
 	}
 	roles, err := j.difference(ctx, databaseRoles, from[0][0], name, exists, "role")
 	if err != nil {
 		return err
 	}
 	for _, r := range roles {
-		if err := j.c.exec(ctx, "ALTER ROLE "+ident(r[0])+" ADD MEMBER "+ident(name)); err != nil {
+		if err := j.c.Exec(ctx, "ALTER ROLE "+ident(r[0])+" ADD MEMBER "+ident(name)); err != nil {
 			return j.may(err, "add a member to role "+r[0], "ALTER ANY ROLE, or db_owner")
 		}
 	}
@@ -192,11 +192,11 @@ func (j *job) inDatabase(ctx context.Context, exists bool) error {
 // difference is what from has and to has not. What to has and from has not makes it somebody
 // else than its clone, unless it is a denial.
 func (j *job) difference(ctx context.Context, query, from, to string, exists bool, what string) ([][]string, error) {
-	has, err := j.c.query(ctx, query, from)
+	has, err := j.c.Query(ctx, query, from)
 	if err != nil {
 		return nil, err
 	}
-	there, err := j.c.query(ctx, query, to)
+	there, err := j.c.Query(ctx, query, to)
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +259,7 @@ func (j *job) grant(ctx context.Context, permissions [][]string, to string) erro
 		if p[0] == "W" {
 			statement += " WITH GRANT OPTION"
 		}
-		if err := j.c.exec(ctx, statement); err != nil {
+		if err := j.c.Exec(ctx, statement); err != nil {
 			return j.may(err, "grant "+p[1], "that permission WITH GRANT OPTION, or CONTROL")
 		}
 	}

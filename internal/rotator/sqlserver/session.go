@@ -2,7 +2,6 @@ package sqlserver
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -13,14 +12,11 @@ import (
 	"github.com/microsoft/go-mssqldb/msdsn"
 
 	"coffer/internal/rotator"
+	"coffer/internal/rotator/sqlsession"
 )
 
 // session is a connection that is logged in.
-type session struct {
-	db *sql.DB
-	c  *sql.Conn
-	l  rotator.Login
-}
+type session struct{ *sqlsession.Session }
 
 // Login opens a session. The protocol hides the password from nobody, so without TLS it
 // goes out only if the secret says so, and even then is the login itself encrypted with
@@ -46,16 +42,14 @@ func (Engine) Login(ctx context.Context, l rotator.Login) (rotator.UserSession, 
 	}
 	connector := mssql.NewConnectorConfig(cfg)
 	connector.Dialer = &net.Dialer{Timeout: rotator.ConnectTime}
-	s := &session{db: sql.OpenDB(connector), l: l}
-	var err error
-	if s.c, err = s.db.Conn(ctx); err != nil {
-		s.db.Close()
+	s, err := sqlsession.Open(ctx, connector, l, serverError)
+	if err != nil {
 		if e := failure(); e != nil {
 			return nil, e
 		}
 		return nil, loginError(err)
 	}
-	return s, nil
+	return &session{s}, nil
 }
 
 // Numbers of errors: https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors
@@ -86,33 +80,13 @@ func loginError(err error) error {
 	return rotator.NetworkError(err)
 }
 
-// serverError is an error that the server reported, without what quotes statements.
-type serverError struct {
-	number int32
-	text   string
-}
-
-// Error returns the text.
-func (e *serverError) Error() string { return e.text }
-
-// As lets it pass as a rotator.DatabaseError.
-func (e *serverError) As(target any) bool {
-	d, ok := target.(*rotator.DatabaseError)
-	if ok {
-		*d = rotator.DatabaseError(e.text)
-	}
-	return ok
-}
-
-func statementError(err error) error {
+// serverError is what the server said, without what quotes statements.
+func serverError(err error) *rotator.ServerError {
 	var server mssql.Error
-	switch {
-	case err == nil:
+	if !errors.As(err, &server) {
 		return nil
-	case errors.As(err, &server):
-		return &serverError{server.Number, serverText(server)}
 	}
-	return rotator.DatabaseErrorf("the connection to the server was lost: %s", rotator.NetworkError(err).Text)
+	return &rotator.ServerError{Number: int(server.Number), Text: serverText(server)}
 }
 
 // serverText is what the server said. Syntax errors quote the statement.
@@ -122,57 +96,4 @@ func serverText(e mssql.Error) string {
 		return fmt.Sprintf("the server does not understand the statement (error %d)", e.Number)
 	}
 	return fmt.Sprintf("%s (error %d)", e.Message, e.Number)
-}
-
-// Exec runs one statement.
-func (s *session) exec(ctx context.Context, statement string) error {
-	ctx, cancel := context.WithTimeout(ctx, rotator.StatementTime)
-	defer cancel()
-	_, err := s.c.ExecContext(ctx, statement)
-	return statementError(err)
-}
-
-// query runs one statement with parameters @p1, @p2, ... and returns its rows as text, NULL as "".
-func (s *session) query(ctx context.Context, statement string, args ...string) ([][]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, rotator.StatementTime)
-	defer cancel()
-	values := make([]any, len(args))
-	for i, a := range args {
-		values[i] = a
-	}
-	rows, err := s.c.QueryContext(ctx, statement, values...)
-	if err != nil {
-		return nil, statementError(err)
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return nil, statementError(err)
-	}
-	var out [][]string
-	for rows.Next() {
-		texts := make([]sql.NullString, len(columns))
-		into := make([]any, len(columns))
-		for i := range texts {
-			into[i] = &texts[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return nil, rotator.DatabaseErrorf("the server's answer cannot be read")
-		}
-		row := make([]string, len(columns))
-		for i, v := range texts {
-			row[i] = v.String
-		}
-		out = append(out, row)
-	}
-	return out, statementError(rows.Err())
-}
-
-// Login is what the session was opened with.
-func (s *session) Login() rotator.Login { return s.l }
-
-// Close ends the session.
-func (s *session) Close() {
-	s.c.Close() // a broken one is closed as well
-	s.db.Close()
 }

@@ -5,7 +5,6 @@ package sqlserver
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"slices"
 	"strings"
 	"unicode"
@@ -31,19 +30,19 @@ func unverified(host string) *tls.Config {
 
 // conn runs statements.
 type conn interface {
-	exec(ctx context.Context, statement string) error
-	query(ctx context.Context, statement string, args ...string) ([][]string, error)
+	Exec(ctx context.Context, statement string) error
+	Query(ctx context.Context, statement string, args ...string) ([][]string, error)
 }
 
 // Check asks for the time.
 func (s *session) Check(ctx context.Context) error {
-	_, err := s.query(ctx, "SELECT CONVERT(nvarchar(30), SYSDATETIME(), 126)")
+	_, err := s.Query(ctx, "SELECT CONVERT(nvarchar(30), SYSDATETIME(), 126)")
 	return err
 }
 
 // SetPassword changes the password of the session's user, who has to give the old one.
 func (s *session) SetPassword(ctx context.Context, password rotator.Password) error {
-	return setPassword(ctx, s, s.l, password)
+	return setPassword(ctx, s, s.Login(), password)
 }
 
 // Clone makes the login pending.User with what the login of current may do, or the user if
@@ -53,7 +52,7 @@ func (s *session) Clone(ctx context.Context, current rotator.UserSession, pendin
 	if !ok {
 		return rotator.ValueErrorf("the current user is not logged in to SQL Server")
 	}
-	return clone(ctx, s, s.l, user, user.l, pending)
+	return clone(ctx, s, s.Login(), user, user.Login(), pending)
 }
 
 // subject is whom a statement is about.
@@ -67,7 +66,7 @@ func (s subject) String() string { return s.kind + " " + ident(s.name) }
 // self is who the session is: the server decides by its own rules which name was meant.
 // authenticating_database_id is that of a contained database, or of master for logins.
 func self(ctx context.Context, c conn) (subject, error) {
-	rows, err := c.query(ctx, `SELECT CASE WHEN authenticating_database_id > 1 THEN N'USER' ELSE N'LOGIN' END,
+	rows, err := c.Query(ctx, `SELECT CASE WHEN authenticating_database_id > 1 THEN N'USER' ELSE N'LOGIN' END,
 		CASE WHEN authenticating_database_id > 1 THEN USER_NAME() ELSE ORIGINAL_LOGIN() END
 		FROM sys.dm_exec_sessions WHERE session_id = @@SPID`)
 	if err != nil {
@@ -92,7 +91,7 @@ func setPassword(ctx context.Context, c conn, l rotator.Login, password rotator.
 	if err != nil {
 		return err
 	}
-	return c.exec(ctx, "ALTER "+me.String()+" WITH PASSWORD = "+next+" OLD_PASSWORD = "+last)
+	return c.Exec(ctx, "ALTER "+me.String()+" WITH PASSWORD = "+next+" OLD_PASSWORD = "+last)
 }
 
 // ident quotes a name.
@@ -114,8 +113,7 @@ func literal(p rotator.Password) (string, error) {
 
 // may turns the server's refusal into what to do about it.
 func may(super rotator.Login, err error, what, permission string) error {
-	var e *serverError
-	if errors.As(err, &e) && slices.Contains([]int32{errNoPermission, errCannotAlter, errPermission, errPermissionDB, errPermissionVerb}, e.number) {
+	if slices.Contains([]int{errNoPermission, errCannotAlter, errPermission, errPermissionDB, errPermissionVerb}, rotator.ErrorNumber(err)) {
 		return rotator.DatabaseErrorf("the superuser of secret %s may not %s (%v): it needs %s", super.Secret, what, err, permission)
 	}
 	return err

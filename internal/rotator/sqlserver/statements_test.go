@@ -22,7 +22,7 @@ type answer struct {
 	rows      [][]string
 }
 
-func (s *script) exec(_ context.Context, statement string) error {
+func (s *script) Exec(_ context.Context, statement string) error {
 	if strings.HasPrefix(statement, "CREATE ") && strings.Contains(statement, "WITH PASSWORD = ") {
 		before, after, _ := strings.Cut(statement, "N'")
 		random, after, _ := strings.Cut(after, "'")
@@ -40,7 +40,7 @@ func (s *script) exec(_ context.Context, statement string) error {
 	return nil
 }
 
-func (s *script) query(_ context.Context, statement string, args ...string) ([][]string, error) {
+func (s *script) Query(_ context.Context, statement string, args ...string) ([][]string, error) {
 	for _, a := range s.answers {
 		if strings.Contains(statement, a.word) && (a.arg == "" || len(args) > 0 && args[0] == a.arg) {
 			return a.rows, nil
@@ -82,7 +82,7 @@ func TestSetPassword(t *testing.T) {
 
 // TestClone tells what is sent to a server.
 func TestClone(t *testing.T) {
-	refused := &serverError{errNoPermission, "User does not have permission to perform this action. (error 15247)"}
+	refused := &rotator.ServerError{Number: errNoPermission, Text: "User does not have permission to perform this action. (error 15247)"}
 	tests := []struct {
 		name    string
 		user    *script

@@ -1,5 +1,6 @@
 # The runtime client for Python functions: loads the handler as AWS Lambda's does and
 # serves events from the Lambda Runtime API. Python 3.8 and later, standard library only.
+import functools
 import http.client
 import importlib
 import json
@@ -174,6 +175,55 @@ def encode(value):
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
+# botocore before 1.31, which is boto3 before 1.28, does not read AWS_ENDPOINT_URL: what a
+# function asks for would go to Amazon. When such a one is imported it learns to.
+class EndpointFinder:
+    def find_spec(self, name, path=None, target=None):
+        if name != "botocore.session":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target) if hasattr(finder, "find_spec") else None
+            if spec is not None:
+                break
+        else:
+            return None
+        run = spec.loader.exec_module
+
+        def exec_module(module):
+            run(module)
+            teach(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def teach(module):
+    version = [int(n) for n in sys.modules["botocore"].__version__.split(".")[:2]]
+    if version >= [1, 31]:
+        return
+    create_client = module.Session.create_client
+
+    @functools.wraps(create_client)
+    def with_endpoint(self, service_name, *args, **options):
+        if len(args) < 5 and options.get("endpoint_url") is None:
+            options["endpoint_url"] = endpoint(self, service_name)
+        return create_client(self, service_name, *args, **options)
+
+    module.Session.create_client = with_endpoint
+
+
+def endpoint(session, service_name):
+    """The endpoint in the environment ("Service-specific endpoints", AWS SDKs and Tools Reference Guide)."""
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    if any(name.startswith("AWS_ENDPOINT_URL_") for name in os.environ):
+        service = session.get_service_model(service_name).service_id.replace(" ", "_").upper()
+        if os.environ.get("AWS_ENDPOINT_URL_" + service):
+            return os.environ["AWS_ENDPOINT_URL_" + service]
+    return os.environ.get("AWS_ENDPOINT_URL") or None
+
+
 # Handlers.
 def load(name):
     try:
@@ -244,6 +294,7 @@ def main():
     sys.path.append(HERE)
     # What a function imports as __main__ or bootstrap is not us.
     set_up_logging()
+    sys.meta_path.insert(0, EndpointFinder())
     runtime = Runtime()
     try:
         handler = load(os.environ["_HANDLER"])
