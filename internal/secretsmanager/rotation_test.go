@@ -648,6 +648,9 @@ func TestRotationAbandoned(t *testing.T) {
 			c.expect("steps", strings.Join(c.rotate(), " "), "createSecret setSecret")
 			c.expect("labels", c.labels("s"), tt.want)
 			c.expect("events", c.takeEvents(), "RotationAbandoned")
+			if list, _ := c.rotations(true); len(list) != 1 || list[0].State != secretsmanager.Abandoned && list[0].State != secretsmanager.Blocked {
+				t.Errorf("those that fail: %+v", list)
+			}
 			c.pass(10 * time.Minute)
 			if steps := c.rotate(); len(steps) > 0 {
 				t.Errorf("it went on: %v", steps)

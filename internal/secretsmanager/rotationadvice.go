@@ -64,6 +64,10 @@ func (o *Outcome) state() string {
 // secret may well name, are none.
 var ownEndpoint = regexp.MustCompile(`(?i)\b(secretsmanager|kms|sts|lambda|iam|logs)(-fips)?(\.[a-z0-9-]+)?\.amazonaws\.com\b`)
 
+// oldSDKs are those that people have. In Python functions that Coffer's own runtime client runs,
+// boto3 takes the variable whatever its version.
+const oldSDKs = "(the JavaScript SDK 2 does not, nor boto3 before 1.28 in a runtime of one's own)"
+
 // toldBy are the errors of built-in functions that tell their cause.
 var toldBy = regexp.MustCompile(`^(Key|Value|Database)Error: `)
 
@@ -75,9 +79,9 @@ func (o *Outcome) remedy() string {
 	case says("ResourceNotFoundException: Function not found"):
 		return "The rotation function is gone. Create it again, or give RotateSecret another one."
 	case ownEndpoint.MatchString(o.Message), says("Task timed out") && ownEndpoint.MatchString(o.Log):
-		return "The function called AWS itself: its SDK does not take AWS_ENDPOINT_URL, which names Coffer. boto3 does from 1.28 on; with older ones give the client endpoint_url=os.environ[\"AWS_ENDPOINT_URL\"]."
+		return "The function called AWS itself: its client has an endpoint of its own, or its SDK does not take AWS_ENDPOINT_URL, which names Coffer " + oldSDKs + ". Have it give its clients the endpoint in that variable."
 	case says("UnrecognizedClientException"), says("InvalidClientTokenId"):
-		return "Who was called does not know the function's credentials: AWS itself, if the function's SDK does not take AWS_ENDPOINT_URL, which names Coffer (boto3 before 1.28 does not)."
+		return "Who was called does not know the function's credentials: AWS itself, if the function's SDK does not take AWS_ENDPOINT_URL, which names Coffer " + oldSDKs + "."
 	case says("Task timed out") && f.Database():
 		return "The function took longer than its timeout. See whether the database answers from this machine; raise the function's Timeout if it is only slow."
 	case says("Task timed out"):
