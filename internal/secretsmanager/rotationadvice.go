@@ -92,6 +92,8 @@ func (o *Outcome) remedy() string {
 		return "Have finishSecret call UpdateSecretVersionStage for AWSCURRENT, with the event's ClientRequestToken as MoveToVersionId and the version that has it as RemoveFromVersionId."
 	case own && says("Unable to log into database"):
 		return o.loginRemedy()
+	case own && toldBy.MatchString(o.Message) && says(" JSON"):
+		return "The message tells why; `coffer function " + f.Name + " --help` shows the secret that the function expects."
 	case own && toldBy.MatchString(o.Message):
 		return "The message tells why."
 	case says("AccessDenied"):

@@ -33,7 +33,7 @@ func TestAdvice(t *testing.T) {
 		{"a function of one's own", "mine", "setSecret", "RuntimeError: no", "", false, []string{"What setSecret is to do", "function's log"}, "database"},
 		{"of one's own that is slow", "mine", "setSecret", "Task timed out after 3.00 seconds", "", false, []string{"longer than its timeout"}, "database"},
 		{"a value without a server", "SecretsManagerRotationTemplate", "createSecret", "KeyError: password key is missing from secret JSON", "", false, []string{"The message tells why"}, "database"},
-		{"a key that is missing", postgres, "setSecret", "KeyError: masterarn key is missing from secret JSON", "", false, []string{"The message tells why"}, "host"},
+		{"a key that is missing", postgres, "setSecret", "KeyError: masterarn key is missing from secret JSON", "", false, []string{"The message tells why; `coffer function " + postgres + " --help` shows the secret"}, "host"},
 		{"a user who may not", "SecretsManagerElasticacheUserRotation", "setSecret", "DatabaseError: user weak may not change users (NOPERM)", "", false, []string{"The message tells why"}, "host"},
 		{"a master that does not do", postgres, "setSecret", "ValueError: The master secret x cannot be used: it must be", "", false, []string{"The message tells why"}, "host"},
 		{"nothing listens", postgres, "setSecret", unable, refused + "dial: connection refused" + last, false,
