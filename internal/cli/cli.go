@@ -131,7 +131,7 @@ func run(ctx context.Context, args []string, e Env) error {
 	fs.SetOutput(io.Discard)
 	opts := cmd.flags(fs)
 	fs.String("config", "", "`FILE` of lines \"name value\"")
-	rest, positional := split(fs, rest)
+	rest, positional, typed := split(fs, rest)
 	options := []ff.Option{
 		ff.WithEnvVarPrefix("COFFER"),
 		ff.WithConfigFileFlag("config"),
@@ -150,6 +150,9 @@ func run(ctx context.Context, args []string, e Env) error {
 	}
 	if err != nil {
 		return usagef("%s; see `coffer help %s`", plainFlagError(err), cmd.name)
+	}
+	if err := giveWay(fs, typed); err != nil {
+		return err
 	}
 	want := strings.Fields(cmd.args)
 	optional := strings.Count(cmd.args, "[") // these are the last
@@ -176,20 +179,57 @@ func plainFlagError(err error) string {
 	return strings.Replace(s, ": parse error", "", 1)
 }
 
-// split lets flags stand before and behind the arguments, as people type them.
-func split(fs *flag.FlagSet, args []string) (flags, positional []string) {
+// rivals are flags that do not go together.
+var rivals = map[string][]string{
+	"dev":      devRivals,
+	"dev-url":  {"data-dir"},
+	"data-dir": {"dev", "dev-url"},
+}
+
+// variable is the environment variable of a flag.
+func variable(flag string) string {
+	return "COFFER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// devRivals are what a server has no use for that keeps nothing and speaks plain HTTP.
+var devRivals = []string{"data-dir", "root-key-file", "passphrase-file", "tls-cert", "tls-key", "repair-audit-log"}
+
+// giveWay has what the environment or the file says give way to what was typed, also where
+// that says it by another flag.
+func giveWay(fs *flag.FlagSet, typed []string) error {
+	for _, name := range typed {
+		if f := fs.Lookup(name); f == nil || f.Value.String() == f.DefValue {
+			continue // --dev=false
+		}
+		for _, rival := range rivals[name] {
+			f := fs.Lookup(rival)
+			if f == nil || slices.Contains(typed, rival) {
+				continue
+			}
+			if err := f.Value.Set(f.DefValue); err != nil {
+				return fmt.Errorf("--%s: %w", rival, err)
+			}
+		}
+	}
+	return nil
+}
+
+// split lets flags stand before and behind the arguments, as people type them. typed are
+// the names of the flags.
+func split(fs *flag.FlagSet, args []string) (flags, positional, typed []string) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
-			return flags, append(positional, args[i+1:]...)
+			return flags, append(positional, args[i+1:]...), typed
 		}
 		if len(a) < 2 || a[0] != '-' {
 			positional = append(positional, a)
 			continue
 		}
 		flags = append(flags, a)
-		name := strings.TrimLeft(a, "-")
-		if strings.Contains(name, "=") {
+		name, _, valued := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		typed = append(typed, name)
+		if valued {
 			continue
 		}
 		f := fs.Lookup(name)
@@ -204,7 +244,7 @@ func split(fs *flag.FlagSet, args []string) (flags, positional []string) {
 			flags = append(flags, args[i])
 		}
 	}
-	return flags, positional
+	return flags, positional, typed
 }
 
 // maxWords is how many words a command's name has at most.

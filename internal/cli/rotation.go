@@ -286,9 +286,9 @@ func runRotation(ctx context.Context, e Env, opts any, args []string) error {
 	}
 	secret := aws.ToString(described.ARN)
 	var before *sm.RotationStatus
-	if o.wait {
+	if o.wait || o.named() { // the two commands must mean one server
 		if before, err = statusOf(ctx, o, secret); err != nil {
-			return err
+			return twoServers(err)
 		}
 	}
 	started, err := client.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secret})

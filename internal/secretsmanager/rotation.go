@@ -295,8 +295,11 @@ func invocable(r *api.Request, s *Secret, function string) error {
 	// each part has to be said.
 	const digits = 12 // of an account
 	a, err := arn.Parse(function)
-	if err != nil || a.Service != "lambda" || a.Region != r.Region || a.Partition != r.Partition() || len(a.Account) != digits || !strings.HasPrefix(a.Resource, "function:") {
-		return api.AccessDeniedException(textNotInvocable)
+	switch {
+	case err != nil || a.Service != "lambda" || len(a.Account) != digits || !strings.HasPrefix(a.Resource, "function:"):
+		return notInvocable(function + " is not the ARN of a Lambda function")
+	case a.Region != r.Region || a.Partition != r.Partition():
+		return notInvocable("the function is in " + a.Region + ", the secret in " + r.Region + ": a secret's function is of its region")
 	}
 	in := &lambdaapi.InvokeInput{FunctionName: &function, InvocationType: new(lambdaapi.InvocationTypeDryRun)}
 	for _, call := range []func() error{
@@ -305,6 +308,9 @@ func invocable(r *api.Request, s *Secret, function string) error {
 	} {
 		err := call()
 		if f, ok := fault.As(err); ok && !ours(f) {
+			if a.Account != s.Account {
+				err = errors.Join(err, fault.Reason("the function is of account "+a.Account+", the secret of "+s.Account))
+			}
 			return api.AccessDeniedException(textNotInvocable).Because(err)
 		}
 		if err != nil {
@@ -312,6 +318,11 @@ func invocable(r *api.Request, s *Secret, function string) error {
 		}
 	}
 	return nil
+}
+
+// notInvocable is the refusal of a function that Lambda need not be asked about.
+func notInvocable(why string) error {
+	return api.AccessDeniedException(textNotInvocable).Because(fault.Reason(why))
 }
 
 func resolveCancelRotateSecret(r *api.Request, in *smapi.CancelRotateSecretInput) (*target, api.Access, error) {
