@@ -40,7 +40,15 @@ type Rotation struct {
 	// Running is the version that a rotation under way makes, also one that has
 	// failed and will be tried again; empty: none.
 	Running string `cbor:"12,keyasint,omitempty"`
+
+	// How the last rotation, or test, ended that is over; History has more.
+	Result string `cbor:"13,keyasint,omitempty"`
+	Step   string `cbor:"14,keyasint,omitempty"` // that failed
+	Tested bool   `cbor:"15,keyasint,omitempty"`
 }
+
+// ended notes how u ended.
+func (r *Rotation) ended(u *Run, o Outcome) { r.Result, r.Step, r.Tested = o.Result, o.Step, u.Test }
 
 // Texts of the real service (spec §5.11), and ours where none is on record.
 const (
