@@ -15,9 +15,11 @@ import hmac
 import io
 import json
 import os
+import ssl
 import struct
 import sys
 import time
+import urllib.request
 import uuid
 import zipfile
 
@@ -521,6 +523,12 @@ def digest(code):
     return base64.b64encode(hashlib.sha256(code).digest()).decode()
 
 
+def download(location):
+    """What a link to code gives to a client without credentials."""
+    with urllib.request.urlopen(location, context=ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])) as answer:
+        return answer.read()
+
+
 def function_role(iam, name, *statements):
     """A role that Lambda can assume; its ARN."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -547,7 +555,8 @@ def functions(iam, fn, cw):
           {"FunctionName": "greet", "FunctionArn": arn, "Role": role, "Runtime": "python3.11", "Handler": "index.handler", "CodeSize": len(code), "CodeSha256": digest(code),
            "Description": "greets", "Timeout": 3, "MemorySize": 128, "Version": "$LATEST", "PackageType": "Zip"})
     equal("environment", made["Environment"], {"Variables": {"STAGE": "test"}})
-    refused("ResourceConflictException", fn.create_function, "Function already exist: greet", **make)
+    for name in ("greet", "SecretsManagerRotationTemplate"):  # the second comes with Coffer
+        refused("ResourceConflictException", fn.create_function, f"Function already exist: {name}", **{**make, "FunctionName": name})
     for waiter in ("function_exists", "function_active", "function_updated", "function_active_v2", "function_updated_v2"):
         if waiter in fn.waiter_names:
             fn.get_waiter(waiter).wait(FunctionName="greet", WaiterConfig={"Delay": 1, "MaxAttempts": 2})
@@ -560,6 +569,7 @@ def functions(iam, fn, cw):
     whole = fn.get_function(FunctionName=arn)
     equal("function", (whole["Configuration"]["FunctionArn"], whole["Configuration"]["State"], whole["Configuration"]["LastUpdateStatus"], whole["Tags"], "Concurrency" in whole),
           (arn, "Active", "Successful", {"team": "blå"}, False))
+    equal("code", download(whole["Code"]["Location"]), code)
     refused("ResourceNotFoundException", fn.get_function, none, FunctionName="greet-none")
     refused("ResourceNotFoundException", fn.get_function_configuration, none, FunctionName="greet-none")
     equal("by part of its ARN", fn.get_function_configuration(FunctionName=f"{account}:greet")["RevisionId"], made["RevisionId"])
@@ -683,6 +693,7 @@ def layers(fn, account, region):
         equal("layer", (made["LayerArn"], made["LayerVersionArn"], made["Version"], made["Content"]["CodeSha256"]), (arn, f"{arn}:{n}", n, digest(code)))
     got = fn.get_layer_version(LayerName="words", VersionNumber=1)
     equal("layer version", (got["Description"], got["CompatibleRuntimes"], got["LicenseInfo"], got["Content"]["CodeSize"]), ("v1", ["python3.11"], "MIT", len(code)))
+    equal("content", download(got["Content"]["Location"]), code)
     equal("by ARN", fn.get_layer_version_by_arn(Arn=f"{arn}:2")["Version"], 2)
     refused("ResourceNotFoundException", fn.get_layer_version_by_arn, "The resource you requested does not exist.", Arn=f"{arn}:3")
     pages = list(fn.get_paginator("list_layer_versions").paginate(LayerName="words", PaginationConfig={"PageSize": 1}))

@@ -21,7 +21,7 @@ func functions(t *testing.T) string {
 // TestAWSCLI runs cli_walk.sh.
 func TestAWSCLI(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts some eighty processes")
+		t.Skip("starts some three hundred processes")
 	}
 	t.Parallel()
 	if _, err := exec.LookPath("aws"); err != nil {

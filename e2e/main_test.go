@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	// What the developer's shell has set must not decide what is tested.
-	for _, v := range []string{"COFFER_DATA_DIR", "COFFER_PASSPHRASE", "COFFER_ROOT_KEY_FILE", "COFFER_LISTEN", "COFFER_CONFIG"} {
+	for _, v := range []string{"COFFER_DATA_DIR", "COFFER_DEV_URL", "COFFER_PASSPHRASE", "COFFER_ROOT_KEY_FILE", "COFFER_LISTEN", "COFFER_CONFIG"} {
 		os.Unsetenv(v)
 	}
 	if err := raiseFileLimit(); err != nil {

@@ -93,6 +93,10 @@ def forgets(event, context):
     print("about to forget")
 
 
+def idles(event, context):
+    print("about to idle")
+
+
 def rotates(event, context):
     if event["Step"] != "setSecret":
         return rotate(event, context)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -21,12 +22,13 @@ func TestRotationCommands(t *testing.T) {
 			t.Errorf("got:\n%s\nwant in it: %s", out, want)
 		}
 	}
-	has(v.run(t, 1, "rotation", "status", "none"), "coffer: there is no secret none in eu-west-1 of account "+v.creds.Account)
+	has(v.run(t, 1, "rotation", "status", "none"), "coffer: there is no secret none in eu-west-1 of account "+v.creds.Account+"; --account and --region look in others")
 	has(v.run(t, 1, "rotation", "run", "none"), "coffer: ResourceNotFoundException: ")
 	has(v.run(t, 0, "rotation", "status", "app"), "was never configured; RotateSecret with a RotationLambdaARN does that\n")
 	has(v.run(t, 1, "rotation", "run", "app"), "coffer: InvalidRequestException: ")
 	has(v.run(t, 1, "rotation", "run", "--wait", "app"), "coffer: InvalidRequestException: ")
 
+	equal(t, "a list of nothing", v.run(t, 0, "rotation", "list", "--json"), "[]\n")
 	v.rotate(t, arn, function)
 	var started struct{ ARN, Version string }
 	if err := json.Unmarshal([]byte(v.run(t, 0, "rotation", "run", "--json", "app")), &started); err != nil {
@@ -49,6 +51,11 @@ func TestRotationCommands(t *testing.T) {
 	out = v.run(t, 0, "rotation", "status", "app")
 	has(out, "  test succeeded\n")
 	has(out, "next window   ")
+	out = v.run(t, 0, "rotation", "list", "--account", v.creds.Account, "--region", "eu-west-1")
+	if want := regexp.MustCompile(`^SECRET +FUNCTION +NEXT +LAST\napp +` + function + ` +20\S+ \S+Z +test succeeded\n$`); !want.MatchString(out) {
+		t.Errorf("coffer rotation list:\n%s", out)
+	}
+	equal(t, "those that fail", v.run(t, 0, "rotation", "list", "--failing", "--json"), "[]\n")
 	must(v.sm.CancelRotateSecret(ctx, &secretsmanager.CancelRotateSecretInput{SecretId: &arn}))(t)
 	has(v.run(t, 0, "rotation", "status", arn), "off: it was cancelled\n")
 }

@@ -119,11 +119,11 @@ func TestRotationGivesUp(t *testing.T) {
 	}{
 		{"next-window", everyDay, func(t *testing.T, _ string, st *sm.RotationStatus) {
 			pass(t, st.Planned.Sub(f.Now()))
-		}, "goes on at "},
+		}, "tried again in the next window, at "},
 		{"rotate-secret", nil, func(t *testing.T, secret string, _ *sm.RotationStatus) {
 			_, err := owner.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secret})
 			fails(t, "RotateSecret", err, "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
-		}, "waits until RotateSecret is called"},
+		}, "it waits until RotateSecret is called"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f.down.Store(true)
@@ -152,12 +152,16 @@ func TestRotationGivesUp(t *testing.T) {
 			equal(t, "AWSCURRENT", labels(t, secret, "AWSCURRENT"), *made.VersionId)
 			equal(t, "AWSPENDING", labels(t, secret, "AWSPENDING"), version)
 			for _, want := range []string{
-				"  rotation failed in setSecret, attempt 5\n  said    OperationalError: no route to host\n  advice  The database did not take the new password",
-				"\n    [ERROR] setSecret: cannot log in\n", tt.waits, "attempt 1 of 5, step 1 of 4 (createSecret)",
+				"  rotation failed in setSecret, attempt 5\n  said    OperationalError: no route to host\n  advice  What setSecret is to do was not done",
+				"\n    [ERROR] setSecret: cannot log in\n", "\ngiven up  ", "version " + version + ", after 5 failed attempts; " + tt.waits, "rotation run " + tt.name + "\n",
 			} {
 				if !strings.Contains(text, want) {
 					t.Errorf("coffer rotation status lacks %q:\n%s", want, text)
 				}
+			}
+
+			if list := run(t, 0, "rotation", "list", "--failing", "--region", "eu-west-1", "--data-dir", string(f.Dir)); !strings.Contains(list, "  failed setSecret, given up\n") {
+				t.Errorf("coffer rotation list --failing:\n%s", list)
 			}
 
 			f.down.Store(false)

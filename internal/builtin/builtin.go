@@ -9,6 +9,7 @@ package builtin
 
 import (
 	_ "embed"
+	"strings"
 	"time"
 )
 
@@ -44,6 +45,9 @@ func Find(name string) (Function, bool) {
 	}
 	return Function{}, false
 }
+
+// Database tells whether f changes the password of a user of a database server.
+func (f Function) Database() bool { return strings.Contains(f.Secret, `"engine"`) }
 
 // RolePolicy is what the role of built-in functions has to allow, an IAM policy
 // document. It lets them rotate every secret of the account and read every superuser's:

@@ -69,6 +69,14 @@ func secretsClient(ctx context.Context, o *rotationOpts) (*secretsmanager.Client
 	}), nil
 }
 
+// twoServers says that the data directory may be another server's than the secret's.
+func twoServers(err error) error {
+	if url := os.Getenv("AWS_ENDPOINT_URL"); url != "" {
+		return fmt.Errorf("%w; nothing was rotated: the secret is on the server at %s (AWS_ENDPOINT_URL)", err, url)
+	}
+	return err
+}
+
 // awsError is an AWS error in the form of the AWS CLI.
 func awsError(err error) error {
 	var e smithy.APIError

@@ -39,7 +39,8 @@ type command struct {
 	args    string // of the usage line
 	summary string
 	help    string
-	flags   func(*flag.FlagSet) any // defines the flags; what it returns goes to run
+	about   func(w io.Writer, arg string) bool // help for what the first argument names, if it knows that; nil: none
+	flags   func(*flag.FlagSet) any            // defines the flags; what it returns goes to run
 	run     func(ctx context.Context, e Env, opts any, args []string) error
 }
 
@@ -50,7 +51,7 @@ func commands() []command {
 		accountListCommand, accountCreateCommand, accountKeysCommand,
 	}, organizationCommands(), []command{
 		whoCanCommand, explainCommand,
-		rotationStatusCommand, rotationRunCommand,
+		rotationListCommand, rotationStatusCommand, rotationRunCommand,
 		functionListCommand, functionCommand,
 		backupCommand, restoreCommand, fsckCommand, auditVerifyCommand,
 		doctorCommand, versionCommand,
@@ -121,8 +122,8 @@ func run(ctx context.Context, args []string, e Env) error {
 	}
 	cmd, rest, ok := find(args)
 	if !ok {
-		if word, hint := family(args); hint != "" {
-			return usagef("%q is not a command by itself; there are: %s", word, hint)
+		if words, members := family(args); words != "" {
+			return unknownMember(args, words, members)
 		}
 		return usagef("unknown command %q; `coffer help` lists them", args[0])
 	}
@@ -130,7 +131,7 @@ func run(ctx context.Context, args []string, e Env) error {
 	fs.SetOutput(io.Discard)
 	opts := cmd.flags(fs)
 	fs.String("config", "", "`FILE` of lines \"name value\"")
-	rest, positional := split(fs, rest)
+	rest, positional, typed := split(fs, rest)
 	options := []ff.Option{
 		ff.WithEnvVarPrefix("COFFER"),
 		ff.WithConfigFileFlag("config"),
@@ -142,11 +143,16 @@ func run(ctx context.Context, args []string, e Env) error {
 	}
 	err := ff.Parse(fs, rest, options...)
 	if errors.Is(err, flag.ErrHelp) {
-		usage(e.Stdout, cmd)
+		if cmd.about == nil || len(positional) == 0 || !cmd.about(e.Stdout, positional[0]) {
+			usage(e.Stdout, cmd)
+		}
 		return err
 	}
 	if err != nil {
 		return usagef("%s; see `coffer help %s`", plainFlagError(err), cmd.name)
+	}
+	if err := giveWay(fs, typed); err != nil {
+		return err
 	}
 	want := strings.Fields(cmd.args)
 	optional := strings.Count(cmd.args, "[") // these are the last
@@ -173,20 +179,57 @@ func plainFlagError(err error) string {
 	return strings.Replace(s, ": parse error", "", 1)
 }
 
-// split lets flags stand before and behind the arguments, as people type them.
-func split(fs *flag.FlagSet, args []string) (flags, positional []string) {
+// rivals are flags that do not go together.
+var rivals = map[string][]string{
+	"dev":      devRivals,
+	"dev-url":  {"data-dir"},
+	"data-dir": {"dev", "dev-url"},
+}
+
+// variable is the environment variable of a flag.
+func variable(flag string) string {
+	return "COFFER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// devRivals are what a server has no use for that keeps nothing and speaks plain HTTP.
+var devRivals = []string{"data-dir", "root-key-file", "passphrase-file", "tls-cert", "tls-key", "repair-audit-log"}
+
+// giveWay has what the environment or the file says give way to what was typed, also where
+// that says it by another flag.
+func giveWay(fs *flag.FlagSet, typed []string) error {
+	for _, name := range typed {
+		if f := fs.Lookup(name); f == nil || f.Value.String() == f.DefValue {
+			continue // --dev=false
+		}
+		for _, rival := range rivals[name] {
+			f := fs.Lookup(rival)
+			if f == nil || slices.Contains(typed, rival) {
+				continue
+			}
+			if err := f.Value.Set(f.DefValue); err != nil {
+				return fmt.Errorf("--%s: %w", rival, err)
+			}
+		}
+	}
+	return nil
+}
+
+// split lets flags stand before and behind the arguments, as people type them. typed are
+// the names of the flags.
+func split(fs *flag.FlagSet, args []string) (flags, positional, typed []string) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
-			return flags, append(positional, args[i+1:]...)
+			return flags, append(positional, args[i+1:]...), typed
 		}
 		if len(a) < 2 || a[0] != '-' {
 			positional = append(positional, a)
 			continue
 		}
 		flags = append(flags, a)
-		name := strings.TrimLeft(a, "-")
-		if strings.Contains(name, "=") {
+		name, _, valued := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		typed = append(typed, name)
+		if valued {
 			continue
 		}
 		f := fs.Lookup(name)
@@ -201,7 +244,7 @@ func split(fs *flag.FlagSet, args []string) (flags, positional []string) {
 			flags = append(flags, args[i])
 		}
 	}
-	return flags, positional
+	return flags, positional, typed
 }
 
 // maxWords is how many words a command's name has at most.
@@ -220,29 +263,33 @@ func find(args []string) (command, []string, bool) {
 	return command{}, nil, false
 }
 
-// family lists the commands that begin with the first words of args, as many of
-// them as any command begins with.
-func family(args []string) (words, list string) {
+// family finds the first words of args with which commands begin, as many of them as any
+// begins with, and the words that may follow.
+func family(args []string) (words string, members []string) {
 	for n := min(maxWords, len(args)); n > 0; n-- {
 		words = strings.Join(args[:n], " ")
-		var names []string
 		for _, c := range commands() {
-			if !strings.HasPrefix(c.name, words+" ") {
-				continue
-			}
-			name := "coffer " + c.name
-			if t, ok := topicOf(c.name); ok && len(words) <= len(t.name) {
-				name = "those of coffer help " + t.name
-			}
-			if !slices.Contains(names, name) {
-				names = append(names, name)
+			if rest, ok := strings.CutPrefix(c.name, words+" "); ok {
+				next, _, _ := strings.Cut(rest, " ")
+				members = append(members, next)
 			}
 		}
-		if len(names) > 0 {
-			return words, strings.Join(names, ", ")
+		if len(members) > 0 {
+			slices.Sort(members)
+			return words, slices.Compact(members)
 		}
 	}
-	return "", ""
+	return "", nil
+}
+
+// unknownMember is the error for words that begin commands, and are followed by none that
+// goes on with one.
+func unknownMember(args []string, words string, members []string) error {
+	rest := args[len(strings.Fields(words)):]
+	if len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
+		return usagef("%q is not a command by itself; there are: %s", words, strings.Join(members, ", "))
+	}
+	return usagef("there is no %q; there are: %s", words+" "+rest[0], strings.Join(members, ", "))
 }
 
 func help(e Env, args []string) error {
@@ -252,6 +299,8 @@ func help(e Env, args []string) error {
 	}
 	if cmd, rest, ok := find(args); ok && len(rest) == 0 {
 		usage(e.Stdout, cmd)
+		return nil
+	} else if ok && cmd.about != nil && len(rest) == 1 && cmd.about(e.Stdout, rest[0]) {
 		return nil
 	}
 	asked := strings.Join(args, " ")

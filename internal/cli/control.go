@@ -100,8 +100,12 @@ func (c *controlClient) send(ctx context.Context, method, path string, in any) (
 }
 
 type dirOpts struct {
-	dir  func() (server.Dir, error)
-	dev  string // URL of a server started with --dev, in place of a data directory
+	dir func() (server.Dir, error)
+	dev string // URL of a server started with --dev, in place of a data directory
+
+	// named reports whether flags, environment or file say which server is asked.
+	named func() bool
+
 	key  func(server.Dir) server.RootKeyConfig
 	json bool
 }
@@ -110,6 +114,7 @@ func dirOnly(fs *flag.FlagSet) any {
 	o := new(dirOpts)
 	dataDir := dirFlag(fs)
 	fs.StringVar(&o.dev, "dev-url", "", "ask the server started with --dev at this `URL`; `coffer env --dev` sets it in the environment")
+	o.named = func() bool { return o.dev != "" || fs.Lookup("data-dir").Value.String() != "" }
 	o.dir = func() (server.Dir, error) {
 		switch {
 		case o.dev == "":

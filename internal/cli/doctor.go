@@ -15,8 +15,8 @@ import (
 )
 
 type doctorOpts struct {
-	functions runner.Config
-	json      bool
+	functions     runner.Config
+	json, verbose bool
 }
 
 var doctorCommand = command{
@@ -30,6 +30,7 @@ The exit code is 3 if functions cannot run as they are configured.`,
 	flags: func(fs *flag.FlagSet) any {
 		o := &doctorOpts{}
 		functionFlags(fs, &o.functions)
+		fs.BoolVar(&o.verbose, "verbose", false, "list each interpreter that cannot be used")
 		fs.BoolVar(&o.json, "json", false, "print a JSON object instead")
 		return o
 	},
@@ -42,7 +43,7 @@ The exit code is 3 if functions cannot run as they are configured.`,
 		if o.json {
 			err = printJSON(e.Stdout, report)
 		} else {
-			err = printReport(e.Stdout, report)
+			err = printReport(e.Stdout, report, o.verbose)
 		}
 		if err == nil && (report.Problem != "" || report.Functions == runner.FunctionsRefused) {
 			err = errFound
@@ -88,7 +89,7 @@ func examine(ctx context.Context, cfg runner.Config) (report runner.Report, err 
 	return report, nil
 }
 
-func printReport(w io.Writer, r runner.Report) error {
+func printReport(w io.Writer, r runner.Report, verbose bool) error {
 	what := map[string]string{
 		runner.FunctionsConfined:   "run, isolated as below",
 		runner.FunctionsUnconfined: "run, though they may get at Coffer's own data and at each other",
@@ -116,16 +117,57 @@ func printReport(w io.Writer, r runner.Report) error {
 	}
 	tw.Flush()
 	fmt.Fprint(w, "\nRuntimes:\n")
-	for _, in := range r.Interpreters {
-		switch {
-		case in.Problem != "":
-			fmt.Fprintf(tw, "  %s\tno\t%s: %s\n", in.Language, in.Path, in.Problem)
-		case in.AWS:
-			fmt.Fprintf(tw, "  %s\t%s\t%s, with the AWS SDK\n", in.Language, in.Version, in.Path)
-		default:
-			fmt.Fprintf(tw, "  %s\t%s\t%s, without the AWS SDK: functions bring it along\n", in.Language, in.Version, in.Path)
-		}
-	}
+	printInterpreters(tw, r.Interpreters, verbose)
 	fmt.Fprint(tw, "  provided\tyes\tprograms for this machine: provided.al2, provided.al2023\n")
 	return tw.Flush()
+}
+
+// printInterpreters tells of those that cannot be used in one line for a language, unless
+// verbose: version managers put one behind each version's name.
+func printInterpreters(w io.Writer, all []runner.Interpreter, verbose bool) {
+	useless := make(map[string][]runner.Interpreter)
+	for _, in := range all {
+		if in.Problem != "" {
+			useless[in.Language] = append(useless[in.Language], in)
+		}
+	}
+	for _, in := range all {
+		if in.Problem == "" {
+			printInterpreter(w, in)
+			continue
+		}
+		same := useless[in.Language]
+		if verbose || len(same) == 1 {
+			fmt.Fprintf(w, "  %s\tno\t%s: %s\n", in.Language, in.Path, in.Problem)
+		} else if same[0].Path == in.Path {
+			fmt.Fprintf(w, "  %s\tno\t%s: %s\n\t\t(%s; --verbose lists them)\n", in.Language, in.Path, in.Problem,
+				count(len(same)-1, "more program")+" that cannot be used")
+		}
+	}
+}
+
+func printInterpreter(w io.Writer, in runner.Interpreter) {
+	sdk := map[string]string{"python": "boto3"}[in.Language]
+	if sdk == "" {
+		sdk = "the AWS SDK"
+	}
+	switch {
+	case !in.AWS:
+		sdk = "without " + sdk + ": functions bring it along"
+	case in.SDK != "":
+		sdk = "with " + sdk + " " + in.SDK
+	default:
+		sdk = "with " + sdk
+	}
+	fmt.Fprintf(w, "  %s\t%s\t%s, %s\n", in.Language, in.Version, in.Path, sdk)
+	runs := strings.Join(in.Runtimes, ", ")
+	switch {
+	case runs == "" && len(in.InPlace) == 0:
+		runs = "nothing: another of its version comes first"
+	case runs == "":
+		runs = "with a warning, in place of their own versions, " + strings.Join(in.InPlace, ", ")
+	case len(in.InPlace) > 0:
+		runs += "; with a warning, in place of their own versions, also " + strings.Join(in.InPlace, ", ")
+	}
+	fmt.Fprintf(w, "\t\t(runs %s)\n", runs)
 }

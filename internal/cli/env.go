@@ -27,7 +27,7 @@ var envCommand = command{
 	name: "env", summary: "print the environment that points AWS tools here",
 	help: `
 Prints the variables that make AWS SDKs and the AWS CLI talk to this server as
-the root of its first account:
+the root of its first account, and coffer's own commands ask it:
 
   eval "$(coffer env)"                             sh, bash, zsh
   coffer env --shell fish | source                 fish
@@ -58,7 +58,7 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 		{"AWS_DEFAULT_REGION", "us-east-1"},
 		{"AWS_ACCESS_KEY_ID", "test"},
 		{"AWS_SECRET_ACCESS_KEY", "test"},
-		{"COFFER_DEV_URL", o.url}, // for who-can, explain and account
+		{"COFFER_DEV_URL", o.url}, // for our own commands, as COFFER_DATA_DIR below
 	}
 	if !o.dev {
 		dir, err := o.dir()
@@ -90,15 +90,17 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 			{"AWS_DEFAULT_REGION", run.Region}, // what the AWS CLI v1 reads
 			{"AWS_ACCESS_KEY_ID", cred.AccessKeyID},
 			{"AWS_SECRET_ACCESS_KEY", cred.SecretAccessKey},
+			{"COFFER_DATA_DIR", string(dir)},
 		}
 		if run.CA != "" {
 			vars = append(vars, [2]string{"AWS_CA_BUNDLE", run.CA})
 		}
 	}
-	unset := []string{"AWS_PROFILE", "AWS_SESSION_TOKEN"}
-	if !o.dev {
-		unset = append(unset, "COFFER_DEV_URL") // our own commands would ask the other server
+	other := "COFFER_DEV_URL"
+	if o.dev {
+		other = "COFFER_DATA_DIR"
 	}
+	unset := []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", other} // our own commands would ask the other server
 	if !slices.ContainsFunc(vars, func(v [2]string) bool { return v[0] == "AWS_CA_BUNDLE" }) {
 		unset = append(unset, "AWS_CA_BUNDLE")
 	}
@@ -128,7 +130,7 @@ func runEnv(_ context.Context, e Env, opts any, _ []string) error {
 		}
 	case "powershell":
 		for _, v := range vars {
-			fmt.Fprintf(e.Stdout, "$env:%s = '%s'\n", v[0], v[1])
+			fmt.Fprintf(e.Stdout, "$env:%s = '%s'\n", v[0], strings.ReplaceAll(v[1], "'", "''"))
 		}
 		for _, name := range unset {
 			fmt.Fprintf(e.Stdout, "Remove-Item Env:%s -ErrorAction SilentlyContinue\n", name)

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"text/tabwriter"
@@ -22,6 +23,7 @@ import (
 const rotationHelp = `
 Rotations of secrets: how they stand, and starting one.
 
+  coffer rotation list --failing         those that somebody has to look after
   coffer rotation status app/db          what happens, happened and will happen
   coffer rotation run app/db --wait      rotate now, and watch it step by step
 `
@@ -29,7 +31,7 @@ Rotations of secrets: how they stand, and starting one.
 type rotationOpts struct {
 	*dirOpts
 	account, region string
-	wait            bool
+	wait, all       bool
 }
 
 func rotationFlags(fs *flag.FlagSet) *rotationOpts {
@@ -38,15 +40,20 @@ func rotationFlags(fs *flag.FlagSet) *rotationOpts {
 	return o
 }
 
+func accountFlag(fs *flag.FlagSet, account *string) {
+	fs.StringVar(account, "account", "", "account, `ID` or name; default: the first one")
+}
+
 var rotationStatusCommand = command{
 	name: "rotation status", args: "SECRET", summary: "show how a secret's rotation stands",
 	help: `
-Shows a secret's schedule, its rotation under way, and how the last ones ended: which
-step failed, what the function said, its last log lines and what to do about it.
-SECRET is a name or an ARN.`,
+Shows a secret's schedule, its rotation under way, and how the last attempts ended: of the
+newest which step failed, what the function said, its last log lines and what to do about
+it; the others in a line each, unless --all wants them in full. SECRET is a name or an ARN.`,
 	flags: func(fs *flag.FlagSet) any {
 		o := rotationFlags(fs)
-		fs.StringVar(&o.account, "account", "", "account, `ID` or name, that a bare name is looked up in; default: the first one")
+		accountFlag(fs, &o.account)
+		fs.BoolVar(&o.all, "all", false, "show every attempt that is kept in full")
 		return o
 	},
 	run: func(ctx context.Context, e Env, opts any, args []string) error {
@@ -58,7 +65,7 @@ SECRET is a name or an ARN.`,
 		if o.json {
 			return printJSON(e.Stdout, st)
 		}
-		printRotation(e.Stdout, st)
+		printRotation(e.Stdout, st, o.all)
 		return nil
 	},
 }
@@ -68,7 +75,8 @@ func rotationStatus(ctx context.Context, o *rotationOpts, secret string) (*sm.Ro
 	return &st, err
 }
 
-func printRotation(w io.Writer, st *sm.RotationStatus) {
+// printRotation prints a status: of the attempts that have ended the newest in full, or all.
+func printRotation(w io.Writer, st *sm.RotationStatus, all bool) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(tw, "%s\t%s\n", name, fmt.Sprintf(format, args...))
@@ -109,55 +117,128 @@ func printRotation(w io.Writer, st *sm.RotationStatus) {
 		row("", "  --version-stage AWSPENDING --remove-from-version-id %s", st.Blocked)
 	}
 	if u := st.Running; u != nil {
-		row("under way", "version %s, %s", u.Version, describeRun(u))
+		what := "under way"
+		if u.GaveUp > 0 {
+			what = "given up"
+		}
+		row(what, "version %s, %s", u.Version, describeRun(st))
+		if u.GaveUp > 0 && !st.Deleted {
+			row("", "try it again now: %s rotation run %s", self(), quote(st.Name))
+		}
 	}
 	tw.Flush()
 	for i := range st.Ended {
-		printOutcome(w, &st.Ended[i])
+		lines := shortLog
+		if all {
+			lines = math.MaxInt
+		} else if i == 1 {
+			fmt.Fprintln(w, "\nbefore that (--all shows them in full)")
+		}
+		if i > 0 && !all {
+			fmt.Fprintf(w, "  %s\n", outcomeLine(&st.Ended[i]))
+			continue
+		}
+		printOutcome(w, &st.Ended[i], lines)
 	}
 }
+
+// shortLog is how many lines of a log are shown, the last ones.
+const shortLog = 30
 
 func shown(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
-func describeRun(u *sm.RunStatus) string {
-	s := fmt.Sprintf("attempt %d of %d, step %d of %d (%s)", u.Attempt, u.Attempts, u.Index, len(sm.Steps), u.Step)
+// describeRun is how far a rotation is and what it waits for.
+func describeRun(st *sm.RotationStatus) string {
+	u := st.Running
+	attempt := fmt.Sprintf("attempt %d of %d", u.Attempt, u.Attempts)
+	at := fmt.Sprintf("%s, step %d of %d (%s)", attempt, u.Index, len(sm.Steps), u.Step)
 	if u.Test {
-		s = "testing the current value"
+		at = "testing the current value"
 	}
 	switch {
 	case u.Working:
-		return s + ": at work"
+		return at + ": at work"
+	case st.Deleted:
+		return at + ": waits, as the secret is marked for deletion"
+	case u.GaveUp > 0 && u.Due == nil:
+		return fmt.Sprintf("after %s; it waits until RotateSecret is called", attempts(u.GaveUp))
+	case u.GaveUp > 0:
+		return fmt.Sprintf("after %s; tried again in the next window, at %s", attempts(u.GaveUp), shown(*u.Due))
 	case u.Due == nil:
-		return s + ": waits until RotateSecret is called"
+		return at + ": waits until RotateSecret is called"
+	case u.Began == nil && !u.Test:
+		return fmt.Sprintf("%s: tried again as a whole at %s, from %s", attempt, shown(*u.Due), sm.Steps[0])
 	}
-	return s + ": goes on at " + shown(*u.Due)
+	return at + ": goes on at " + shown(*u.Due)
 }
 
-func printOutcome(w io.Writer, o *sm.OutcomeSummary) {
+func attempts(n int) string { return count(n, "failed attempt") }
+
+// outcomeLine tells in one line how an attempt ended.
+func outcomeLine(o *sm.OutcomeSummary) string {
+	s := headline(o)
+	if o.Message != "" {
+		s += ": " + oneLine(o.Message)
+	}
+	if r := []rune(s); len(r) > longestLine {
+		s = string(r[:longestLine]) + "..."
+	}
+	return s
+}
+
+const longestLine = 140 // characters
+
+func headline(o *sm.OutcomeSummary) string {
 	what := "rotation"
 	if o.Test {
 		what = "test"
 	}
-	fmt.Fprintf(w, "\n%s  %s %s", shown(o.Ended), what, o.Result)
+	s := fmt.Sprintf("%s  %s %s", shown(o.Ended), what, o.Result)
 	if o.Step != "" {
-		fmt.Fprintf(w, " in %s", o.Step)
+		s += " in " + o.Step
 	}
-	if o.Attempt > 1 || o.Result == sm.Failed {
-		fmt.Fprintf(w, ", attempt %d", o.Attempt)
+	if !o.Test && (o.Attempt > 1 || o.Result == sm.Failed) {
+		s += fmt.Sprintf(", attempt %d", o.Attempt)
 	}
-	fmt.Fprintln(w)
+	return s
+}
+
+// printOutcome tells how an attempt ended, with the last lines of its log.
+func printOutcome(w io.Writer, o *sm.OutcomeSummary, lines int) {
+	fmt.Fprintf(w, "\n%s\n", headline(o))
 	if o.Message != "" {
 		fmt.Fprintf(w, "  said    %s\n", oneLine(o.Message))
 	}
 	if o.Advice != "" {
-		fmt.Fprintf(w, "  advice  %s\n", o.Advice)
+		fmt.Fprintf(w, "  advice  %s\n", oneLine(o.Advice))
 	}
-	if o.Log != "" {
-		fmt.Fprintln(w, "  log")
-		for line := range strings.Lines(o.Log) {
-			fmt.Fprintf(w, "    %s\n", printable(strings.TrimRight(line, "\r\n")))
-		}
+	if o.Log == "" {
+		return
 	}
+	log := strings.Split(strings.TrimRight(o.Log, "\r\n"), "\n")
+	fmt.Fprintln(w, "  log")
+	if before := len(log) - lines; before > 0 {
+		fmt.Fprintf(w, "    ... %s before these\n", count(before, "line"))
+		log = log[before:]
+	}
+	for _, line := range log {
+		fmt.Fprintf(w, "    %s\n", printable(strings.TrimRight(line, "\r")))
+	}
+}
+
+// whatNext is what becomes of a rotation whose attempt has failed.
+func whatNext(u *sm.RunStatus) string {
+	switch {
+	case u.Working:
+		return fmt.Sprintf("is being tried again: attempt %d", u.Attempt)
+	case u.GaveUp > 0 && u.Due == nil:
+		return fmt.Sprintf("was given up after %s; this command tries it again", attempts(u.GaveUp))
+	case u.GaveUp > 0:
+		return fmt.Sprintf("was given up after %s; it is tried again in the next window, at %s", attempts(u.GaveUp), shown(*u.Due))
+	case u.Due == nil:
+		return "waits until RotateSecret is called"
+	}
+	return fmt.Sprintf("is tried again as a whole at %s, from %s", shown(*u.Due), sm.Steps[0])
 }
 
 // oneLine and printable keep what a function said from moving the cursor of who reads it.
@@ -204,10 +285,10 @@ func runRotation(ctx context.Context, e Env, opts any, args []string) error {
 		return awsError(err)
 	}
 	secret := aws.ToString(described.ARN)
-	var before time.Time
-	if o.wait {
-		if before, err = lastEnd(ctx, o, secret); err != nil {
-			return err
+	var before *sm.RotationStatus
+	if o.wait || o.named() { // the two commands must mean one server
+		if before, err = statusOf(ctx, o, secret); err != nil {
+			return twoServers(err)
 		}
 	}
 	started, err := client.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secret})
@@ -222,6 +303,9 @@ func runRotation(ctx context.Context, e Env, opts any, args []string) error {
 				version = id
 			}
 		}
+		if o.wait {
+			tellWork(e.Stderr, before)
+		}
 	default:
 		return awsError(err)
 	}
@@ -229,10 +313,10 @@ func runRotation(ctx context.Context, e Env, opts any, args []string) error {
 		if o.json {
 			return printJSON(e.Stdout, map[string]string{"arn": secret, "version": version})
 		}
-		fmt.Fprintf(e.Stdout, "%s is rotating to version %s; see: %s rotation status %s\n", aws.ToString(described.Name), version, self(), quote(args[0]))
+		fmt.Fprintf(e.Stdout, "%s is rotating to version %s; see: %s\n", aws.ToString(described.Name), version, statusCommand(o, args[0], secret))
 		return nil
 	}
-	return follow(ctx, e, o, secret, version, before)
+	return follow(ctx, e, o, secret, version, lastEnd(before))
 }
 
 func contains(list []string, s string) bool {
@@ -247,17 +331,50 @@ func contains(list []string, s string) bool {
 // followEvery is how often the server is asked how far the rotation is.
 const followEvery = 100 * time.Millisecond
 
-// lastEnd is when the last attempt at a rotation of a secret, an ARN, ended. What is
-// followed ends later: an attempt at the same version may have failed a moment ago.
-func lastEnd(ctx context.Context, o *rotationOpts, secret string) (time.Time, error) {
+// statusOf is rotationStatus of a secret named by its ARN.
+func statusOf(ctx context.Context, o *rotationOpts, secret string) (*sm.RotationStatus, error) {
 	if a, err := arn.Parse(secret); err == nil {
 		o.account, o.region = a.Account, a.Region
 	}
-	st, err := rotationStatus(ctx, o, secret)
-	if err != nil || len(st.Ended) == 0 {
-		return time.Time{}, err
+	return rotationStatus(ctx, o, secret)
+}
+
+// lastEnd is when the last attempt at a rotation ended. What is followed ends later: an
+// attempt at the same version may have failed a moment ago.
+func lastEnd(st *sm.RotationStatus) time.Time {
+	if len(st.Ended) == 0 {
+		return time.Time{}
 	}
-	return st.Ended[0].Ended, nil
+	return st.Ended[0].Ended
+}
+
+// tellWork tells of an attempt that had begun before a rotation was asked for. It may be at
+// work with what the function, or the secret, was then.
+func tellWork(w io.Writer, st *sm.RotationStatus) {
+	if u := st.Running; u != nil && u.Working && u.Began != nil {
+		fmt.Fprintf(w, "attempt %d is at work since %s; following it\n", u.Attempt, shown(*u.Began))
+	}
+}
+
+// statusCommand is the command that shows the rotation of a secret that was named so, with
+// the account and region that the server would not take for granted.
+func statusCommand(o *rotationOpts, name, secret string) string {
+	cmd := self() + " rotation status " + quote(name)
+	a, err := arn.Parse(secret)
+	if err != nil || arn.Is(name) {
+		return cmd
+	}
+	dir, err := o.dir()
+	if err != nil {
+		return cmd
+	}
+	if cred, err := server.ReadJSON[server.Credentials](dir.Credentials()); err == nil && cred.Account != a.Account {
+		cmd += " --account " + a.Account
+	}
+	if run, err := server.ReadJSON[server.Running](dir.Running()); err == nil && run.Region != a.Region {
+		cmd += " --region " + a.Region
+	}
+	return cmd
 }
 
 // follow shows a rotation step by step, until an attempt of it has ended after before.
@@ -278,7 +395,7 @@ func follow(ctx context.Context, e Env, o *rotationOpts, secret, version string,
 		case ended != nil:
 			return p.end(e, o, st, ended)
 		case u == nil || u.Version != version:
-			return fmt.Errorf("the rotation of %s to version %s ended without a result: it was cancelled; see `%s rotation status`", st.Name, version, self())
+			return fmt.Errorf("the rotation of %s to version %s ended without a result: it was cancelled; see: %s", st.Name, version, statusCommand(o, st.Name, st.ARN))
 		default:
 			p.show(u.Done)
 		}
@@ -313,9 +430,9 @@ func (p *stepLines) end(e Env, o *rotationOpts, st *sm.RotationStatus, ended *sm
 	} else if ended.Result == sm.Succeeded {
 		fmt.Fprintf(e.Stdout, "%s has rotated to version %s\n", st.Name, ended.Version)
 	} else {
-		printOutcome(e.Stderr, ended)
-		if u := st.Running; u != nil && u.Due != nil {
-			fmt.Fprintf(e.Stderr, "\nIt is tried again at %s.\n", shown(*u.Due))
+		printOutcome(e.Stderr, ended, shortLog)
+		if u := st.Running; u != nil {
+			fmt.Fprintf(e.Stderr, "\nIt %s.\n", whatNext(u))
 		}
 	}
 	if ended.Result != sm.Succeeded {

@@ -48,7 +48,7 @@ tests and CI jobs, and listens on loopback addresses only.`,
 	flags: func(fs *flag.FlagSet) any {
 		o := &serverOpts{dir: dirFlag(fs), key: keyFlags(fs)}
 		o.given = func(name string) (set bool) {
-			fs.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+			fs.Visit(func(f *flag.Flag) { set = set || f.Name == name && f.Value.String() != f.DefValue })
 			return set
 		}
 		fs.BoolVar(&o.cfg.Dev, "dev", false, "in memory, plain HTTP, any access key: for tests")
@@ -95,9 +95,9 @@ func runServer(ctx context.Context, e Env, opts any, _ []string) error {
 	cfg := o.cfg
 	cfg.Logger = logger
 	if cfg.Dev {
-		for _, name := range []string{"data-dir", "root-key-file", "passphrase-file", "tls-cert", "tls-key", "repair-audit-log"} {
+		for _, name := range devRivals {
 			if o.given(name) {
-				return usagef("--dev keeps nothing and speaks plain HTTP: it does not go with --%s", name)
+				return usagef("--dev keeps nothing and speaks plain HTTP: it does not go with --%s (%s in the environment)", name, variable(name))
 			}
 		}
 	}

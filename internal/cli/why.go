@@ -190,7 +190,7 @@ func printCall(w io.Writer, c server.ExplainedCall, names map[string]string) {
 	row("subject", c.Subject)
 	row("access key", c.AccessKeyID)
 	row("source", c.SourceIP)
-	if c.Through != "" {
+	if c.Through != "" && c.Through != c.Principal {
 		row("made by", c.Through+" on the principal's behalf")
 	}
 	if c.ErrorCode != "" {

@@ -33,7 +33,7 @@ func TestCallersCannotSteerTheTerminal(t *testing.T) {
 	var b strings.Builder
 	statement := 1
 	call := server.ExplainedCall{
-		Time: evil, Action: evil, Region: evil, Principal: evil, AccessKeyID: evil, Through: evil, SourceIP: evil, ErrorCode: evil, ErrorMessage: evil,
+		Time: evil, Action: evil, Region: evil, Principal: evil, AccessKeyID: evil, Through: evil + evil, SourceIP: evil, ErrorCode: evil, ErrorMessage: evil,
 		Decisions: []audit.Authorization{{Action: evil, Resource: evil, PolicyType: evil, By: []audit.Statement{
 			{PolicyType: evil, Policy: evil, Sid: evil}, {PolicyType: evil, Policy: evil, Statement: &statement}}}},
 	}

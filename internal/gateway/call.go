@@ -222,11 +222,7 @@ func (i *inner) call(r *api.Request) (out api.Struct, err error) {
 		case op.Mode == api.Write:
 			return i.update(r, rt.bound)
 		default:
-			err = i.req.Read(func(tx *table.Tx) error {
-				i.begin(tx)
-				out, err = rt.bound.Run(&i.req, in, i.authorizing)
-				return err
-			})
+			out, err = i.read(rt.bound)
 		}
 	}
 	i.end(r)
@@ -239,6 +235,17 @@ func (i *inner) call(r *api.Request) (out api.Struct, err error) {
 	if fe != nil {
 		c.refusals = append(c.refusals, c.records[len(c.records)-1])
 	}
+	return out, err
+}
+
+// read runs a read in a transaction of its own. It is apart from call, whose results would
+// else be on the heap for every read, GetSecretValue's Decrypt the first of them.
+func (i *inner) read(b *api.Bound) (out api.Struct, err error) {
+	err = i.req.Read(func(tx *table.Tx) error {
+		i.begin(tx)
+		out, err = b.Run(&i.req, i.req.Input, i.authorizing)
+		return err
+	})
 	return out, err
 }
 

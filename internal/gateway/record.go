@@ -138,6 +138,8 @@ func identify(r *api.Request, id *audit.Identity, context *audit.SessionContext)
 	switch p.Type {
 	case policy.IAMUser, policy.WebIdentity, policy.SAMLIdentity:
 		id.UserName = p.Name
+	case policy.AWSService:
+		id.InvokedBy = p.Service
 	}
 	if n := len(r.Via); n > 0 {
 		id.InvokedBy = r.Via[n-1]

@@ -37,6 +37,11 @@ func (o *OwnRole) Ensure(tx *table.Tx, account, partition string, now time.Time)
 	return role.ARN(partition), nil
 }
 
+// ARN is the role's ARN in an account, whether it was needed there already or not.
+func (o *OwnRole) ARN(account, partition string) string {
+	return arnOf(partition, account, "role", linkedPath+o.Service+"/", linkedName+o.Name)
+}
+
 func (o *OwnRole) make(tx *table.Tx, account, name string, now time.Time) (*Role, error) {
 	role := &Role{
 		ID: newID("AROA"), Account: account, Name: name, Path: linkedPath + o.Service + "/", Created: table.At(now),

@@ -7,6 +7,7 @@ import (
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
 	"coffer/internal/policy"
+	"coffer/internal/table"
 )
 
 // BuiltIn is a function that comes with Coffer: every account has it in every region. The
@@ -17,6 +18,7 @@ type BuiltIn struct {
 	Description string
 	Timeout     time.Duration // whole seconds
 	Memory      int           // MiB
+	Modified    time.Time
 
 	version Version
 }
@@ -25,8 +27,17 @@ type BuiltIn struct {
 func (b BuiltIn) made() *BuiltIn {
 	b.version = usual(b.Name)
 	v := &b.version
-	v.Description, v.Handler, v.Timeout, v.Memory, v.Revision, v.Content = b.Description, b.Name, int(b.Timeout/time.Second), b.Memory, b.Name, b.Name
+	v.Description, v.Handler, v.Timeout, v.Memory, v.Modified, v.Revision, v.Content = b.Description, b.Name, int(b.Timeout/time.Second), b.Memory, table.At(b.Modified), b.Name, b.Name
 	return &b
+}
+
+// in is the version as an account has it in a region.
+func (b *BuiltIn) in(account, region string, role func(account, region string) string) *Version {
+	v := b.version
+	if role != nil {
+		v.Role = role(account, region)
+	}
+	return &v
 }
 
 // builtInPolicy lets Secrets Manager invoke built-in functions for secrets of the
@@ -59,5 +70,5 @@ func (b *BuiltIn) policy() (*policy.Set, error) {
 
 // fixed is the error of changing a built-in function.
 func (b *BuiltIn) fixed() error {
-	return lambdaapi.InvalidParameterValueException("The function " + b.Name + " comes with Coffer and cannot be changed. Create a function of another name.")
+	return lambdaapi.InvalidParameterValueException("The function " + b.Name + " comes with Coffer and cannot be changed. Create a function of another name: see docs/rotation.md, \"Variables and a role of your own\".")
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -676,13 +677,16 @@ func TestLogGroupIsOneThatTheCallerMayWriteTo(t *testing.T) {
 func TestBuiltIn(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, coffertest.With(func(c *server.Config) {
-		c.BuiltIns = []lambda.BuiltIn{{Name: "Rotator", Description: "rotates", Timeout: 30e9, Memory: 128}}
+		c.BuiltIns = []lambda.BuiltIn{{Name: "Rotator", Description: "rotates", Timeout: 30e9, Memory: 128, Modified: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
 		c.BuiltInPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:GetRandomPassword","Resource":"*"}]}`
 	}))
 	ctx := t.Context()
 	got, err := f.GetFunction(ctx, &sdk.GetFunctionInput{FunctionName: new("Rotator")})
 	if err != nil || *got.Configuration.FunctionArn != f.arn("Rotator") || *got.Configuration.Timeout != 30 {
 		t.Errorf("it is %v, %v", got, err)
+	}
+	if !strings.HasSuffix(*got.Configuration.Role, ":role/aws-service-role/lambda.amazonaws.com/AWSServiceRoleForCofferRotation") || !strings.HasPrefix(*got.Configuration.LastModified, "2026-01-02T") {
+		t.Errorf("role %s, modified %s", *got.Configuration.Role, *got.Configuration.LastModified)
 	}
 	if out, err := f.ListFunctions(ctx, &sdk.ListFunctionsInput{}); err != nil || len(out.Functions) != 0 {
 		t.Errorf("it is listed: %v, %v", out, err)

@@ -43,7 +43,7 @@ func (s *Service) find(r *api.Request, tx *table.Tx, ref reference, get func(*ta
 	f, err := get(tx, table.K(ref.account, ref.region, ref.name))
 	if errors.Is(err, table.ErrNotFound) {
 		if t.builtIn = s.builtIns[ref.name]; t.builtIn != nil && (ref.qualifier == "" || ref.qualifier == latest) {
-			t.version = &t.builtIn.version
+			t.version = t.builtIn.in(ref.account, ref.region, s.builtInRoleARN)
 		}
 		return t, nil
 	}

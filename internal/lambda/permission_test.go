@@ -355,7 +355,7 @@ func TestBuiltInIsFixed(t *testing.T) {
 			t.Errorf("for %s: %q", tc.source, got)
 		}
 	}
-	const invalid, text2 = "InvalidParameterValueException", "The function Rotator comes with Coffer and cannot be changed. Create a function of another name."
+	const invalid, text2 = "InvalidParameterValueException", `The function Rotator comes with Coffer and cannot be changed. Create a function of another name: see docs/rotation.md, "Variables and a role of your own".`
 	refuse(c, lambdaapi.AddPermission, allow("Rotator", "s"), invalid, text2)
 	refuse(c, lambdaapi.RemovePermission, &lambdaapi.RemovePermissionInput{FunctionName: new("Rotator"), StatementId: new("SecretsManagerAccess")}, invalid, text2)
 	refuse(c, lambdaapi.CreateAlias, &lambdaapi.CreateAliasInput{FunctionName: new("Rotator"), Name: new("a"), FunctionVersion: new("$LATEST")}, invalid, text2)

@@ -24,6 +24,9 @@ type Config struct {
 	// which it makes if there is none. It is called in a transaction that writes.
 	BuiltInRole func(tx *table.Tx, account, region string, now time.Time) (string, error)
 
+	// BuiltInRoleARN is the ARN of that role, which need not be there yet.
+	BuiltInRoleARN func(account, region string) string
+
 	// MarkKey makes marks of environment variables by which equal ones are known. Derive
 	// it from the keyring; without one, equal ones are not known after a restart.
 	MarkKey []byte
@@ -38,13 +41,14 @@ type Config struct {
 
 // Service is Lambda. Safe for concurrent use.
 type Service struct {
-	runner      Runner
-	builtIns    map[string]*BuiltIn
-	builtInRole func(tx *table.Tx, account, region string, now time.Time) (string, error)
-	markKey     []byte
-	maxCode     int64
-	locations   *envelope.RunKeys // nil: no links to code
-	woken       chan struct{}     // an event was queued; see event.go
+	runner         Runner
+	builtIns       map[string]*BuiltIn
+	builtInRole    func(tx *table.Tx, account, region string, now time.Time) (string, error)
+	builtInRoleARN func(account, region string) string
+	markKey        []byte
+	maxCode        int64
+	locations      *envelope.RunKeys // nil: no links to code
+	woken          chan struct{}     // an event was queued; see event.go
 }
 
 // maxCode is the quota "function and layer storage", in bytes.
@@ -53,7 +57,7 @@ const maxCode = 75 << 30
 // New returns a Service.
 func New(cfg Config) *Service {
 	s := &Service{
-		runner: cfg.Runner, builtIns: make(map[string]*BuiltIn), builtInRole: cfg.BuiltInRole,
+		runner: cfg.Runner, builtIns: make(map[string]*BuiltIn), builtInRole: cfg.BuiltInRole, builtInRoleARN: cfg.BuiltInRoleARN,
 		markKey: cfg.MarkKey, maxCode: cmp.Or(cfg.MaxCode, maxCode), locations: locationKeys(cfg.LocationKey), woken: make(chan struct{}, 1),
 	}
 	if len(s.markKey) == 0 {

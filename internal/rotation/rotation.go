@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"runtime"
 	"sync"
 	"time"
@@ -96,6 +97,7 @@ type Worker struct {
 
 	results *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
+	givenUp prometheus.Counter
 }
 
 // New returns a worker; Run works. There is one on a store.
@@ -118,11 +120,14 @@ func New(cfg Config) *Worker {
 			Name: "coffer_rotation_step_seconds", Help: "Time from a step's invocation to its answer.",
 			Buckets: prometheus.ExponentialBuckets(1e-3, 4, 10),
 		}, []string{"step"}),
+		givenUp: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "coffer_rotations_given_up_total", Help: "Rotations whose attempts have all failed. They wait for the next window, or for RotateSecret.",
+		}),
 	}
 	running := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coffer_rotations_running", Help: "Rotations being worked on.",
 	}, func() float64 { w.mu.Lock(); defer w.mu.Unlock(); return float64(w.total) })
-	cfg.Metrics.MustRegister(w.results, w.seconds, running)
+	cfg.Metrics.MustRegister(w.results, w.seconds, w.givenUp, running)
 	return w
 }
 
@@ -324,18 +329,58 @@ func (w *Worker) rotate(ctx context.Context, u secretsmanager.Run) {
 		}
 		if err != nil {
 			w.cfg.Logger.Error("a step of a rotation could not be invoked", "secret", step.ARN, "step", step.StepName(), "error", err)
-			result = secretsmanager.StepResult{Failed: true, Message: "Coffer could not invoke the function; its own log tells more"}
+			result = secretsmanager.StepResult{Failed: true, Type: "CofferError", Message: "Coffer could not invoke the function; its own log tells more"}
 		}
-		w.count(&step, &result)
-		next = w.report(ctx, step, result)
+		var failure *secretsmanager.Failure
+		next, failure = w.report(ctx, step, result)
+		w.count(&step, &result, failure)
+		if failure != nil {
+			w.tell(&step, &result, failure)
+		}
 	}
 }
 
-func (w *Worker) count(u *secretsmanager.Run, result *secretsmanager.StepResult) {
+// tell logs a failure. What the function said may hold anything, and stays in the status
+// of the secret's rotation.
+func (w *Worker) tell(u *secretsmanager.Run, result *secretsmanager.StepResult, f *secretsmanager.Failure) {
+	level, text := slog.LevelWarn, "an attempt to rotate a secret failed"
+	attrs := []slog.Attr{
+		slog.String("secret", u.ARN), slog.String("function", u.Function), slog.String("step", f.Step),
+		slog.Int("attempt", f.Attempt), slog.String("errorType", errorType(result.Type)),
+	}
+	switch {
+	case f.Test:
+		text = "a test of a secret's rotation failed"
+	case f.GaveUp:
+		level, text = slog.LevelError, "the rotation of a secret was given up"
+	}
+	if !f.Again.IsZero() {
+		attrs = append(attrs, slog.Time("again", f.Again))
+	}
+	w.cfg.Logger.LogAttrs(context.Background(), level, text, attrs...)
+}
+
+// errorType is what a function called its error, if it is the name of a type.
+func errorType(s string) string {
+	switch {
+	case s == "":
+		return "none"
+	case !typeName.MatchString(s):
+		return "other"
+	}
+	return s
+}
+
+var typeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]{0,63}$`)
+
+func (w *Worker) count(u *secretsmanager.Run, result *secretsmanager.StepResult, failure *secretsmanager.Failure) {
+	if failure != nil && failure.GaveUp {
+		w.givenUp.Inc()
+	}
 	switch {
 	case result.Busy:
 		w.results.WithLabelValues(u.StepName(), "busy").Inc()
-	case result.Failed:
+	case result.Failed, failure != nil:
 		w.results.WithLabelValues(u.StepName(), "failed").Inc()
 	default:
 		w.results.WithLabelValues(u.StepName(), "succeeded").Inc()
@@ -344,17 +389,17 @@ func (w *Worker) count(u *secretsmanager.Run, result *secretsmanager.StepResult)
 
 // report stores what came of a step. It does not give up before the process ends: a
 // result that is lost costs an invocation of a step that was done.
-func (w *Worker) report(ctx context.Context, u secretsmanager.Run, result secretsmanager.StepResult) (next *secretsmanager.Run) {
+func (w *Worker) report(ctx context.Context, u secretsmanager.Run, result secretsmanager.StepResult) (next *secretsmanager.Run, failure *secretsmanager.Failure) {
 	for {
 		err := w.transact(ctx, "report", func(r *api.Request) (more bool, err error) {
-			next, err = w.cfg.Secrets.ReportRun(r, u, result)
+			next, failure, err = w.cfg.Secrets.ReportRun(r, u, result)
 			return false, err
 		})
 		if err == nil {
-			return next
+			return next, failure
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil, nil
 		}
 		w.cfg.Logger.Error("the result of a step cannot be stored; it will be tried again", "secret", u.ARN, "step", u.StepName(), "after", afterTrouble, "error", err)
 		timer := time.NewTimer(afterTrouble)
@@ -398,7 +443,8 @@ func (w *Worker) invoke(ctx context.Context, u *secretsmanager.Run) (secretsmana
 	}
 	result := secretsmanager.StepResult{Log: tail(out)}
 	if out.FunctionError != nil {
-		result.Failed, result.Message = true, failure(out.Payload)
+		result.Failed = true
+		result.Type, result.Message = failure(out.Payload)
 	}
 	return result, nil
 }
@@ -414,7 +460,7 @@ func refused(err error) (secretsmanager.StepResult, error) {
 	case f.Kind == fault.Internal || f.Kind == fault.Unavailable:
 		return secretsmanager.StepResult{}, err
 	}
-	return secretsmanager.StepResult{Failed: true, Message: f.Code + ": " + f.Message}, nil
+	return secretsmanager.StepResult{Failed: true, Type: f.Code, Message: f.Code + ": " + f.Message}, nil
 }
 
 // codeBusy is Lambda's when a function has no process free.
@@ -428,17 +474,17 @@ func tail(out *lambdaapi.InvokeOutput) string {
 	return string(b)
 }
 
-// failure is what a function's error object says, in one line.
-func failure(payload []byte) string {
+// failure is what a function's error object says, its message in one line.
+func failure(payload []byte) (kind, message string) {
 	var e struct {
 		Type    string `json:"errorType"`
 		Message string `json:"errorMessage"`
 	}
 	if err := json.Unmarshal(payload, &e); err != nil || e.Type == "" && e.Message == "" {
-		return "the function failed without saying why"
+		return "", "the function failed without saying why"
 	}
 	if e.Type == "" {
-		return e.Message
+		return "", e.Message
 	}
-	return e.Type + ": " + e.Message
+	return e.Type, e.Type + ": " + e.Message
 }

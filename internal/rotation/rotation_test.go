@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -168,7 +169,13 @@ func (g *gate) scheduledIn(account, function string, n int, d time.Duration) {
 
 // start runs a worker until the test's bubble is done with stop.
 func (g *gate) start(cfg rotation.Config) (stop func()) {
-	cfg.Gate, cfg.Secrets, cfg.DB, cfg.Logger, cfg.Metrics = g, g.secrets, g.db, slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	cfg.Gate, cfg.Secrets, cfg.DB = g, g.secrets, g.db
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
 	ctx, cancel := context.WithCancel(g.t.Context())
 	done := make(chan struct{})
 	go func() { rotation.New(cfg).Run(ctx); close(done) }()
@@ -432,6 +439,59 @@ func TestWorkerReports(t *testing.T) {
 					t.Errorf("history %+v", ended)
 				}
 			})
+		})
+	}
+}
+
+// The log of the server has a line for each attempt that failed, and an error at the end. It
+// tells what kind of error there was, not what the function said, which may be anything.
+func TestWorkerTellsOfFailures(t *testing.T) {
+	for _, tt := range []struct{ kind, shown string }{
+		{"OperationalError", "OperationalError"}, {"", "none"}, {"the password is hunter2", "other"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate(t)
+			payload, err := json.Marshal(map[string]string{"errorType": tt.kind, "errorMessage": "the password is hunter2"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.invoke = func(context.Context, string, string, string) (*lambdaapi.InvokeOutput, error) {
+				return &lambdaapi.InvokeOutput{FunctionError: new("Unhandled"), Payload: api.Sensitive(payload), LogResult: api.Sensitive(base64.StdEncoding.EncodeToString([]byte("hunter2")))}, nil
+			}
+			g.scheduled("f", 1, 0)
+			var log bytes.Buffer
+			metrics := prometheus.NewRegistry()
+			stop := g.start(rotation.Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), Metrics: metrics})
+			time.Sleep(time.Hour)
+			stop()
+			lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+			if len(lines) != 5 || strings.Contains(log.String(), "hunter2") {
+				t.Fatalf("the log:\n%s", &log)
+			}
+			for i, line := range lines {
+				level := "WARN"
+				if i == 4 {
+					level = `ERROR msg="the rotation of a secret was given up"`
+				}
+				for _, want := range []string{"level=" + level, " secret=arn:aws:secretsmanager:", " function=", " step=createSecret attempt=" + fmt.Sprint(i+1) + " errorType=" + tt.shown + " again="} {
+					if !strings.Contains(line, want) {
+						t.Errorf("line %d lacks %q: %s", i, want, line)
+					}
+				}
+			}
+			families, err := metrics.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			given := 0.0
+			for _, f := range families {
+				if f.GetName() == "coffer_rotations_given_up_total" {
+					given = f.GetMetric()[0].GetCounter().GetValue()
+				}
+			}
+			if given != 1 {
+				t.Errorf("%v rotations are counted as given up", given)
+			}
 		})
 	}
 }

@@ -52,7 +52,8 @@ func (d logins[S]) superuser(ctx context.Context, j *Job, current, pending Login
 // may: an error that told the reason would tell them what is in any of those, piece by piece.
 func unfit(arn string) error {
 	return ValueErrorf("The master secret %s cannot be used: it must be one that the function's role can read, hold the working credentials of a superuser "+
-		"in the form of this rotation's secrets, for the same database host, and not be of the user whose password is changed", arn)
+		"in the form of this rotation's secrets, name the same host, spelled the same, with a port and an ssl key at which that server takes both users, "+
+		"and not be of the user whose password is changed", arn)
 }
 
 // prove logs in as the current user. Whoever can write a secret could otherwise have

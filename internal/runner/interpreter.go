@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +22,11 @@ type Interpreter struct {
 	Path     string `json:"path"`
 	Version  string `json:"version,omitempty"` // "3.11.2"
 	AWS      bool   `json:"aws"`               // finds AWS's SDK: boto3, or @aws-sdk
+	SDK      string `json:"sdk,omitempty"`     // version of that, if its metadata tell
 	Problem  string `json:"problem,omitempty"` // why it cannot be used
+
+	Runtimes []string `json:"runtimes,omitempty"` // of Lambda's, those of its version
+	InPlace  []string `json:"inPlace,omitempty"`  // those that it runs with a warning, as the machine lacks their version
 
 	roots []string // directories that it reads
 }
@@ -32,23 +35,34 @@ type Interpreter struct {
 type language struct {
 	name    string
 	program string   // "python3", "node"
-	probe   []string // arguments that have it print a JSON object: path, version, roots, aws
+	probe   []string // arguments that have it print a JSON object: path, version, roots, aws, sdk
+
+	versions []string // of Lambda's runtimes, the newest first
+	suffix   string   // of the runtimes' names
 }
+
+func (l language) runtime(version string) string { return l.name + version + l.suffix }
 
 var languages = []language{
 	{"python", "python3", []string{"-I", "-c", `
-import importlib.util, json, sys
+import importlib.metadata, importlib.util, json, sys
+try: sdk = importlib.metadata.version("boto3")
+except importlib.metadata.PackageNotFoundError: sdk = ""
 print(json.dumps({
     "path": sys.executable,
     "version": ".".join(map(str, sys.version_info[:3])),
     "roots": sorted({sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}),
-    "aws": importlib.util.find_spec("boto3") is not None}))`}},
+    "sdk": sdk, "aws": importlib.util.find_spec("boto3") is not None}))`},
+		[]string{"3.14", "3.13", "3.12", "3.11", "3.10", "3.9", "3.8"}, ""},
 	{"nodejs", "node", []string{"-e", `
 const path = require("path");
-let aws = true;
-try { require.resolve("@aws-sdk/client-secrets-manager", {paths: [...(require("module").globalPaths || []), "/usr/lib/node_modules", "/usr/local/lib/node_modules"]}); } catch { aws = false; }
+const at = {paths: [...(require("module").globalPaths || []), "/usr/lib/node_modules", "/usr/local/lib/node_modules"]}, client = "@aws-sdk/client-secrets-manager";
+let aws = true, sdk = "";
+try { require.resolve(client, at); } catch { aws = false; }
+try { sdk = JSON.parse(require("fs").readFileSync(require.resolve(client + "/package.json", at), "utf8")).version || ""; } catch {}
 console.log(JSON.stringify({path: process.execPath, version: process.versions.node,
-  roots: [path.dirname(path.dirname(process.execPath))], aws}))`}},
+  roots: [path.dirname(path.dirname(process.execPath))], aws, sdk}))`},
+		[]string{"24", "22", "20", "18"}, ".x"},
 }
 
 // languageOf splits "python3.12" and "nodejs20.x" into language and version.
@@ -122,8 +136,10 @@ func (i *interpreters) all(ctx context.Context) []Interpreter {
 	seen := make(map[string]bool)
 	for _, l := range languages {
 		names := []string{l.program}
-		for minor := 14; minor >= 8 && l.name == "python"; minor-- {
-			names = append(names, "python3."+strconv.Itoa(minor))
+		for _, v := range l.versions {
+			if l.name == "python" {
+				names = append(names, l.name+v)
+			}
 		}
 		for _, path := range i.candidates(names...) {
 			in := i.probe(ctx, l, path)
@@ -132,8 +148,41 @@ func (i *interpreters) all(ctx context.Context) []Interpreter {
 				list = append(list, in)
 			}
 		}
+		i.assign(ctx, l, list)
 	}
 	return list
+}
+
+// assign says of the interpreters in list which runtimes of a language they run.
+func (i *interpreters) assign(ctx context.Context, l language, list []Interpreter) {
+	for _, v := range l.versions {
+		used, err := i.find(ctx, l, v)
+		if err != nil {
+			return // then none runs any
+		}
+		for n := range list {
+			switch in := &list[n]; {
+			case !sameFile(in.Path, used.Path):
+			case serves(used.Version, v):
+				in.Runtimes = append(in.Runtimes, l.runtime(v))
+			default:
+				in.InPlace = append(in.InPlace, l.runtime(v))
+			}
+		}
+	}
+}
+
+// sameFile reports whether two paths lead to one program.
+func sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // candidates are the files that have one of the names, the first name first.
@@ -209,17 +258,21 @@ func (i *interpreters) probe(ctx context.Context, l language, path string) Inter
 		Path, Version string
 		Roots         []string
 		AWS           bool
+		SDK           string
 	}
 	switch {
 	case err != nil:
 		in.Problem = err.Error()
+		if started, ok := errors.AsType[*fs.PathError](err); ok {
+			in.Problem = started.Err.Error() // the path is beside it
+		}
 		if text := strings.TrimSpace(stderr.String()); text != "" {
 			in.Problem += ": " + text[:min(len(text), 200)]
 		}
 	case json.Unmarshal(out, &said) != nil || !filepath.IsAbs(said.Path):
 		in.Problem = "it does not say what it is"
 	default:
-		in.Path, in.Version, in.AWS = said.Path, said.Version, said.AWS
+		in.Path, in.Version, in.AWS, in.SDK = said.Path, said.Version, said.AWS, said.SDK
 		in.roots, in.Problem = i.readable(append(said.Roots, filepath.Dir(said.Path)))
 	}
 	if i.seen == nil {

@@ -78,3 +78,30 @@ func TestInterpreterAboveTheData(t *testing.T) {
 		})
 	}
 }
+
+// The report says which interpreter runs each runtime, and that it is of another version.
+func TestReportedRuntimes(t *testing.T) {
+	runs := map[string]int{}
+	for _, in := range start(t).Report(context.Background()).Interpreters {
+		for _, name := range in.Runtimes {
+			runs[in.Language]++
+			if v := strings.TrimSuffix(strings.TrimPrefix(name, in.Language), ".x"); !strings.HasPrefix(in.Version, v+".") {
+				t.Errorf("%s %s runs %s", in.Path, in.Version, name)
+			}
+		}
+		for _, name := range in.InPlace {
+			runs[in.Language]++
+			if v := strings.TrimSuffix(strings.TrimPrefix(name, in.Language), ".x"); strings.HasPrefix(in.Version, v+".") {
+				t.Errorf("%s %s is said not to be of the version of %s", in.Path, in.Version, name)
+			}
+		}
+		if in.Problem != "" && len(in.Runtimes)+len(in.InPlace) > 0 {
+			t.Errorf("%s cannot be used (%s) and runs %v %v", in.Path, in.Problem, in.Runtimes, in.InPlace)
+		}
+	}
+	for language, n := range runs {
+		if want := map[string]int{"python": 7, "nodejs": 4}[language]; n != want {
+			t.Errorf("%d runtimes of %s, want %d", n, language, want)
+		}
+	}
+}

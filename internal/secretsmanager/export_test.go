@@ -26,3 +26,6 @@ func (s *Service) OpenToken(purpose []string, token string) (part, name string, 
 	}
 	return at.part, at.name, nil
 }
+
+// Advice is what the status of a rotation advises about an attempt.
+func Advice(o Outcome) string { return o.advice() }

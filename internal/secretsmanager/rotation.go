@@ -40,7 +40,15 @@ type Rotation struct {
 	// Running is the version that a rotation under way makes, also one that has
 	// failed and will be tried again; empty: none.
 	Running string `cbor:"12,keyasint,omitempty"`
+
+	// How the last rotation, or test, ended that is over; History has more.
+	Result string `cbor:"13,keyasint,omitempty"`
+	Step   string `cbor:"14,keyasint,omitempty"` // that failed
+	Tested bool   `cbor:"15,keyasint,omitempty"`
 }
+
+// ended notes how u ended.
+func (r *Rotation) ended(u *Run, o Outcome) { r.Result, r.Step, r.Tested = o.Result, o.Step, u.Test }
 
 // Texts of the real service (spec §5.11), and ours where none is on record.
 const (
@@ -287,8 +295,11 @@ func invocable(r *api.Request, s *Secret, function string) error {
 	// each part has to be said.
 	const digits = 12 // of an account
 	a, err := arn.Parse(function)
-	if err != nil || a.Service != "lambda" || a.Region != r.Region || a.Partition != r.Partition() || len(a.Account) != digits || !strings.HasPrefix(a.Resource, "function:") {
-		return api.AccessDeniedException(textNotInvocable)
+	switch {
+	case err != nil || a.Service != "lambda" || len(a.Account) != digits || !strings.HasPrefix(a.Resource, "function:"):
+		return notInvocable(function + " is not the ARN of a Lambda function")
+	case a.Region != r.Region || a.Partition != r.Partition():
+		return notInvocable("the function is in " + a.Region + ", the secret in " + r.Region + ": a secret's function is of its region")
 	}
 	in := &lambdaapi.InvokeInput{FunctionName: &function, InvocationType: new(lambdaapi.InvocationTypeDryRun)}
 	for _, call := range []func() error{
@@ -297,6 +308,9 @@ func invocable(r *api.Request, s *Secret, function string) error {
 	} {
 		err := call()
 		if f, ok := fault.As(err); ok && !ours(f) {
+			if a.Account != s.Account {
+				err = errors.Join(err, fault.Reason("the function is of account "+a.Account+", the secret of "+s.Account))
+			}
 			return api.AccessDeniedException(textNotInvocable).Because(err)
 		}
 		if err != nil {
@@ -306,12 +320,17 @@ func invocable(r *api.Request, s *Secret, function string) error {
 	return nil
 }
 
+// notInvocable is the refusal of a function that Lambda need not be asked about.
+func notInvocable(why string) error {
+	return api.AccessDeniedException(textNotInvocable).Because(fault.Reason(why))
+}
+
 func resolveCancelRotateSecret(r *api.Request, in *smapi.CancelRotateSecretInput) (*target, api.Access, error) {
 	return write(r, in.SecretId)
 }
 
 // cancelRotateSecret stops rotating, and a rotation under way. Labels stay where
-// they are: a version with AWSPENDING is for the user to look at.
+// they are: a version with AWSPENDING is for the user to look at, unless it is a copy for a test.
 func cancelRotateSecret(r *api.Request, _ *smapi.CancelRotateSecretInput, t *target) (*smapi.CancelRotateSecretOutput, error) {
 	s, err := t.live()
 	if err != nil {
@@ -322,6 +341,17 @@ func cancelRotateSecret(r *api.Request, _ *smapi.CancelRotateSecretInput, t *tar
 	}
 	out := &smapi.CancelRotateSecretOutput{ARN: new(s.arn()), Name: new(s.Name), VersionId: nonEmpty(s.Rotation.Running)}
 	s.Rotation.Enabled = false
+	if s.Rotation.Running != "" {
+		u, err := Runs.Load(r.Tx, s.part())
+		if err != nil {
+			return nil, fmt.Errorf("rotation of %s: %w", s.arn(), err)
+		}
+		if u.Test { // nobody but us would know what its copy is
+			if err := s.dropCopy(r, u); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if err := s.dropRotation(r); err != nil {
 		return nil, err
 	}

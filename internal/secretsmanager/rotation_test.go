@@ -92,7 +92,13 @@ func (w *world) report(u secretsmanager.Run, failure error) *secretsmanager.Run 
 	if failure != nil {
 		result.Failed, result.Message = true, failure.Error()
 	}
-	return transact(w, func(r *api.Request) (*secretsmanager.Run, error) { return w.service.ReportRun(r, u, result) })
+	return transact(w, func(r *api.Request) (*secretsmanager.Run, error) {
+		next, failed, err := w.service.ReportRun(r, u, result)
+		if failed != nil && next != nil {
+			w.t.Errorf("failed and goes on: %+v", failed)
+		}
+		return next, err
+	})
 }
 
 // rotate does all that is due now, and returns the steps that were invoked.
@@ -390,6 +396,9 @@ func TestRotationFails(t *testing.T) {
 				c.expect("labels", c.labels("s"), "r1[AWSPENDING] v1[AWSCURRENT]")
 			}
 			c.expect("after the last attempt", c.takeEvents(), "RotationFailed")
+			if u := c.status("s").Running; u.GaveUp != 5 || u.Due == nil || u.Began != nil {
+				t.Errorf("given up, it shows as %+v", u)
+			}
 			c.expect("next", c.describe("s").NextRotationDate.Format(time.RFC3339), "2026-01-03T23:59:59Z")
 
 			c.pass(8 * time.Hour)
@@ -639,6 +648,9 @@ func TestRotationAbandoned(t *testing.T) {
 			c.expect("steps", strings.Join(c.rotate(), " "), "createSecret setSecret")
 			c.expect("labels", c.labels("s"), tt.want)
 			c.expect("events", c.takeEvents(), "RotationAbandoned")
+			if list, _ := c.rotations(true); len(list) != 1 || list[0].State != secretsmanager.Abandoned && list[0].State != secretsmanager.Blocked {
+				t.Errorf("those that fail: %+v", list)
+			}
 			c.pass(10 * time.Minute)
 			if steps := c.rotate(); len(steps) > 0 {
 				t.Errorf("it went on: %v", steps)
@@ -656,6 +668,18 @@ func TestRotationAbandoned(t *testing.T) {
 		c.rotate()
 		c.expect("labels", c.labels("s"), "r1[AWSCURRENT] v1[AWSPREVIOUS] v2[mine]")
 	})
+}
+
+// The copy that a test is of goes with the test: it is not in the way of the next rotation.
+func TestCancelTest(t *testing.T) {
+	c, _ := rotating(t, later)
+	if _, err := call(c, smapi.CancelRotateSecret, &smapi.CancelRotateSecretInput{SecretId: new("s")}); err != nil {
+		t.Fatal(err)
+	}
+	c.expect("labels", c.labels("s"), "v1[AWSCURRENT]")
+	c.mustRotate(everyDay)
+	c.rotate()
+	c.expect("rotated", c.labels("s"), "r1[AWSCURRENT] v1[AWSPREVIOUS]")
 }
 
 func TestCancelRotateSecret(t *testing.T) {
@@ -776,33 +800,65 @@ func TestMissedWindow(t *testing.T) {
 	c.expect("next", c.describe("s").NextRotationDate.Format(time.RFC3339), "2026-04-01T05:59:59Z")
 }
 
-// A secret whose labels leave no room for AWSPENDING is its owner's trouble: the rotations of
-// others, which begin in the same transaction, begin all the same.
-func TestRotationWithoutRoomForItsLabel(t *testing.T) {
-	c, _ := rotating(t, later)
-	c.rotate()
-	var stages []string
-	for i := range 19 {
-		stages = append(stages, fmt.Sprintf("l%d", i))
+func (c caller) status(secret string) (out *secretsmanager.RotationStatus) {
+	c.t.Helper()
+	err := c.db.View(context.Background(), func(tx *table.Tx) (err error) {
+		out, err = secretsmanager.StatusOf(tx, account, region, secret)
+		return err
+	})
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	c.put("s", "v2", "2", stages...)
-	c.create("other", "1")
-	c.mustRotate(func(in *smapi.RotateSecretInput) { later(in); in.SecretId = new("other") })
-	c.rotate()
-	c.takeEvents()
+	return out
+}
 
-	next := *c.describe("s").NextRotationDate
-	c.pass(next.Sub(c.time()))
-	c.expect("steps", strings.Join(c.rotate(), " "), strings.Join(secretsmanager.Steps[:], " "))
-	events := strings.Fields(c.takeEvents()) // of the two in either order
-	slices.Sort(events)
-	c.expect("events", strings.Join(events, " "), "RotationFailed RotationStarted RotationSucceeded")
-	if after := *c.describe("s").NextRotationDate; !after.After(next) {
-		t.Errorf("it is tried again on %v", after)
+// A function that does nothing fails in the last step, which is then not among those that were
+// done; the status says whether there was anything to make current.
+func TestFunctionThatDoesNothing(t *testing.T) {
+	for _, tt := range []struct{ skips, said string }{
+		{"", "the version has no value: createSecret did not store one"},
+		{"finishSecret", "the function finished without moving AWSCURRENT to the new version"},
+	} {
+		c, f := rotating(t, nil)
+		f.run = func(step string, u secretsmanager.Run) error {
+			if tt.skips == "" || step == tt.skips {
+				return nil
+			}
+			return c.works(u, step)
+		}
+		c.mustRotate(nil)
+		c.rotate()
+		last := c.status("s").Ended[0]
+		c.expect("what it said", last.Message, tt.said)
+		c.expect("step", last.Step, "finishSecret")
+		if n := len(last.Done); n != 3 {
+			t.Errorf("%d steps are said to be done: %+v", n, last.Done)
+		}
 	}
-	results := strings.Fields(c.history())
-	slices.Sort(results)
-	c.expect("history", strings.Join(results, " "), "failed succeeded succeeded succeeded")
+}
+
+// Asked for again, what was given up is under way.
+func TestGivenUpIsTriedAgain(t *testing.T) {
+	c, f := rotating(t, nil)
+	f.run = func(string, secretsmanager.Run) error { return errors.New("down") }
+	c.mustRotate(nil)
+	for range 5 {
+		c.rotate()
+		c.pass(10 * time.Minute)
+	}
+	if u := c.status("s").Running; u.GaveUp != 5 || u.Due != nil {
+		t.Errorf("given up, it shows as %+v", u)
+	}
+	if _, err := c.startRotate(nil); err != nil { // the token that it has
+		t.Fatal(err)
+	}
+	if _, err := c.startRotate(func(in *smapi.RotateSecretInput) { in.ClientRequestToken = token("r2") }); err == nil {
+		t.Fatal("another rotation began")
+	}
+	c.claim()
+	if u := c.status("s").Running; u.GaveUp != 0 || !u.Working || u.Began == nil || u.Attempt != 1 {
+		t.Errorf("tried again, it shows as %+v", u)
+	}
 }
 
 func (c caller) history() string {
@@ -929,4 +985,33 @@ func TestRotationsAmongWrites(t *testing.T) {
 func scheduleText(expression string) string {
 	_, err := schedule.Parse(schedule.Rules{ScheduleExpression: expression})
 	return err.Error()
+}
+
+// A secret whose labels leave no room for AWSPENDING is its owner's trouble: the rotations of
+// others, which begin in the same transaction, begin all the same.
+func TestRotationWithoutRoomForItsLabel(t *testing.T) {
+	c, _ := rotating(t, later)
+	c.rotate()
+	var stages []string
+	for i := range 19 {
+		stages = append(stages, fmt.Sprintf("l%d", i))
+	}
+	c.put("s", "v2", "2", stages...)
+	c.create("other", "1")
+	c.mustRotate(func(in *smapi.RotateSecretInput) { later(in); in.SecretId = new("other") })
+	c.rotate()
+	c.takeEvents()
+
+	next := *c.describe("s").NextRotationDate
+	c.pass(next.Sub(c.time()))
+	c.expect("steps", strings.Join(c.rotate(), " "), strings.Join(secretsmanager.Steps[:], " "))
+	events := strings.Fields(c.takeEvents()) // of the two in either order
+	slices.Sort(events)
+	c.expect("events", strings.Join(events, " "), "RotationFailed RotationStarted RotationSucceeded")
+	if after := *c.describe("s").NextRotationDate; !after.After(next) {
+		t.Errorf("it is tried again on %v", after)
+	}
+	results := strings.Fields(c.history())
+	slices.Sort(results)
+	c.expect("history", strings.Join(results, " "), "failed succeeded succeeded succeeded")
 }

@@ -35,6 +35,12 @@ type Run struct {
 
 	Claimed table.Millis   `cbor:"16,keyasint,omitempty"` // when this attempt began
 	Done    []table.Millis `cbor:"17,keyasint,omitempty"` // when its steps ended
+
+	// GaveUp is after how many failed attempts it was left to the next window, or to who
+	// asks; zero while it is worked on.
+	GaveUp int `cbor:"18,keyasint,omitempty"`
+
+	Failed string `cbor:"19,keyasint,omitempty"` // the step in which its last attempt failed
 }
 
 // Steps are what a rotation function is invoked for, in this order ("Lambda
@@ -94,6 +100,8 @@ type Outcome struct {
 
 	Claimed table.Millis   `cbor:"10,keyasint,omitempty"` // as in Run
 	Done    []table.Millis `cbor:"11,keyasint,omitempty"`
+
+	Function string `cbor:"12,keyasint,omitempty"` // ARN
 }
 
 // The results of an Outcome.
@@ -238,6 +246,7 @@ func (s *Secret) overtaken(r *api.Request, before string) error {
 	} else {
 		emitRotation(r, u, rotationAbandoned, "")
 	}
+	s.Rotation.ended(u, Outcome{Result: Abandoned})
 	if err := remember(r, u, Outcome{Result: Abandoned}); err != nil {
 		return err
 	}
@@ -272,7 +281,7 @@ func remember(r *api.Request, u *Run, o Outcome) error {
 		return err
 	}
 	o.Version, o.Test, o.Attempt, o.Started, o.Ended = u.Version, u.Test, u.Attempt, u.Started, table.At(r.Time)
-	o.Claimed, o.Done = u.Claimed, u.Done
+	o.Claimed, o.Done, o.Function = u.Claimed, u.Done, u.Function
 	o.Message, o.Log = cut(o.Message, maxMessage), cutFront(o.Log, maxLog)
 	h.Ended = append([]Outcome{o}, h.Ended...)
 	h.Ended = h.Ended[:min(len(h.Ended), maxHistory)]
@@ -308,6 +317,7 @@ func (s *Service) StartRotations(r *api.Request) (more bool, err error) {
 		rot := sec.Rotation
 		if rot.Closes <= table.At(r.Time) {
 			u := &Run{Account: sec.Account, Region: sec.Region, UID: sec.UID, Name: sec.Name, ARN: sec.arn(), Started: rot.Opens}
+			rot.ended(u, Outcome{Result: Missed})
 			if err := remember(r, u, Outcome{Result: Missed}); err != nil {
 				return false, err
 			}
@@ -370,7 +380,7 @@ func (s *Service) ClaimRuns(r *api.Request, owner string, limit int, wait func(*
 		if wait(u) {
 			continue
 		}
-		u.Owner = owner
+		u.Owner, u.GaveUp = owner, 0
 		if u.Claimed == 0 {
 			u.Claimed = table.At(r.Time)
 		}
@@ -422,55 +432,79 @@ func (s *Service) ReleaseRuns(r *api.Request, owner string) (more bool, err erro
 type StepResult struct {
 	Failed  bool
 	Busy    bool   // the function had no process free: the step was not begun
+	Type    string // of the failure: what the function or Lambda called it
 	Message string // of the failure: what the function or Lambda said; no secret values
 	Log     string // the function's last log lines
 }
 
+// Failure is an attempt that has failed, for the log of the server.
+type Failure struct {
+	Step    string
+	Attempt int
+	Test    bool
+	GaveUp  bool
+	Again   time.Time // when it is tried again; zero: when somebody asks for it
+}
+
 // ReportRun takes in the result of a step that owner invoked. It returns the run
-// to go on with, or nil when there is no more to do now.
-func (s *Service) ReportRun(r *api.Request, u Run, result StepResult) (*Run, error) {
+// to go on with, or nil when there is no more to do now; and the failure, if the attempt
+// ended with one.
+func (s *Service) ReportRun(r *api.Request, u Run, result StepResult) (*Run, *Failure, error) {
 	now, err := Runs.Load(r.Tx, Runs.Key(&u))
 	if errors.Is(err, table.ErrNotFound) || err == nil && (now.Version != u.Version || now.Owner != u.Owner) {
-		return nil, nil // cancelled, abandoned or deleted meanwhile
+		return nil, nil, nil // cancelled, abandoned or deleted meanwhile
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sec, err := Secrets.Load(r.Tx, table.K(u.Account, u.Region, u.Name))
 	if errors.Is(err, table.ErrNotFound) || err == nil && (sec.UID != u.UID || sec.Rotation == nil || sec.Rotation.Running != u.Version) {
-		return nil, Runs.Delete(r.Tx, Runs.Key(now))
+		return nil, nil, Runs.Delete(r.Tx, Runs.Key(now))
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if result.Busy {
 		now.Owner, now.Due = "", table.At(r.Time.Add(busyBackOff))
-		return nil, Runs.Put(r.Tx, now)
+		return nil, nil, Runs.Put(r.Tx, now)
 	}
 	if result.Failed {
-		return nil, sec.fail(r, now, result)
+		failure, err := sec.fail(r, now, result)
+		return nil, failure, err
 	}
 	now.Done = append(now.Done, table.At(r.Time))
 	if now.Test {
-		return nil, sec.endTest(r, now, Outcome{Result: Succeeded}, rotationSucceeded, "")
+		return nil, nil, sec.endTest(r, now, Outcome{Result: Succeeded}, rotationSucceeded, "")
 	}
 	if now.Step+1 < len(Steps) {
 		now.Step++
-		return now, Runs.Put(r.Tx, now)
+		return now, nil, Runs.Put(r.Tx, now)
 	}
 	v := sec.labelled(now.Version)
 	if v == nil || !v.has(current) {
-		result.Message = "the function finished without moving AWSCURRENT to the new version"
-		return nil, sec.fail(r, now, result)
+		now.Done = now.Done[:now.Step] // that one did not do what it is for
+		result.Message = textUnmoved
+		if v == nil || v.Kind == noValue {
+			result.Message = textNothingMoves
+		}
+		failure, err := sec.fail(r, now, result)
+		return nil, failure, err
 	}
-	return nil, sec.succeed(r, now, v)
+	return nil, nil, sec.succeed(r, now, v)
 }
+
+// What a rotation says whose function finished all steps, and AWSCURRENT is where it was.
+const (
+	textUnmoved      = "the function finished without moving AWSCURRENT to the new version"
+	textNothingMoves = "the version has no value: createSecret did not store one"
+)
 
 // succeed ends a rotation whose version is current.
 func (s *Secret) succeed(r *api.Request, u *Run, v *Version) error {
 	v.detach(pending)
 	rot := s.Rotation
 	rot.Last = table.At(r.Time)
+	rot.ended(u, Outcome{Result: Succeeded})
 	if err := s.dropRotation(r); err != nil {
 		return err
 	}
@@ -493,60 +527,71 @@ func (s *Secret) succeed(r *api.Request, u *Run, v *Version) error {
 
 // fail ends an attempt. The next begins with the first step again, with the same version:
 // later in the window, or in the next window.
-func (s *Secret) fail(r *api.Request, u *Run, result StepResult) error {
+func (s *Secret) fail(r *api.Request, u *Run, result StepResult) (*Failure, error) {
 	o := Outcome{Result: Failed, Step: u.StepName(), Message: result.Message, Log: result.Log}
 	text := "Error when executing lambda " + u.Function + " during " + u.StepName() + " step"
+	failure := &Failure{Step: u.StepName(), Attempt: u.Attempt, Test: u.Test}
 	if u.Test {
-		return s.endTest(r, u, o, rotationFailed, text)
+		return failure, s.endTest(r, u, o, rotationFailed, text)
 	}
 	if err := remember(r, u, o); err != nil {
-		return err
+		return nil, err
 	}
 	now := table.At(r.Time)
 	again := now + table.Millis((firstBackOff << (u.Attempt - 1)).Milliseconds())
-	u.Owner, u.Step, u.Claimed, u.Done = "", 0, 0, nil
+	u.Owner, u.Step, u.Claimed, u.Done, u.Failed = "", 0, 0, nil, failure.Step
 	if u.Attempt < maxAttempts && (u.Closes == 0 || again < u.Closes) {
 		u.Attempt++
-		u.Due = again
-		return Runs.Put(r.Tx, u)
+		u.Due, failure.Again = again, again.Time()
+		return failure, Runs.Put(r.Tx, u)
 	}
 	emitRotation(r, u, rotationFailed, text)
 	if err := s.Rotation.plan(u.ARN, r.Time); err != nil {
-		return err
+		return nil, err
 	}
 	// Without a schedule it waits until somebody asks for a rotation again.
-	u.Attempt, u.Due, u.Closes = 1, s.Rotation.At, s.Rotation.Closes
+	u.GaveUp, u.Attempt, u.Due, u.Closes = u.Attempt, 1, s.Rotation.At, s.Rotation.Closes
+	failure.GaveUp, failure.Again = true, u.Due.Time()
 	if err := Runs.Put(r.Tx, u); err != nil {
-		return err
+		return nil, err
 	}
-	return Secrets.Put(r.Tx, s)
+	return failure, Secrets.Put(r.Tx, s)
 }
 
-// endTest removes the copy that was made for testSecret.
+// endTest ends a test with its result.
 func (s *Secret) endTest(r *api.Request, u *Run, o Outcome, event, message string) error {
 	emitRotation(r, u, event, message)
+	s.Rotation.ended(u, o)
 	if err := remember(r, u, o); err != nil {
 		return err
 	}
 	if err := s.dropRotation(r); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(s.Versions, func(v Version) bool { return v.ID == u.Version })
-	if i < 0 {
-		return Secrets.Put(r.Tx, s)
+	if err := s.dropCopy(r, u); err != nil {
+		return err
 	}
-	v := s.Versions[i]
-	if v.detach(pending); len(v.Stages) > 0 {
-		s.Versions[i] = v // somebody gave it a label of their own
+	if s.labelled(u.Version) != nil { // somebody gave it a label of their own
 		return save(r, s)
 	}
-	s.Versions = slices.Delete(s.Versions, i, i+1)
-	if len(v.Value) == 0 {
-		if err := Values.Delete(r.Tx, s.part(v.ID)); err != nil {
-			return err
-		}
-	}
 	return Secrets.Put(r.Tx, s)
+}
+
+// dropCopy removes the copy that was made for a test.
+func (s *Secret) dropCopy(r *api.Request, u *Run) error {
+	v := s.labelled(u.Version)
+	if v == nil {
+		return nil
+	}
+	if v.detach(pending); len(v.Stages) > 0 {
+		return nil
+	}
+	inRow := len(v.Value) > 0
+	s.Versions = slices.DeleteFunc(s.Versions, func(v Version) bool { return v.ID == u.Version })
+	if inRow {
+		return nil
+	}
+	return Values.Delete(r.Tx, s.part(u.Version))
 }
 
 // Hurry is a secret whose failed rotation somebody wants to be tried again now.
@@ -586,7 +631,7 @@ func (s *Service) HurryRuns(r *api.Request) (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		u.Due, u.Attempt, u.Closes = table.At(r.Time), 1, 0
+		u.Due, u.Attempt, u.Closes, u.GaveUp = table.At(r.Time), 1, 0, 0
 		if err := Runs.Put(r.Tx, u); err != nil {
 			return false, err
 		}

@@ -1,8 +1,8 @@
 package secretsmanager
 
 import (
+	"cmp"
 	"errors"
-	"strings"
 	"time"
 
 	"coffer/internal/api"
@@ -41,9 +41,11 @@ type RunStatus struct {
 	Attempt  int        `json:"attempt"`
 	Attempts int        `json:"attempts"` // most in one window
 	Started  time.Time  `json:"started"`
-	Working  bool       `json:"working"`        // a process is at work on it now
-	Due      *time.Time `json:"next,omitempty"` // when it goes on by itself
-	Done     []StepTime `json:"done"`           // the steps of this attempt that have succeeded
+	Began    *time.Time `json:"attemptBegan,omitempty"` // none: it waits to be tried as a whole
+	Working  bool       `json:"working"`                // a process is at work on it now
+	GaveUp   int        `json:"gaveUpAfter,omitempty"`  // failed attempts, after which it waits for the next window or for RotateSecret
+	Due      *time.Time `json:"next,omitempty"`         // when it goes on by itself
+	Done     []StepTime `json:"done"`                   // the steps of this attempt that have succeeded
 }
 
 // StepTime is how long a step took, from the end of the one before.
@@ -107,9 +109,7 @@ func StatusOf(tx *table.Tx, account, region, id string) (*RotationStatus, error)
 	out.Configured, out.Enabled, out.Function, out.Last = true, r.Enabled, r.Function, r.Last.Ptr()
 	out.Schedule = r.rules().String()
 	out.Opens, out.Closes, out.Planned = r.Opens.Ptr(), r.Closes.Ptr(), r.At.Ptr()
-	if p := s.holder(pending); p != nil && !p.has(current) && p.ID != r.Running {
-		out.Blocked = p.ID
-	}
+	out.Blocked = s.blocked()
 	if r.Running != "" {
 		u, err := Runs.Load(tx, s.part())
 		if err != nil {
@@ -117,7 +117,7 @@ func StatusOf(tx *table.Tx, account, region, id string) (*RotationStatus, error)
 		}
 		out.Running = &RunStatus{
 			Version: u.Version, Test: u.Test, Step: u.StepName(), Index: u.Step + 1, Attempt: u.Attempt, Attempts: maxAttempts,
-			Started: u.Started.Time(), Working: u.Owner != "", Due: u.Due.Ptr(),
+			Started: u.Started.Time(), Began: u.Claimed.Ptr(), Working: u.Owner != "", GaveUp: u.GaveUp, Due: u.Due.Ptr(),
 			Done: stepTimes(u.Test, u.Claimed, u.Done),
 		}
 	}
@@ -130,6 +130,7 @@ func StatusOf(tx *table.Tx, account, region, id string) (*RotationStatus, error)
 	}
 	for i := range h.Ended {
 		o := &h.Ended[i]
+		o.Function = cmp.Or(o.Function, r.Function)
 		out.Ended = append(out.Ended, OutcomeSummary{
 			Version: o.Version, Test: o.Test, Attempt: o.Attempt, Started: o.Started.Time(), Ended: o.Ended.Time(),
 			Result: o.Result, Step: o.Step, Message: o.Message, Log: o.Log, Advice: o.advice(),
@@ -137,38 +138,4 @@ func StatusOf(tx *table.Tx, account, region, id string) (*RotationStatus, error)
 		})
 	}
 	return out, nil
-}
-
-// advice is what to do about an attempt that did not succeed.
-func (o *Outcome) advice() string {
-	switch o.Result {
-	case Missed:
-		return "No server ran while the window was open. Rotate now, or wait for the next window."
-	case Abandoned:
-		return "Another writer made a new current version, or took AWSPENDING away. If the database already has the new password, set it right by hand, then rotate again."
-	case Failed:
-	default:
-		return ""
-	}
-	for _, a := range advices {
-		if (a.step == "" || a.step == o.Step) && strings.Contains(o.Message, a.says) {
-			return a.text
-		}
-	}
-	return ""
-}
-
-// advices are looked through in order: first what the message tells, then what the
-// step does.
-var advices = []struct{ step, says, text string }{
-	{"", "ResourceNotFoundException: Function not found", "The rotation function is gone. Create it again, or give RotateSecret another one."},
-	{"", "Task timed out", "The function took longer than its timeout. See whether the database answers from this machine; raise the function's Timeout if it is only slow."},
-	{"", "AccessDenied", "The function's role, or Secrets Manager for the function, lacks a permission. `coffer who-can` tells who has it; `coffer explain` tells of one call."},
-	{"", "Runtime.ImportModuleError", "The function's package lacks a module. Put it into the package or a layer."},
-	{"", "Runtime.ExitError", "The function's process died. Its log group tells more."},
-	{"", "KMS", "The key of the secret, or of the function's variables, refuses its use or is not enabled."},
-	{"createSecret", "", "The new value could not be made or stored; the database has not been touched. See that the secret's JSON has what the function expects."},
-	{"setSecret", "", "The database did not take the new password, or not for sure; the current one stays in the secret. See that host, port and current password are right and that the function reaches the database."},
-	{"testSecret", "", "The new password was set, and logging in with it failed. It is tried again with the same version; the current value stays in the secret."},
-	{"finishSecret", "", "The new password is set and tested; only the label could not be moved. It is tried again with the same version."},
 }

@@ -33,6 +33,7 @@ import (
 //	POST /who-can         {"action", "resource", "account", "region"}   gateway.Answer
 //	POST /explain         {"requestId"}   the decisions of a call
 //	POST /rotation        {"secret", "account", "region"}   secretsmanager.RotationStatus
+//	POST /rotations       {"account", "region", "after", "failing"} RotationsPage
 //	POST /denials         {"last", "account", "principal"}   the last denials
 //	GET  /audit/verify                verify the audit log; streams findings
 //	GET  /backup                      a sealed backup of everything
@@ -165,6 +166,7 @@ func (s *Server) controlHandler() http.Handler {
 		return s.explain(ctx, in.RequestID)
 	}))
 	mux.HandleFunc("POST /rotation", control(s.rotationStatus))
+	mux.HandleFunc("POST /rotations", control(s.rotations))
 	mux.HandleFunc("POST /denials", control(s.denials))
 	mux.HandleFunc("GET /audit/verify", control(func(ctx context.Context, _ struct{}) (VerifyReport, error) {
 		return verifyReport(func(report func(audit.Finding)) (audit.Summary, error) { return s.log.Verify(ctx, report) })

@@ -22,7 +22,7 @@ type DenialsQuery struct {
 type Denial struct {
 	Time      string `json:"time"`
 	RequestID string `json:"requestId"`
-	Principal string `json:"principal"` // ARN; of the holder of a foreign token, who the provider says it is
+	Principal string `json:"principal"` // ARN; the name of a service; of the holder of a foreign token, who the provider says it is
 	Action    string `json:"action"`    // that was denied; not the call's own if a service made it on the caller's behalf
 	Resource  string `json:"resource"`
 	ErrorCode string `json:"errorCode"`
@@ -113,7 +113,7 @@ func denialOf(rec *audit.Record, q DenialsQuery) (d Denial, ok bool, err error) 
 	}
 	id := &rec.UserIdentity
 	d = Denial{
-		Time: rec.EventTime.Format("2006-01-02T15:04:05Z"), RequestID: rec.RequestID, Principal: id.ARN, Resource: "*", ErrorCode: rec.ErrorCode,
+		Time: rec.EventTime.Format("2006-01-02T15:04:05Z"), RequestID: rec.RequestID, Principal: principalOf(id), Resource: "*", ErrorCode: rec.ErrorCode,
 		Action: strings.TrimSuffix(rec.EventSource, ".amazonaws.com") + ":" + rec.EventName,
 	}
 	if d.Principal == "" {
@@ -124,6 +124,9 @@ func denialOf(rec *audit.Record, q DenialsQuery) (d Denial, ok bool, err error) 
 		return d, false, nil
 	}
 	decisions, _, err := rec.Decisions()
+	if len(decisions) > 0 {
+		d.Resource = decisions[0].Resource // of the call; it may have been refused though it was allowed
+	}
 	for _, of := range decisions {
 		if !of.Allowed {
 			d.Action, d.Resource = of.Action, of.Resource

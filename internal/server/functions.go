@@ -32,13 +32,22 @@ type functions struct {
 	cert     *tls.Certificate
 }
 
-// builtIns are the functions that come with Coffer as the Lambda service takes them.
-func builtIns() []lambda.BuiltIn {
+// builtIns are the functions that come with Coffer as the Lambda service takes them. They
+// were modified when this program was.
+func builtIns() ([]lambda.BuiltIn, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Stat(program)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]lambda.BuiltIn, len(builtin.Functions))
 	for i, f := range builtin.Functions {
-		out[i] = lambda.BuiltIn{Name: f.Name, Description: f.Summary, Timeout: f.Timeout, Memory: builtInMemory}
+		out[i] = lambda.BuiltIn{Name: f.Name, Description: f.Summary, Timeout: f.Timeout, Memory: builtInMemory, Modified: file.ModTime()}
 	}
-	return out
+	return out, nil
 }
 
 // openFunctions makes the runner, and the listener by which functions reach the API: one of

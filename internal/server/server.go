@@ -143,7 +143,11 @@ func (c *Config) defaults() error {
 		c.MaxConns = 16384
 	}
 	if c.BuiltIns == nil {
-		c.BuiltIns, c.BuiltInPolicy = builtIns(), builtin.RolePolicy
+		var err error
+		if c.BuiltIns, err = builtIns(); err != nil {
+			return err
+		}
+		c.BuiltInPolicy = builtin.RolePolicy
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -269,6 +273,10 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Sour
 		return services{}, err
 	}
 	directory := iam.NewDirectory(iam.DirectoryConfig{AnyAccount: cfg.Dev})
+	role := &iam.OwnRole{
+		Service: lambdaapi.Service.EventSource, Name: "CofferRotation", Policy: cfg.BuiltInPolicy,
+		Description: "Lets the rotation functions that come with Coffer rotate the secrets of the account",
+	}
 	return services{
 		material:  m,
 		directory: directory,
@@ -281,12 +289,9 @@ func newServices(root envelope.RootKey, ring *envelope.Keyring, issuers jwt.Sour
 			Runner: cfg.Runner, BuiltIns: cfg.BuiltIns, MarkKey: ring.Derive("marks of environment variables").Bytes(),
 			LocationKey: ring.Derive("code locations"),
 			BuiltInRole: func(tx *table.Tx, account, region string, now time.Time) (string, error) {
-				role := iam.OwnRole{
-					Service: lambdaapi.Service.EventSource, Name: "CofferRotation", Policy: cfg.BuiltInPolicy,
-					Description: "Lets the rotation functions that come with Coffer rotate the secrets of the account",
-				}
 				return role.Ensure(tx, account, arn.Partition(region), now)
 			},
+			BuiltInRoleARN: func(account, region string) string { return role.ARN(account, arn.Partition(region)) },
 		}),
 		logs: cloudwatchlogs.New(cloudwatchlogs.Config{}),
 	}, nil

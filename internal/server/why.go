@@ -33,12 +33,12 @@ type ExplainedCall struct {
 	Time         string                `json:"time"`
 	Action       string                `json:"action"` // service and operation: "secretsmanager.amazonaws.com GetSecretValue"
 	Region       string                `json:"region"`
-	Principal    string                `json:"principal"`
+	Principal    string                `json:"principal"`          // ARN; the name of a service that called for itself
 	Account      string                `json:"account,omitempty"`  // of the principal, or for strangers the one they called
 	Provider     string                `json:"provider,omitempty"` // that speaks for the holder of a foreign token
 	Subject      string                `json:"subject,omitempty"`  // who that holder is to the provider
 	AccessKeyID  string                `json:"accessKeyId,omitempty"`
-	Through      string                `json:"through,omitempty"` // the service that made the call for the principal
+	Through      string                `json:"through,omitempty"` // the service that made the call, for the principal or itself
 	SourceIP     string                `json:"sourceIp,omitempty"`
 	ErrorCode    string                `json:"errorCode,omitempty"`
 	ErrorMessage string                `json:"errorMessage,omitempty"`
@@ -125,13 +125,21 @@ func explained(rec *audit.Record, decisions []audit.Authorization, reason string
 	id := &rec.UserIdentity
 	c := ExplainedCall{
 		Time: rec.EventTime.Format("2006-01-02T15:04:05Z"), Action: rec.EventSource + " " + rec.EventName, Region: rec.AWSRegion,
-		Principal: id.ARN, Account: cmp.Or(id.AccountID, rec.RecipientAccountID), AccessKeyID: id.AccessKeyID, Through: id.InvokedBy,
+		Principal: principalOf(id), Account: cmp.Or(id.AccountID, rec.RecipientAccountID), AccessKeyID: id.AccessKeyID, Through: id.InvokedBy,
 		SourceIP: rec.SourceIPAddress, ErrorCode: rec.ErrorCode, ErrorMessage: rec.ErrorMessage, Reason: reason, Decisions: decisions,
 	}
 	if id.Type == audit.TypeWebIdentityUser || id.Type == audit.TypeSAMLUser {
 		c.Provider, c.Subject = id.IdentityProvider, id.UserName
 	}
 	return c
+}
+
+// principalOf is who made a call: its ARN if it has one.
+func principalOf(id *audit.Identity) string {
+	if id.Type == audit.TypeAWSService {
+		return id.InvokedBy
+	}
+	return id.ARN
 }
 
 // nameThem finds the names of what people know by name and the record has by id.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"coffer/internal/builtin"
 	"coffer/internal/rotator"
@@ -49,6 +50,23 @@ func Rotation(name string) (rotator.Rotation, bool) {
 // Count is how many functions there are.
 func Count() int { return len(rotations) }
 
+// About tells how a secret is rotated with a function, in lines.
+func About(f builtin.Function) string {
+	text := fmt.Sprintf(`%s %s.
+It is run by Coffer's Lambda service when a secret is rotated. To rotate a secret with it:
+
+  aws secretsmanager rotate-secret --secret-id NAME \
+    --rotation-lambda-arn arn:aws:lambda:REGION:ACCOUNT:function:%s
+
+The secret is to look like this:
+  %s
+`, f.Name, f.Summary, f.Name, f.Secret)
+	if f.Master != "" {
+		text += "and the one that its masterarn names like this:\n  " + f.Master + "\n"
+	}
+	return text
+}
+
 // Run runs a function behind the Lambda Runtime API that AWS_LAMBDA_RUNTIME_API names,
 // until ctx is done. Its log lines go to log.
 func Run(ctx context.Context, name string, lookupEnv func(string) (string, bool), log io.Writer) error {
@@ -59,15 +77,7 @@ func Run(ctx context.Context, name string, lookupEnv func(string) (string, bool)
 	}
 	api, _ := lookupEnv("AWS_LAMBDA_RUNTIME_API")
 	if api == "" {
-		return fmt.Errorf(`%s %s.
-It is run by Coffer's Lambda service when a secret is rotated, and finds no AWS_LAMBDA_RUNTIME_API
-in its environment. To rotate a secret with it:
-
-  aws secretsmanager rotate-secret --secret-id NAME \
-    --rotation-lambda-arn arn:aws:lambda:REGION:ACCOUNT:function:%s
-
-The secret is to look like this:
-  %s`, f.Name, f.Summary, f.Name, f.Secret)
+		return fmt.Errorf("the function finds no AWS_LAMBDA_RUNTIME_API in its environment.\n%s", strings.TrimSpace(About(f)))
 	}
 	client, err := rotator.NewClient(lookupEnv)
 	if err != nil {
