@@ -243,7 +243,7 @@ func TestIsolation(t *testing.T) {
 		if want := map[bool]string{true: "2", false: "0"}[name != "user"]; out.Seccomp != want && out.Seccomp != "2" {
 			t.Errorf("seccomp is %s, want %s", out.Seccomp, want)
 		}
-		if out.Files[1] != 1024 || out.Core[1] != 0 || !out.Processes || out.Size != 512<<20 || out.Data != 256<<21+512<<20 {
+		if out.Files[1] != 1024 || out.Core[1] != 1 || !out.Processes || out.Size != 512<<20 || out.Data != 256<<21+512<<20 {
 			t.Errorf("limits: files %v, core %v, processes %v, size %d, data %d", out.Files, out.Core, out.Processes, out.Size, out.Data)
 		}
 		t.Logf("%v", out.Outcome)

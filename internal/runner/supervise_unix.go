@@ -176,7 +176,9 @@ func (l limits) set() error {
 		value    uint64
 		always   bool
 	}{
-		{syscall.RLIMIT_CORE, 0, true}, // a core would hold credentials
+		// A core would hold credentials. One byte is too little for a file, and unlike none it also
+		// keeps the core from a program that core_pattern names (core(5)).
+		{syscall.RLIMIT_CORE, 1, true},
 		{syscall.RLIMIT_DATA, l.Data, false},
 		{syscall.RLIMIT_FSIZE, l.FileSize, false},
 		{syscall.RLIMIT_NOFILE, l.Files, false},
