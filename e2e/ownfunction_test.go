@@ -16,6 +16,9 @@ import (
 // TestBuiltInAsOwnFunction: this program in a package, as docs/rotation.md has it, is a function
 // with variables and a role of the user's own.
 func TestBuiltInAsOwnFunction(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many steps in processes of their own")
+	}
 	t.Parallel()
 	if out, err := coffer(t, "doctor").CombinedOutput(); err != nil {
 		external(t, "functions of users do not run on this machine:\n"+string(out))

@@ -280,6 +280,9 @@ func TestRotationPostgres(t *testing.T) {
 
 // TestRotationMariaDB and TestRotationRedis are the same of other databases, in short.
 func TestRotationMariaDB(t *testing.T) {
+	if testing.Short() {
+		t.Skip("another database, the same server")
+	}
 	t.Parallel()
 	db, v := rotatortest.MustStartMariaDB(t), newVault(t)
 	db.Exec(t, `CREATE USER app@'%' IDENTIFIED BY '`+marker+`-first'`)
@@ -295,6 +298,9 @@ func TestRotationMariaDB(t *testing.T) {
 }
 
 func TestRotationRedis(t *testing.T) {
+	if testing.Short() {
+		t.Skip("another database, the same server")
+	}
 	t.Parallel()
 	db, v := rotatortest.MustStartRedis(t), newVault(t)
 	v.leaks.secret(db.Password, "the superuser's password")

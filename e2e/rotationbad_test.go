@@ -146,6 +146,9 @@ func TestRotationThatRestartsItself(t *testing.T) {
 // TestRotationWhileDown: a database that is down fails the step that needs it. When it is
 // back, the rotation goes on with the same version.
 func TestRotationWhileDown(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many steps in processes of their own")
+	}
 	t.Parallel()
 	db, v := rotatortest.MustStartPostgres(t), newVault(t)
 	db.Exec(t, `CREATE ROLE app LOGIN PASSWORD '`+marker+`-first'`)
@@ -172,6 +175,9 @@ func TestRotationWhileDown(t *testing.T) {
 // TestRotationOfBadSecrets: what is wrong with a secret's value is told, and once it is
 // right the secret can be rotated.
 func TestRotationOfBadSecrets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many steps in processes of their own")
+	}
 	t.Parallel()
 	db, v := rotatortest.MustStartPostgres(t), newVault(t)
 	good := map[string]any{"engine": "postgres", "host": rotatortest.Host, "port": db.Port, "username": "app", "password": marker + "-first"}
