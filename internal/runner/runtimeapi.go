@@ -160,12 +160,14 @@ func (a *runtimeAPI) handleNext(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.waiting = true
-	a.begin()
-	a.mu.Unlock()
+	// Before begin: give takes this token for the first event. Were it late, it would pass for
+	// the request for the next one, and that would go to a process which may be leaving.
 	select {
 	case a.ready <- struct{}{}:
 	default:
 	}
+	a.begin()
+	a.mu.Unlock()
 	select {
 	case <-r.Context().Done():
 		a.mu.Lock()
