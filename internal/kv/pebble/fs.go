@@ -44,10 +44,11 @@ func (f *walFS) stopHere(err error) {
 	select {}
 }
 
-// Create implements vfs.FS. When Open has given up, the flush that it still
-// tries stays here: its caller has been told that nothing happens any more.
+// Create implements vfs.FS. When Open has given up, or the store has stopped,
+// flushes and compactions stay here: they would be tried again for ever, and
+// nothing of what they do counts before the next start.
 func (f *walFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if f.e.givenUp.Load() && filepath.Ext(name) == ".sst" {
+	if filepath.Ext(name) == ".sst" && (f.e.givenUp.Load() || f.e.store.Err() != nil) {
 		select {}
 	}
 	file, err := f.FS.Create(name, c)

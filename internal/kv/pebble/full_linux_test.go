@@ -106,3 +106,69 @@ func fullDisk(t *testing.T, ballast int) {
 		t.Errorf("Open on a full disk: %v", err)
 	}
 }
+
+// TestCloseOnFullDisk closes a store that has never failed, on a disk without
+// room for the files that Close makes when there is.
+func TestCloseOnFullDisk(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		written       int
+		inodes, bytes int // left free when Close begins; -1 for plenty
+	}{
+		{"no inode, nothing written", 0, 0, -1},
+		{"no inode", 100, 0, -1},
+		{"one inode", 100, 1, -1},
+		{"two inodes", 100, 2, -1},
+		{"no space", 100, -1, 0},
+		{"one page", 100, -1, 4 << 10},
+		{"room for the log alone", 100, -1, 40 << 10},
+		{"plenty", 100, -1, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mount := t.TempDir()
+			if err := syscall.Mount("coffer-test", mount, "tmpfs", 0, "size=8m,nr_inodes=100"); err != nil {
+				t.Skipf("mounting a tmpfs needs root: %v", err)
+			}
+			t.Cleanup(func() { syscall.Unmount(mount, syscall.MNT_DETACH) })
+			s, err := pebble.Open(config(mount + "/store"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			acked := map[string]bool{}
+			for n := range c.written {
+				id := fmt.Sprintf("%05d", n)
+				if err := updatePair(s, id); err != nil {
+					t.Fatal(err)
+				}
+				acked[id] = true
+			}
+			var st syscall.Statfs_t
+			if err := syscall.Statfs(mount, &st); err != nil {
+				t.Fatal(err)
+			}
+			if c.bytes >= 0 {
+				if err := os.WriteFile(mount+"/ballast", make([]byte, int(st.Bavail)*int(st.Bsize)-c.bytes), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.inodes >= 0 {
+				for n := range int(st.Ffree) - c.inodes {
+					if err := os.WriteFile(fmt.Sprint(mount, "/ballast", n), nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			done := make(chan error, 1)
+			go func() { done <- s.Close() }()
+			select {
+			case err := <-done:
+				if err != nil && !errors.Is(err, syscall.ENOSPC) {
+					t.Errorf("Close: %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("Close hangs")
+			}
+			checkPairs(t, mustOpen(t, copyDir(t, mount+"/store")), acked)
+		})
+	}
+}

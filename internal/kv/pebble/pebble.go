@@ -17,7 +17,9 @@
 //     What to do is to free space or replace the disk and to start again. The
 //     Update that met the failure may or may not have happened; an
 //     acknowledged one is there after the restart.
-//   - Close of a healthy store leaves empty logs.
+//   - Close of a healthy store leaves empty logs, where the disk has room for
+//     that. On a full disk it ends too, maybe with an error, and the next
+//     start reads the log.
 //
 // # What Pebble would do, and what is done here
 //
@@ -287,7 +289,8 @@ type engine struct {
 	stalled atomic.Bool // Pebble makes writers wait for a flush
 	syncs   atomic.Uint64
 
-	failed   chan error   // why Open cannot succeed, at most one
+	closing  atomic.Bool  // Close waits for a flush
+	failed   chan error   // why Open or the flush of Close cannot succeed, at most one
 	givenUp  atomic.Bool  // set with it
 	flushErr atomic.Value // string: of the last flush that failed
 }
@@ -341,6 +344,13 @@ func (e *engine) listener() *pebble.EventListener {
 		BackgroundError: func(err error) {
 			if !e.armed.Load() && e.flushErr.Load() == err.Error() {
 				e.giveUp(err)
+				return
+			}
+			if e.closing.Load() && e.flushErr.Load() == err.Error() {
+				select {
+				case e.failed <- err:
+				default:
+				}
 				return
 			}
 			e.log.Error("store: background work failed and is tried again", "dir", e.dir, "err", line(corrupt(e.dir, err, false)))
@@ -437,25 +447,68 @@ func (e *engine) applyOne(b *pebble.Batch) (err error) {
 // Snapshot implements occ.Engine.
 func (e *engine) Snapshot() (occ.Snapshot, error) { return snapshot{e.db.NewSnapshot(), e.dir}, nil }
 
-// Close implements occ.Engine.
+// Close implements occ.Engine. On a full disk the newest writes stay in the
+// log, where the next start finds them.
 func (e *engine) Close(cause error) error {
 	if cause != nil {
-		// Locks inside Pebble may be held for good, and its background work
-		// must not go on in a directory that someone else has opened: leave
-		// it, locked, to the end of the process.
-		e.log.Error("store: closed after a failed write; its directory stays locked until the process ends", "dir", e.dir, "err", cause)
+		e.abandon(cause)
 		return nil
 	}
 	close(e.batches)
 	e.applier.Wait()
-	// Empty logs cannot be damaged, and the next start has nothing to replay.
-	ferr := e.db.Flush()
-	e.armed.Store(false)
-	err := errors.Join(ferr, e.db.Close(), e.lock.Close())
+	// On the side, as in openDB: a goroutine that meets a failure of a log or
+	// of the manifest stays there.
+	done := make(chan error, 1)
+	go func() { done <- e.closeDB() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-e.store.Stopped():
+		select {
+		case err = <-done: // it was only late
+		case <-time.After(grace):
+			e.abandon(e.store.Err())
+			return nil
+		}
+	}
 	if err != nil {
 		return explain(e.dir, "close", err)
 	}
 	return nil
+}
+
+// abandon leaves Pebble open after a failed write: its locks may be held for
+// good, and its background work must not go on in a directory that someone
+// else has opened. So the directory is locked to the end of the process.
+func (e *engine) abandon(cause error) {
+	e.log.Error("store: closed after a failed write; its directory stays locked until the process ends", "dir", e.dir, "err", cause)
+}
+
+// closeDB flushes what is in memory and closes Pebble. Empty logs cannot be
+// damaged, and the next start has nothing to replay. A flush that fails is not
+// waited for again: all is in the log too.
+func (e *engine) closeDB() (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case fatal:
+			err = r.error
+		default:
+			err = recovered(e.dir, r)
+		}
+	}()
+	e.closing.Store(true)
+	flushed, err := e.db.AsyncFlush()
+	if err == nil {
+		select {
+		case <-flushed:
+		case err = <-e.failed:
+			e.log.Warn("store: closed without a flush; the next start reads the log", "dir", e.dir, "err", line(corrupt(e.dir, err, false)))
+			err = nil
+		}
+	}
+	e.armed.Store(false)
+	return errors.Join(err, e.db.Close(), e.lock.Close())
 }
 
 type snapshot struct {
