@@ -342,15 +342,16 @@ func (e *engine) listener() *pebble.EventListener {
 			}
 		},
 		BackgroundError: func(err error) {
-			if !e.armed.Load() && e.flushErr.Load() == err.Error() {
-				e.giveUp(err)
-				return
-			}
-			if e.closing.Load() && e.flushErr.Load() == err.Error() {
+			flush := e.flushErr.Load() == err.Error()
+			switch {
+			case flush && e.closing.Load():
 				select {
-				case e.failed <- err:
+				case e.failed <- err: // to closeDB, which goes on without
 				default:
 				}
+				return
+			case flush && !e.armed.Load(): // it is Open that waits
+				e.giveUp(err)
 				return
 			}
 			e.log.Error("store: background work failed and is tried again", "dir", e.dir, "err", line(corrupt(e.dir, err, false)))
