@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -185,7 +187,7 @@ func TestResourcePolicies(t *testing.T) {
 				hold(t, []fact{f})
 			}
 		}
-		equal(t, "what others list", w.theirs.lists(), "")
+		check.Equal(t, "what others list", w.theirs.lists(), "")
 	})
 }
 
@@ -266,5 +268,5 @@ func (p *party) equals(id, want string) string {
 	if err == nil && *out.SecretString != want {
 		return "another value"
 	}
-	return verdict(err)
+	return check.Outcome(err)
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
@@ -22,9 +24,9 @@ func TestRegions(t *testing.T) {
 		}
 		for region, arn := range arns {
 			got := must(h.sm(region).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("s")}))(t)
-			equal(t, "value in "+region, *got.SecretString, *value(region))
+			check.Equal(t, "value in "+region, *got.SecretString, *value(region))
 			list := must(h.sm(region).ListSecrets(ctx, &secretsmanager.ListSecretsInput{}))(t)
-			equal(t, "secrets in "+region, len(list.SecretList) == 1 && *list.SecretList[0].ARN == arn, true)
+			check.Equal(t, "secrets in "+region, len(list.SecretList) == 1 && *list.SecretList[0].ARN == arn, true)
 			_, err := h.sm("us-west-2").GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 			fails(t, "ARN from elsewhere", err, "ResourceNotFoundException", textNoSecret)
 		}
@@ -51,9 +53,9 @@ func TestAccounts(t *testing.T) {
 			want string
 		}{{a, "of a"}, {smB, "of b"}} {
 			got := must(c.sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("s")}))(t)
-			equal(t, "a bare name is the caller's own", *got.SecretString, *value(c.want))
+			check.Equal(t, "a bare name is the caller's own", *got.SecretString, *value(c.want))
 			list := must(c.sm.ListSecrets(ctx, &secretsmanager.ListSecretsInput{}))(t)
-			equal(t, "secrets listed "+c.want, len(list.SecretList), 1)
+			check.Equal(t, "secrets listed "+c.want, len(list.SecretList), 1)
 		}
 
 		// A's existing full ARN, one with another suffix, an existing partial ARN and

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/server"
 )
 
@@ -70,19 +71,19 @@ func TestAuditRecords(t *testing.T) {
 	}
 
 	create := of("CreateSecret", "")
-	equal(t, "CreateSecret", fmt.Sprintln(create.EventSource, create.AWSRegion, create.RecipientAccountID, create.ReadOnly, create.SourceIPAddress, create.EventType),
+	check.Equal(t, "CreateSecret", fmt.Sprintln(create.EventSource, create.AWSRegion, create.RecipientAccountID, create.ReadOnly, create.SourceIPAddress, create.EventType),
 		fmt.Sprintln("secretsmanager.amazonaws.com", "eu-west-1", account, false, "127.0.0.1", "AwsApiCall"))
-	equal(t, "identity", fmt.Sprint(create.UserIdentity.Type, create.UserIdentity.ARN, create.UserIdentity.AccountID, create.UserIdentity.AccessKeyID),
+	check.Equal(t, "identity", fmt.Sprint(create.UserIdentity.Type, create.UserIdentity.ARN, create.UserIdentity.AccountID, create.UserIdentity.AccessKeyID),
 		fmt.Sprint("Root", "arn:aws:iam::"+account+":root", account, h.Credentials.AccessKeyID))
-	equal(t, "user agent", strings.HasPrefix(create.UserAgent, "aws-sdk-go-v2/"), true)
+	check.Equal(t, "user agent", strings.HasPrefix(create.UserAgent, "aws-sdk-go-v2/"), true)
 	parameters(t, create, `{"name":"s","description":"d","clientRequestToken":"`+*token("v1")+`","tags":[{"key":"k","value":"v"}]}`, "secretString")
-	equal(t, "responseElements name", create.ResponseElements["name"], any("s"))
+	check.Equal(t, "responseElements name", create.ResponseElements["name"], any("s"))
 
 	parameters(t, of("PutSecretValue", ""), `{"secretId":"s","clientRequestToken":"`+*token("v2")+`"}`, "secretBinary")
 	get := of("GetSecretValue", "")
 	parameters(t, get, `{"secretId":"s","versionStage":"AWSPREVIOUS"}`)
-	equal(t, "read only", get.ReadOnly, true)
-	equal(t, "no responseElements of a read", get.ResponseElements == nil, true)
+	check.Equal(t, "read only", get.ReadOnly, true)
+	check.Equal(t, "no responseElements of a read", get.ResponseElements == nil, true)
 	parameters(t, of("GetRandomPassword", ""), "")
 
 	// A batch: its own record and one for each secret, under one request id.
@@ -93,34 +94,34 @@ func TestAuditRecords(t *testing.T) {
 			each = append(each, fmt.Sprint(r.RequestParameters["secretId"], r.ErrorCode))
 		}
 	}
-	equal(t, "records of a batch", strings.Join(each, " "), "s nobodyResourceNotFoundException")
+	check.Equal(t, "records of a batch", strings.Join(each, " "), "s nobodyResourceNotFoundException")
 
 	// KMS calls made for the caller: the same principal, invoked by the service.
 	for event, of := range map[string]auditRecord{"GenerateDataKey": create, "Decrypt": get} {
 		inner := find(event, func(r auditRecord) bool {
 			return r.EventName == event && r.RequestID == of.RequestID && r.UserIdentity.InvokedBy == "secretsmanager.amazonaws.com"
 		})
-		equal(t, event, fmt.Sprint(inner.EventSource, inner.SourceIPAddress, inner.UserAgent, inner.ReadOnly),
+		check.Equal(t, event, fmt.Sprint(inner.EventSource, inner.SourceIPAddress, inner.UserAgent, inner.ReadOnly),
 			fmt.Sprint("kms.amazonaws.com", "secretsmanager.amazonaws.com", "secretsmanager.amazonaws.com", true))
-		equal(t, event+" by", inner.UserIdentity.ARN, "arn:aws:iam::"+account+":root")
+		check.Equal(t, event+" by", inner.UserIdentity.ARN, "arn:aws:iam::"+account+":root")
 		parameters(t, inner, `{"encryptionContext":{"SecretARN":"`+*made.ARN+`","SecretVersionId":"`+*token("v1")+`"}}`, "plaintext", "ciphertextBlob")
-		equal(t, event+" resource", len(inner.Resources) == 1 && inner.Resources[0].Type == "AWS::KMS::Key", true)
+		check.Equal(t, event+" resource", len(inner.Resources) == 1 && inner.Resources[0].Type == "AWS::KMS::Key", true)
 	}
 	parameters(t, find("Encrypt", func(r auditRecord) bool { return r.EventName == "Encrypt" && r.UserIdentity.InvokedBy == "" }), `{"encryptionContext":{"a":"1"}}`, "plaintext")
 
 	del := of("DeleteSecret", "")
-	equal(t, "deleted name", del.ResponseElements["name"], any("s"))
+	check.Equal(t, "deleted name", del.ResponseElements["name"], any("s"))
 
 	missing := of("GetSecretValue", "ResourceNotFoundException")
-	equal(t, "errorMessage", missing.ErrorMessage, textNoSecret)
+	check.Equal(t, "errorMessage", missing.ErrorMessage, textNoSecret)
 	denied := of("GetSecretValue", "AccessDeniedException")
-	equal(t, "denied by", denied.UserIdentity.AccountID, b.Account)
-	equal(t, "denied message", strings.HasPrefix(denied.ErrorMessage, "User: arn:aws:iam::"+b.Account+":root is not authorized to perform: secretsmanager:GetSecretValue"), true)
+	check.Equal(t, "denied by", denied.UserIdentity.AccountID, b.Account)
+	check.Equal(t, "denied message", strings.HasPrefix(denied.ErrorMessage, "User: arn:aws:iam::"+b.Account+":root is not authorized to perform: secretsmanager:GetSecretValue"), true)
 	broken := of("GetSecretValue", "SerializationException")
-	equal(t, "a broken body has no parameters", broken.RequestParameters == nil, true)
-	equal(t, "its caller is known", broken.UserIdentity.AccountID, account)
+	check.Equal(t, "a broken body has no parameters", broken.RequestParameters == nil, true)
+	check.Equal(t, "its caller is known", broken.UserIdentity.AccountID, account)
 	unsigned := of("GetSecretValue", "MissingAuthenticationTokenException")
-	equal(t, "an unsigned call has no account", unsigned.UserIdentity.AccountID, "")
+	check.Equal(t, "an unsigned call has no account", unsigned.UserIdentity.AccountID, "")
 }
 
 // parameters checks that a record has the request parameters of want, with
@@ -156,7 +157,7 @@ func TestAuditTampering(t *testing.T) {
 			must(sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new(fmt.Sprintf("s-%d-%d", round, i)), SecretString: value("x")}))(t)
 		}
 		out := run(t, 0, "audit", "verify", "--data-dir", string(h.Dir))
-		equal(t, "verified by the running server", strings.HasSuffix(out, ", 0 problems\n"), true)
+		check.Equal(t, "verified by the running server", strings.HasSuffix(out, ", 0 problems\n"), true)
 		h.HTTP.CloseIdleConnections()
 		h.Stop(t)
 		if round == 0 {

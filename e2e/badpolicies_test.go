@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -59,51 +61,51 @@ func doors(t *testing.T, w *realm) []door {
 	}
 	return []door{
 		{"PutResourcePolicy", resource, func(p string) string {
-			return try(a.sm.PutResourcePolicy, &secretsmanager.PutResourcePolicyInput{SecretId: new("s"), ResourcePolicy: &p})
+			return check.Now(a.sm.PutResourcePolicy, &secretsmanager.PutResourcePolicyInput{SecretId: new("s"), ResourcePolicy: &p})
 		}, 20480, secret, ofSecret},
 		{"ValidateResourcePolicy", resource, func(p string) string {
 			out, err := a.sm.ValidateResourcePolicy(ctx, &secretsmanager.ValidateResourcePolicyInput{SecretId: new("s"), ResourcePolicy: &p})
 			if err == nil && !out.PolicyValidationPassed {
 				return "MalformedPolicyDocumentException: " + *out.ValidationErrors[0].ErrorMessage
 			}
-			return verdict(err)
+			return check.Outcome(err)
 		}, 20480, secret, ofSecret},
-		{"CreateKey", ofKey, func(p string) string { return try(a.kms.CreateKey, &kms.CreateKeyInput{Policy: &p}) }, 32768, "LimitExceededException: The key policy is longer than 32768 characters.", ofKMS},
+		{"CreateKey", ofKey, func(p string) string { return check.Now(a.kms.CreateKey, &kms.CreateKeyInput{Policy: &p}) }, 32768, "LimitExceededException: The key policy is longer than 32768 characters.", ofKMS},
 		{"PutKeyPolicy", ofKey, func(p string) string {
-			return try(a.kms.PutKeyPolicy, &kms.PutKeyPolicyInput{KeyId: &key, Policy: &p})
+			return check.Now(a.kms.PutKeyPolicy, &kms.PutKeyPolicyInput{KeyId: &key, Policy: &p})
 		}, 32768, "LimitExceededException: The key policy is longer than 32768 characters.", ofKMS},
 		{"CreatePolicy", identity, func(p string) string {
-			return try(a.iam.CreatePolicy, &iam.CreatePolicyInput{PolicyName: fresh("p"), PolicyDocument: &p})
+			return check.Now(a.iam.CreatePolicy, &iam.CreatePolicyInput{PolicyName: fresh("p"), PolicyDocument: &p})
 		}, 6144, quota("PolicySize: 6144"), ofIAM},
 		{"CreatePolicyVersion", identity, func(p string) string {
-			return try(a.iam.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &managed, PolicyDocument: &p})
+			return check.Now(a.iam.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &managed, PolicyDocument: &p})
 		}, 6144, quota("PolicySize: 6144"), ofIAM},
 		{"PutUserPolicy", identity, func(p string) string {
-			return try(a.iam.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("bo"), PolicyName: name, PolicyDocument: &p})
+			return check.Now(a.iam.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("bo"), PolicyName: name, PolicyDocument: &p})
 		}, 2048, "LimitExceeded: Maximum policy size of 2048 bytes exceeded for user bo", ofIAM},
 		{"PutGroupPolicy", identity, func(p string) string {
-			return try(a.iam.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: new("g"), PolicyName: name, PolicyDocument: &p})
+			return check.Now(a.iam.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: new("g"), PolicyName: name, PolicyDocument: &p})
 		}, 5120, "LimitExceeded: Maximum policy size of 5120 bytes exceeded for group g", ofIAM},
 		{"PutRolePolicy", identity, func(p string) string {
-			return try(a.iam.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("r"), PolicyName: name, PolicyDocument: &p})
+			return check.Now(a.iam.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("r"), PolicyName: name, PolicyDocument: &p})
 		}, 10240, "LimitExceeded: Maximum policy size of 10240 bytes exceeded for role r", ofIAM},
 		{"CreateRole", ofRole, func(p string) string {
-			return try(a.iam.CreateRole, &iam.CreateRoleInput{RoleName: fresh("r"), AssumeRolePolicyDocument: &p})
+			return check.Now(a.iam.CreateRole, &iam.CreateRoleInput{RoleName: fresh("r"), AssumeRolePolicyDocument: &p})
 		}, 2048, quota("ACLSizePerRole: 2048"), ofIAM},
 		{"UpdateAssumeRolePolicy", ofRole, func(p string) string {
-			return try(a.iam.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: &p})
+			return check.Now(a.iam.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: &p})
 		}, 2048, quota("ACLSizePerRole: 2048"), ofIAM},
 		{"SimulateCustomPolicy", identity, func(p string) string {
-			return try(a.iam.SimulateCustomPolicy, &iam.SimulateCustomPolicyInput{PolicyInputList: []string{p}, ActionNames: []string{"s3:GetObject"}})
+			return check.Now(a.iam.SimulateCustomPolicy, &iam.SimulateCustomPolicyInput{PolicyInputList: []string{p}, ActionNames: []string{"s3:GetObject"}})
 		}, 131072, simulated, ofSimulation},
 		{"GetContextKeysForCustomPolicy", identity, func(p string) string {
-			return try(a.iam.GetContextKeysForCustomPolicy, &iam.GetContextKeysForCustomPolicyInput{PolicyInputList: []string{p}})
+			return check.Now(a.iam.GetContextKeysForCustomPolicy, &iam.GetContextKeysForCustomPolicyInput{PolicyInputList: []string{p}})
 		}, 131072, simulated, ofSimulation},
 		{"AssumeRole", identity, func(p string) string {
 			return ana.mayAssume(role, "s1", func(in *sts.AssumeRoleInput) { in.Policy = &p })
 		}, 2048, tooLong, ofIAM},
 		{"GetFederationToken", identity, func(p string) string {
-			return try(ana.sts.GetFederationToken, &sts.GetFederationTokenInput{Name: new("fay"), Policy: &p})
+			return check.Now(ana.sts.GetFederationToken, &sts.GetFederationTokenInput{Name: new("fay"), Policy: &p})
 		}, 2048, federated, ofIAM},
 	}
 }
@@ -162,7 +164,7 @@ func TestBadPolicies(t *testing.T) {
 			hold(t, []fact{{d.name + ": " + bad.what + ": " + text[:min(len(text), 200)], d.put(text), d.malformed(bad.json)}})
 		}
 	}
-	equal(t, "what is stored", stored(), before)
+	check.Equal(t, "what is stored", stored(), before)
 }
 
 // TestPolicySizes: as long as AWS takes them, and not a character longer.

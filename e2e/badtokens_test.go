@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -20,7 +22,7 @@ func (p *party) keys() aws.Credentials {
 }
 
 // listsKeys is a call of KMS.
-func (p *party) listsKeys() string { return try(p.kms.ListKeys, &kms.ListKeysInput{}) }
+func (p *party) listsKeys() string { return check.Now(p.kms.ListKeys, &kms.ListKeysInput{}) }
 
 // TestBadSessionTokens: tokens that are not what they seem are told the same, whatever is
 // wrong with them, by every service.
@@ -83,7 +85,7 @@ func TestClockSteps(t *testing.T) {
 		chained := with.assume(role, "with")
 		const expired = "ExpiredTokenException: The security token included in the request is expired"
 		all := func() string {
-			return job.gets("s") + "," + try(chained.sts.GetCallerIdentity, &sts.GetCallerIdentityInput{})
+			return job.gets("s") + "," + check.Now(chained.sts.GetCallerIdentity, &sts.GetCallerIdentityInput{})
 		}
 		hold(t, []fact{{"now", all(), "ok,ok"}})
 		for _, step := range []struct {
@@ -132,5 +134,5 @@ func TestAThousandRefusals(t *testing.T) {
 	}
 	wg.Wait()
 	out := must(a.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: new("next0")}))(t)
-	equal(t, "the role was never used", out.Role.RoleLastUsed == nil || out.Role.RoleLastUsed.LastUsedDate == nil, true)
+	check.Equal(t, "the role was never used", out.Role.RoleLastUsed == nil || out.Role.RoleLastUsed.LastUsedDate == nil, true)
 }

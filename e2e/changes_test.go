@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -33,7 +35,7 @@ func TestChanges(t *testing.T) {
 		no, noJob := ana.no(getSecret, "s", noIdentity), job.no(getSecret, "s", noIdentity)
 		noBound, noJobBound := ana.no(getSecret, "s", noBoundary), job.no(getSecret, "s", noBoundary)
 		version := func(id string) string {
-			return try(a.iam.SetDefaultPolicyVersion, &iam.SetDefaultPolicyVersionInput{PolicyArn: &read, VersionId: &id})
+			return check.Now(a.iam.SetDefaultPolicyVersion, &iam.SetDefaultPolicyVersionInput{PolicyArn: &read, VersionId: &id})
 		}
 		limit := new("arn:aws:iam::aws:policy/CloudWatchLogsFullAccess")
 		hold(t, []fact{
@@ -42,26 +44,26 @@ func TestChanges(t *testing.T) {
 			{"another", grants("user", "ana", allow("s3:*", "*")), ok}, {"does not", reads(), no},
 			{"of the role", grants("role", "app", allow("*", "*")), ok}, {"its session reads", works(), ok},
 			{"taken away", grants("role", "app"), ok}, {"and does not", works(), noJob},
-			{"attached", try(a.iam.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: user, PolicyArn: &read}), ok},
-			{"and to the role", try(a.iam.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: roleName, PolicyArn: &read}), ok},
+			{"attached", check.Now(a.iam.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: user, PolicyArn: &read}), ok},
+			{"and to the role", check.Now(a.iam.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: roleName, PolicyArn: &read}), ok},
 			{"the user may use the key again", grants("user", "ana", allow("kms:*", "*")), ok}, {"and the role", grants("role", "app", allow("kms:*", "*")), ok},
 			{"reads", reads(), ok}, {"reads", works(), ok},
 			{"another version", version("v2"), ok}, {"does not", reads(), no}, {"does not", works(), noJob},
 			{"the first again", version("v1"), ok}, {"reads", reads(), ok}, {"reads", works(), ok},
-			{"bounded", try(a.iam.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: user, PermissionsBoundary: limit}), ok},
-			{"and the role", try(a.iam.PutRolePermissionsBoundary, &iam.PutRolePermissionsBoundaryInput{RoleName: roleName, PermissionsBoundary: limit}), ok},
+			{"bounded", check.Now(a.iam.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: user, PermissionsBoundary: limit}), ok},
+			{"and the role", check.Now(a.iam.PutRolePermissionsBoundary, &iam.PutRolePermissionsBoundaryInput{RoleName: roleName, PermissionsBoundary: limit}), ok},
 			{"does not", reads(), noBound}, {"does not", works(), noJobBound},
-			{"no more", try(a.iam.DeleteUserPermissionsBoundary, &iam.DeleteUserPermissionsBoundaryInput{UserName: user}), ok},
-			{"nor the role", try(a.iam.DeleteRolePermissionsBoundary, &iam.DeleteRolePermissionsBoundaryInput{RoleName: roleName}), ok},
+			{"no more", check.Now(a.iam.DeleteUserPermissionsBoundary, &iam.DeleteUserPermissionsBoundaryInput{UserName: user}), ok},
+			{"nor the role", check.Now(a.iam.DeleteRolePermissionsBoundary, &iam.DeleteRolePermissionsBoundaryInput{RoleName: roleName}), ok},
 			{"reads", reads(), ok}, {"reads", works(), ok},
-			{"detached", try(a.iam.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: user, PolicyArn: &read}), ok}, {"does not", reads(), no},
-			{"from the role", try(a.iam.DetachRolePolicy, &iam.DetachRolePolicyInput{RoleName: roleName, PolicyArn: &read}), ok}, {"does not", works(), noJob},
+			{"detached", check.Now(a.iam.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: user, PolicyArn: &read}), ok}, {"does not", reads(), no},
+			{"from the role", check.Now(a.iam.DetachRolePolicy, &iam.DetachRolePolicyInput{RoleName: roleName, PolicyArn: &read}), ok}, {"does not", works(), noJob},
 
 			{"a group", grants("group", "team", allow(getSecret, "*")), ok},
-			{"that the user is in", try(a.iam.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: team, UserName: user}), ok}, {"reads", reads(), ok},
+			{"that the user is in", check.Now(a.iam.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: team, UserName: user}), ok}, {"reads", reads(), ok},
 			{"its policy changes", grants("group", "team", allow(describe, "*")), ok}, {"does not", reads(), no},
-			{"one is attached", try(a.iam.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: team, PolicyArn: &read}), ok}, {"reads", reads(), ok},
-			{"without the user", try(a.iam.RemoveUserFromGroup, &iam.RemoveUserFromGroupInput{GroupName: team, UserName: user}), ok}, {"does not", reads(), no},
+			{"one is attached", check.Now(a.iam.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: team, PolicyArn: &read}), ok}, {"reads", reads(), ok},
+			{"without the user", check.Now(a.iam.RemoveUserFromGroup, &iam.RemoveUserFromGroupInput{GroupName: team, UserName: user}), ok}, {"does not", reads(), no},
 
 			{"the secret's policy", a.shares(s, allowTo(ana.arn+" "+role, getSecret)), ok}, {"reads", reads(), ok}, {"reads", works(), ok},
 			{"another", a.shares(s, allowTo(ana.arn, describe)), ok}, {"does not", reads(), no},
@@ -71,9 +73,9 @@ func TestChanges(t *testing.T) {
 			{"the key's policy", a.locks(key, allowTo(a.id, "kms:*"), denyTo(ana.arn, "kms:Decrypt")), ok}, {"does not", reads(), noKMS}, {"but the role", works(), ok},
 			{"without the account", a.locks(key, allowTo(a.arn, "kms:*", when("ArnEquals", "aws:PrincipalArn", a.arn)), allowTo(a.arn, "kms:PutKeyPolicy")), ok}, {"does not", works(), noKMS},
 			{"as it was", a.locks(key, allowTo(a.id, "kms:*")), ok}, {"reads", reads() + works(), ok + ok},
-			{"the key is disabled", try(a.kms.DisableKey, &kms.DisableKeyInput{KeyId: &key}), ok},
+			{"the key is disabled", check.Now(a.kms.DisableKey, &kms.DisableKeyInput{KeyId: &key}), ok},
 			{"cannot be read", works(), "DecryptionFailure: Secrets Manager can't decrypt the protected secret text using the provided KMS key."},
-			{"and enabled", try(a.kms.EnableKey, &kms.EnableKeyInput{KeyId: &key}), ok}, {"reads", works(), ok},
+			{"and enabled", check.Now(a.kms.EnableKey, &kms.EnableKeyInput{KeyId: &key}), ok}, {"reads", works(), ok},
 
 			{"no key by policies any more", grants("user", "ana", allow(getSecret, "*")), ok}, {"does not", reads(), noKMS},
 		})
@@ -95,7 +97,7 @@ func TestCredentialsThatEnd(t *testing.T) {
 		job := ana.assume(role, "job")
 		chained := job.assume(a.role("next", role, all), "s2")
 		status := func(s iamtypes.StatusType) string {
-			return try(a.iam.UpdateAccessKey, &iam.UpdateAccessKeyInput{UserName: new("ana"), AccessKeyId: &id, Status: s})
+			return check.Now(a.iam.UpdateAccessKey, &iam.UpdateAccessKeyInput{UserName: new("ana"), AccessKeyId: &id, Status: s})
 		}
 		all4 := func() string {
 			return strings.Join([]string{ana.gets("s"), session.gets("s"), fed.gets("s"), job.gets("s"), chained.gets("s")}, ", ")
@@ -108,7 +110,7 @@ func TestCredentialsThatEnd(t *testing.T) {
 			{"all are good", all4(), "ok, ok, ok, ok, ok"},
 			{"the role goes", a.removes("role", "app"), ok},
 			{"with its sessions, and not with those that came from them", all4(), strings.Join([]string{ok, ok, ok, noUser, ok}, ", ")},
-			{"the key goes", try(a.iam.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: new("ana"), AccessKeyId: &id}), ok},
+			{"the key goes", check.Now(a.iam.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: new("ana"), AccessKeyId: &id}), ok},
 			{"what came from it is gone", all4(), strings.Join([]string{noUser, noUser, noUser, noUser, ok}, ", ")},
 		})
 		// Another key brings nothing back; nor does another user of the name.
@@ -135,14 +137,14 @@ func (a *account) removes(kind, name string) string {
 	a.w.t.Helper()
 	a.grants(kind, name)
 	if kind == "role" {
-		return try(a.iam.DeleteRole, &iam.DeleteRoleInput{RoleName: &name})
+		return check.Now(a.iam.DeleteRole, &iam.DeleteRoleInput{RoleName: &name})
 	}
 	for _, id := range a.keyIDs(name) {
-		if got := try(a.iam.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: &name, AccessKeyId: &id}); got != ok {
+		if got := check.Now(a.iam.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: &name, AccessKeyId: &id}); got != ok {
 			return got
 		}
 	}
-	return try(a.iam.DeleteUser, &iam.DeleteUserInput{UserName: &name})
+	return check.Now(a.iam.DeleteUser, &iam.DeleteUserInput{UserName: &name})
 }
 
 // TestNamesakes: policies mean individuals. Who is made anew under the name of a deleted user
@@ -200,10 +202,10 @@ func TestNamesakes(t *testing.T) {
 		})
 		shown("the secret, still", policy(), ids...)
 		hold(t, []fact{
-			{"what is shown cannot be put again, as on AWS", try(a.sm.PutResourcePolicy, &secretsmanager.PutResourcePolicyInput{SecretId: new("s"), ResourcePolicy: new(policy())}), "MalformedPolicyDocumentException: This resource policy contains an unsupported principal."},
+			{"what is shown cannot be put again, as on AWS", check.Now(a.sm.PutResourcePolicy, &secretsmanager.PutResourcePolicyInput{SecretId: new("s"), ResourcePolicy: new(policy())}), "MalformedPolicyDocumentException: This resource policy contains an unsupported principal."},
 			{"the new ones are named anew", a.shares("s", allowTo(ana.arn+" "+role, getSecret)), ok},
 			{"and read", ana.gets("s") + again.gets("s"), ok + ok},
-			{"a user is renamed", try(a.iam.UpdateUser, &iam.UpdateUserInput{UserName: new("ana"), NewUserName: new("anna"), NewPath: new("/team/")}), ok},
+			{"a user is renamed", check.Now(a.iam.UpdateUser, &iam.UpdateUserInput{UserName: new("ana"), NewUserName: new("anna"), NewPath: new("/team/")}), ok},
 			{"and is the same", ana.gets("s"), ok},
 		})
 		shown("the secret, of the renamed", policy(), a.entity("user/team/anna"))
@@ -219,12 +221,12 @@ func TestPolicyGuards(t *testing.T) {
 		cautious := a.user("cautious", allow("secretsmanager:*ResourcePolicy", "*", when("Bool", "secretsmanager:BlockPublicPolicy", "true")), allow("secretsmanager:ValidateResourcePolicy", "*"))
 		reader := a.user("reader", allow("secretsmanager:GetResourcePolicy secretsmanager:ValidateResourcePolicy", "*"))
 		put := func(p *party, block bool, statements ...string) string {
-			return try(p.sm.PutResourcePolicy, &secretsmanager.PutResourcePolicyInput{SecretId: new("s"), ResourcePolicy: new(document(statements...)), BlockPublicPolicy: &block})
+			return check.Now(p.sm.PutResourcePolicy, &secretsmanager.PutResourcePolicyInput{SecretId: new("s"), ResourcePolicy: new(document(statements...)), BlockPublicPolicy: &block})
 		}
 		validate := func(p *party, statements ...string) string {
 			out, err := p.sm.ValidateResourcePolicy(ctx, &secretsmanager.ValidateResourcePolicyInput{SecretId: new("s"), ResourcePolicy: new(document(statements...))})
 			if err != nil {
-				return verdict(err)
+				return check.Outcome(err)
 			}
 			text := ""
 			for _, e := range out.ValidationErrors {
@@ -260,7 +262,7 @@ func TestPolicyGuards(t *testing.T) {
 			{"what was refused changed nothing", put(cautious, true, pinned), cautious.no(action, "s", denyResource)},
 			{"a key policy without a way back", a.locks(a.makesKey(), allowTo(ana.arn, "kms:*")), "MalformedPolicyDocumentException: The new key policy will not allow you to update the key policy in the future."},
 			{"for nobody", a.locks(a.makesKey(), allowTo(a.id, "kms:*"), allowTo(a.entity("role/nobody"), "kms:*")), "MalformedPolicyDocumentException: Policy contains a statement with one or more invalid principals."},
-			{"a trust policy for nobody", try(a.iam.CreateRole, &iam.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(document(trust(a.entity("user/nobody"))))}), `MalformedPolicyDocument: Invalid principal in policy: "AWS":"` + a.entity("user/nobody") + `"`},
+			{"a trust policy for nobody", check.Now(a.iam.CreateRole, &iam.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(document(trust(a.entity("user/nobody"))))}), `MalformedPolicyDocument: Invalid principal in policy: "AWS":"` + a.entity("user/nobody") + `"`},
 		})
 	})
 }

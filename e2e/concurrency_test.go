@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 )
 
 // TestOneName: of many who create one name at the same time exactly one wins,
@@ -64,7 +65,7 @@ func TestOneName(t *testing.T) {
 	}
 	got := must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("one")}))(t)
 	if w := winner.Load(); w != nil {
-		equal(t, "the winner's value", *got.SecretString, *w)
+		check.Equal(t, "the winner's value", *got.SecretString, *w)
 	}
 }
 
@@ -105,9 +106,9 @@ func TestOneSecret(t *testing.T) {
 				labels[l]++
 			}
 		}
-		equal(t, "labels", fmt.Sprint(labels), "map[AWSCURRENT:1 AWSPREVIOUS:1]")
+		check.Equal(t, "labels", fmt.Sprint(labels), "map[AWSCURRENT:1 AWSPREVIOUS:1]")
 		all := must(sm.ListSecretVersionIds(ctx, &secretsmanager.ListSecretVersionIdsInput{SecretId: new("s"), IncludeDeprecated: new(true)}))(t)
-		equal(t, "versions", len(all.Versions), 33)
+		check.Equal(t, "versions", len(all.Versions), 33)
 	})
 }
 
@@ -130,23 +131,23 @@ func TestRestart(t *testing.T) {
 	h.Stop(t)
 
 	again := start(t, coffertest.InDir(h.Dir))
-	equal(t, "credentials", again.Credentials, h.Credentials)
+	check.Equal(t, "credentials", again.Credentials, h.Credentials)
 	sm, k = again.sm("eu-west-1"), again.kms("eu-west-1")
 	for id, want := range map[string]string{"v1": "one", "v2": "two"} {
 		got := must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: made.ARN, VersionId: token(id)}))(t)
-		equal(t, id, *got.SecretString, *value(want))
+		check.Equal(t, id, *got.SecretString, *value(want))
 	}
 	d := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("s")}))(t)
-	equal(t, "labels", stages(d.VersionIdsToStages), "v1[AWSPREVIOUS] v2[AWSCURRENT]")
-	equal(t, "description", *d.Description, "d")
+	check.Equal(t, "labels", stages(d.VersionIdsToStages), "v1[AWSPREVIOUS] v2[AWSCURRENT]")
+	check.Equal(t, "description", *d.Description, "d")
 	marked := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("marked")}))(t)
-	equal(t, "DeletedDate", marked.DeletedDate.Equal(*gone.DeletionDate), true)
-	equal(t, "decrypted", string(must(k.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob}))(t).Plaintext), marker)
+	check.Equal(t, "DeletedDate", marked.DeletedDate.Equal(*gone.DeletionDate), true)
+	check.Equal(t, "decrypted", string(must(k.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob}))(t).Plaintext), marker)
 	must(k.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: new("alias/mine")}))(t)
 	got := must(again.smAs("us-east-1", b).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("of-b")}))(t)
-	equal(t, "B's secret", *got.SecretString, *value("b"))
-	equal(t, "big", len(must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: big.ARN}))(t).SecretBinary), 65536)
+	check.Equal(t, "B's secret", *got.SecretString, *value("b"))
+	check.Equal(t, "big", len(must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: big.ARN}))(t).SecretBinary), 65536)
 	// A client half-way through a listing goes on.
 	rest := listAll(t, sm, secretsmanager.ListSecretsInput{NextToken: page.NextToken, MaxResults: new(int32(1))}, func() {})
-	equal(t, "the rest of the listing", fmt.Sprint(rest), "[big]")
+	check.Equal(t, "the rest of the listing", fmt.Sprint(rest), "[big]")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/server"
 )
 
@@ -75,7 +76,7 @@ func TestTagsDecide(t *testing.T) {
 }
 
 func (a *account) tagsUser(name, key, value string) string {
-	return try(a.iam.TagUser, &iam.TagUserInput{UserName: &name, Tags: []iamtypes.Tag{{Key: &key, Value: &value}}})
+	return check.Now(a.iam.TagUser, &iam.TagUserInput{UserName: &name, Tags: []iamtypes.Tag{{Key: &key, Value: &value}}})
 }
 
 // TestSessions: what a role's session is assumed with, and what that lets it do.
@@ -121,7 +122,7 @@ func TestSessions(t *testing.T) {
 			{"a variable without value is no resource", plain.describes("prod/db"), plain.no(describe, "prod/db", noIdentity)},
 			{"the source identity", blue.lists(), "app/db prod/db"},
 			{"another one", red.lists(), red.no(listSecrets, "", noIdentity)},
-			{"the role's own tag", try(a.iam.TagRole, &iam.TagRoleInput{RoleName: new("team"), Tags: []iamtypes.Tag{{Key: new("team"), Value: new("blue")}}}), ok},
+			{"the role's own tag", check.Now(a.iam.TagRole, &iam.TagRoleInput{RoleName: new("team"), Tags: []iamtypes.Tag{{Key: new("team"), Value: new("blue")}}}), ok},
 			{"serves a session without", plain.gets("app/db"), ok},
 			{"and not one with another", red.gets("app/db"), red.no(getSecret, "app/db", noIdentity)},
 		})
@@ -173,7 +174,7 @@ func TestFederatedUsers(t *testing.T) {
 }
 
 func (p *party) mayFederate(name string) string {
-	return try(p.sts.GetFederationToken, &sts.GetFederationTokenInput{Name: &name})
+	return check.Now(p.sts.GetFederationToken, &sts.GetFederationTokenInput{Name: &name})
 }
 
 // TestBoundaries: a boundary gives nothing and takes all that it does not name.
@@ -249,7 +250,7 @@ func (p *party) randomPassword() string {
 	if err == nil {
 		p.w.secret(*out.RandomPassword, "a random password")
 	}
-	return verdict(err)
+	return check.Outcome(err)
 }
 
 // TestWhen: windows of time, and sessions older than a moment.
@@ -365,7 +366,7 @@ func TestControlPolicies(t *testing.T) {
 	hold(t, []fact{
 		{"what every level allows", admin.gets("s"), ok},
 		{"and what one does not", admin.describes("s"), admin.no(describe, "s", noSCP)},
-		{"who one is can always be asked", try(admin.sts.GetCallerIdentity, &sts.GetCallerIdentityInput{}), ok},
+		{"who one is can always be asked", check.Now(admin.sts.GetCallerIdentity, &sts.GetCallerIdentityInput{}), ok},
 	})
 }
 

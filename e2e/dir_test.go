@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"coffer/internal/coffertest/check"
 	"coffer/internal/server"
 )
 
@@ -34,7 +35,7 @@ func intact(t testing.TB, dir server.Dir, flags ...string) {
 		t.Fatalf("the server does not start again:\n%s", p.output.Bytes())
 	}
 	got := must(secretsmanager.NewFromConfig(p.config()).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("kept")}))(t)
-	equal(t, "the secret", *got.SecretString, *value("kept"))
+	check.Equal(t, "the secret", *got.SecretString, *value("kept"))
 	p.stop(t)
 	if bytes.Contains(p.output.Bytes(), []byte(marker)) {
 		t.Error("the server's output holds a secret")

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
@@ -20,7 +22,7 @@ func TestEncryption(t *testing.T) {
 		reads := func(what, stage, want string) {
 			t.Helper()
 			got := must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: id, VersionStage: &stage}))(t)
-			equal(t, what, *got.SecretString, *value(want))
+			check.Equal(t, what, *got.SecretString, *value(want))
 		}
 		keys := func() string {
 			var all []string
@@ -32,7 +34,7 @@ func TestEncryption(t *testing.T) {
 
 		// An identifier in any form; a key that cannot be used is noticed even
 		// when there is no value to encrypt.
-		check(t, []rule{
+		refuses(t, []rule{
 			{"no such key", sm.create(secretsmanager.CreateSecretInput{Name: id, KmsKeyId: new("alias/nobody")}), "InvalidParameterException", "*"},
 			{"by alias", sm.create(secretsmanager.CreateSecretInput{Name: id, SecretString: value("v1"), KmsKeyId: new("alias/one"), ClientRequestToken: token("v1")}), "", ""},
 			{"v2", sm.put(secretsmanager.PutSecretValueInput{SecretId: id, SecretString: value("v2"), ClientRequestToken: token("v2")}), "", ""},
@@ -40,8 +42,8 @@ func TestEncryption(t *testing.T) {
 			{"v4", sm.put(secretsmanager.PutSecretValueInput{SecretId: id, SecretString: value("v4"), ClientRequestToken: token("v4"), VersionStages: []string{"mine"}}), "", ""},
 		})
 		d := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: id}))(t)
-		equal(t, "KmsKeyId", strings.HasSuffix(*d.KmsKeyId, "alias/one"), true)
-		equal(t, "all under one", keys(), "v1 one, v2 one, v3 one, v4 one")
+		check.Equal(t, "KmsKeyId", strings.HasSuffix(*d.KmsKeyId, "alias/one"), true)
+		check.Equal(t, "all under one", keys(), "v1 one, v2 one, v3 one, v4 one")
 
 		// New material; what is under the old one stays readable.
 		must(k.RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: one.KeyId}))(t)
@@ -51,7 +53,7 @@ func TestEncryption(t *testing.T) {
 		reads("still", "AWSPREVIOUS", "v2")
 
 		must(k.DisableKey(ctx, &kms.DisableKeyInput{KeyId: one.KeyId}))(t)
-		check(t, []rule{
+		refuses(t, []rule{
 			{"read, disabled", sm.get("s"), "DecryptionFailure", cannot},
 			{"write, disabled", sm.put(secretsmanager.PutSecretValueInput{SecretId: id, SecretString: value("v6")}), "EncryptionFailure", "*"},
 			{"describe, disabled", func() error {
@@ -60,9 +62,9 @@ func TestEncryption(t *testing.T) {
 			}(), "", ""},
 		})
 		batch := must(sm.BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{SecretIdList: []string{"s"}}))(t)
-		equal(t, "batch, disabled", *batch.Errors[0].ErrorCode+": "+*batch.Errors[0].Message, "DecryptionFailure: "+cannot)
+		check.Equal(t, "batch, disabled", *batch.Errors[0].ErrorCode+": "+*batch.Errors[0].Message, "DecryptionFailure: "+cannot)
 		must(k.ScheduleKeyDeletion(ctx, &kms.ScheduleKeyDeletionInput{KeyId: one.KeyId}))(t)
-		check(t, []rule{
+		refuses(t, []rule{
 			{"read, pending deletion", sm.get("s"), "DecryptionFailure", cannot},
 			{"write, pending deletion", sm.put(secretsmanager.PutSecretValueInput{SecretId: id, SecretString: value("v6")}), "EncryptionFailure", "*"},
 		})
@@ -73,25 +75,25 @@ func TestEncryption(t *testing.T) {
 		// Re-encryption: the service's own labels move to the new key, others stay
 		// with the old one, and no version appears.
 		changed := must(sm.UpdateSecret(ctx, &secretsmanager.UpdateSecretInput{SecretId: id, KmsKeyId: two.Arn}))(t)
-		equal(t, "no new version", changed.VersionId == nil, true)
+		check.Equal(t, "no new version", changed.VersionId == nil, true)
 		// AWSPENDING went from v3 when v5 became current (spec §4), so v3 is deprecated and stays.
-		equal(t, "keys after the change", keys(), "v1 one, v2 two, v3 one, v4 one, v5 two")
+		check.Equal(t, "keys after the change", keys(), "v1 one, v2 two, v3 one, v4 one, v5 two")
 		must(k.DisableKey(ctx, &kms.DisableKeyInput{KeyId: one.KeyId}))(t)
 		reads("without the old key", "AWSCURRENT", "v5")
 		reads("without the old key", "AWSPREVIOUS", "v2")
-		check(t, []rule{
+		refuses(t, []rule{
 			{"a custom label without the old key", sm.version("s", nil, new("mine")), "DecryptionFailure", cannot},
 			{"back to the default", sm.update(secretsmanager.UpdateSecretInput{SecretId: id, KmsKeyId: new("")}), "", ""},
 		})
-		equal(t, "keys after going back", keys(), "v1 one, v2 default, v3 one, v4 one, v5 default")
+		check.Equal(t, "keys after going back", keys(), "v1 one, v2 default, v3 one, v4 one, v5 default")
 		must(k.DisableKey(ctx, &kms.DisableKeyInput{KeyId: two.KeyId}))(t)
 		reads("under the default key", "AWSCURRENT", "v5")
 		d = must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: id}))(t)
-		equal(t, "KmsKeyId absent", d.KmsKeyId == nil, true)
+		check.Equal(t, "KmsKeyId absent", d.KmsKeyId == nil, true)
 
 		// The default key is AWS's: its owner cannot change it, nor decrypt past the service's context.
 		managed := must(k.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: new("alias/aws/secretsmanager")}))(t).KeyMetadata
-		equal(t, "KeyManager", string(managed.KeyManager), "AWS")
+		check.Equal(t, "KeyManager", string(managed.KeyManager), "AWS")
 		for what, err := range map[string]error{
 			"disable": func() error { _, err := k.DisableKey(ctx, &kms.DisableKeyInput{KeyId: managed.KeyId}); return err }(),
 			"schedule": func() error {

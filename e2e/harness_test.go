@@ -572,13 +572,6 @@ func must[T any](v T, err error) func(t testing.TB) T {
 	}
 }
 
-func equal[T comparable](t testing.TB, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
-
 // eventually waits for a condition, without guessing how long it takes.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()

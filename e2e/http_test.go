@@ -25,6 +25,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"coffer/internal/coffertest/check"
 	"coffer/internal/server"
 )
 
@@ -211,9 +212,9 @@ func TestUnservedS3(t *testing.T) {
 	resp := must(h.HTTP.Do(h.request(t, raw{method: http.MethodGet, service: "s3"})))(t)
 	defer resp.Body.Close()
 	body := string(must(io.ReadAll(resp.Body))(t))
-	equal(t, "status", resp.StatusCode, 400)
-	equal(t, "content type", resp.Header.Get("Content-Type"), "application/xml")
-	equal(t, "body", body, "<Error><Code>UnknownOperationException</Code><Message>Coffer does not serve s3; it serves secretsmanager, kms, iam, sts, lambda and logs.</Message><RequestId>"+
+	check.Equal(t, "status", resp.StatusCode, 400)
+	check.Equal(t, "content type", resp.Header.Get("Content-Type"), "application/xml")
+	check.Equal(t, "body", body, "<Error><Code>UnknownOperationException</Code><Message>Coffer does not serve s3; it serves secretsmanager, kms, iam, sts, lambda and logs.</Message><RequestId>"+
 		resp.Header.Get("X-Amzn-Requestid")+"</RequestId></Error>")
 }
 
@@ -304,7 +305,7 @@ func TestProtocols(t *testing.T) {
 		}
 		io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
-		equal(t, proto, fmt.Sprint(resp.Proto, resp.StatusCode), proto+"200")
+		check.Equal(t, proto, fmt.Sprint(resp.Proto, resp.StatusCode), proto+"200")
 		tr.CloseIdleConnections()
 	}
 	for what, tc := range map[string]struct {
@@ -338,7 +339,7 @@ func TestProtocols(t *testing.T) {
 	resp, err := http.Get("http://" + h.Addr() + "/")
 	if err == nil {
 		resp.Body.Close()
-		equal(t, "plain HTTP", resp.StatusCode, http.StatusBadRequest)
+		check.Equal(t, "plain HTTP", resp.StatusCode, http.StatusBadRequest)
 	}
 }
 
@@ -378,7 +379,7 @@ func TestBodyCutOff(t *testing.T) {
 		}
 		b, _ := io.ReadAll(resp.Body)
 		code, _ := errorOf(b)
-		equal(t, fmt.Sprint("chunked ", chunked), fmt.Sprint(resp.StatusCode, code, resp.Header.Get("X-Amzn-Requestid") != ""), "400SerializationExceptiontrue")
+		check.Equal(t, fmt.Sprint("chunked ", chunked), fmt.Sprint(resp.StatusCode, code, resp.Header.Get("X-Amzn-Requestid") != ""), "400SerializationExceptiontrue")
 		conn.Close()
 
 		// Gone without a word.

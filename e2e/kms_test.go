@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/coffertest/check"
 )
 
 // TestKMS walks through every served operation and looks at the answers.
@@ -24,25 +25,25 @@ func TestKMS(t *testing.T) {
 
 		meta := must(c.CreateKey(ctx, &kms.CreateKeyInput{Description: new("mine"), Tags: []types.Tag{{TagKey: new("a"), TagValue: new("b")}}}))(t).KeyMetadata
 		id, arn := meta.KeyId, *meta.Arn
-		equal(t, "Arn", arn, "arn:aws:kms:eu-west-1:"+account+":key/"+*id)
-		equal(t, "AWSAccountId", *meta.AWSAccountId, account)
-		equal(t, "Description", *meta.Description, "mine")
-		equal(t, "Enabled", meta.Enabled, true)
-		equal(t, "states", fmt.Sprintln(meta.KeyState, meta.KeyManager, meta.KeyUsage, meta.KeySpec, meta.Origin, meta.EncryptionAlgorithms, *meta.MultiRegion),
+		check.Equal(t, "Arn", arn, "arn:aws:kms:eu-west-1:"+account+":key/"+*id)
+		check.Equal(t, "AWSAccountId", *meta.AWSAccountId, account)
+		check.Equal(t, "Description", *meta.Description, "mine")
+		check.Equal(t, "Enabled", meta.Enabled, true)
+		check.Equal(t, "states", fmt.Sprintln(meta.KeyState, meta.KeyManager, meta.KeyUsage, meta.KeySpec, meta.Origin, meta.EncryptionAlgorithms, *meta.MultiRegion),
 			"Enabled CUSTOMER ENCRYPT_DECRYPT SYMMETRIC_DEFAULT AWS_KMS [SYMMETRIC_DEFAULT] false\n")
-		equal(t, "CurrentKeyMaterialId", regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(*meta.CurrentKeyMaterialId), true)
-		equal(t, "DeletionDate", meta.DeletionDate == nil, true)
+		check.Equal(t, "CurrentKeyMaterialId", regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(*meta.CurrentKeyMaterialId), true)
+		check.Equal(t, "DeletionDate", meta.DeletionDate == nil, true)
 
 		// Aliases: every form of key identifier names the same key.
 		must(c.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: new("alias/app"), TargetKeyId: id}))(t)
 		for _, form := range []string{*id, arn, "alias/app", "arn:aws:kms:eu-west-1:" + account + ":alias/app"} {
 			d := must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &form}))(t)
-			equal(t, "key found by "+form, *d.KeyMetadata.Arn, arn)
+			check.Equal(t, "key found by "+form, *d.KeyMetadata.Arn, arn)
 			enc := must(c.Encrypt(ctx, &kms.EncryptInput{KeyId: &form, Plaintext: plain}))(t)
-			equal(t, "KeyId is the ARN whatever was asked", *enc.KeyId, arn)
+			check.Equal(t, "KeyId is the ARN whatever was asked", *enc.KeyId, arn)
 			dec := must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: enc.CiphertextBlob, KeyId: &form}))(t)
-			equal(t, "decrypted", bytes.Equal(dec.Plaintext, plain), true)
-			equal(t, "Decrypt", fmt.Sprint(*dec.KeyId, dec.EncryptionAlgorithm, *dec.KeyMaterialId), fmt.Sprint(arn, "SYMMETRIC_DEFAULT", *meta.CurrentKeyMaterialId))
+			check.Equal(t, "decrypted", bytes.Equal(dec.Plaintext, plain), true)
+			check.Equal(t, "Decrypt", fmt.Sprint(*dec.KeyId, dec.EncryptionAlgorithm, *dec.KeyMaterialId), fmt.Sprint(arn, "SYMMETRIC_DEFAULT", *meta.CurrentKeyMaterialId))
 		}
 
 		context := map[string]string{"a": "1", "b": "2"}
@@ -51,59 +52,59 @@ func TestKMS(t *testing.T) {
 			out := must(c.GenerateDataKey(ctx, &in))(t)
 			h.secret(string(out.Plaintext), "a data key")
 			dec := must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: out.CiphertextBlob, EncryptionContext: context}))(t)
-			equal(t, "data key", bytes.Equal(dec.Plaintext, out.Plaintext), true)
+			check.Equal(t, "data key", bytes.Equal(dec.Plaintext, out.Plaintext), true)
 		}
 		without := must(c.GenerateDataKeyWithoutPlaintext(ctx, &kms.GenerateDataKeyWithoutPlaintextInput{KeyId: id, KeySpec: types.DataKeySpecAes256}))(t)
 		key := must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: without.CiphertextBlob}))(t)
 		h.secret(string(key.Plaintext), "a data key")
-		equal(t, "its size", len(key.Plaintext), 32)
+		check.Equal(t, "its size", len(key.Plaintext), 32)
 		random := must(c.GenerateRandom(ctx, &kms.GenerateRandomInput{NumberOfBytes: new(int32(32))}))(t)
 		h.secret(string(random.Plaintext), "random bytes")
 
 		other := must(c.CreateKey(ctx, &kms.CreateKeyInput{}))(t).KeyMetadata
 		blob := must(c.Encrypt(ctx, &kms.EncryptInput{KeyId: id, Plaintext: plain, EncryptionContext: context}))(t).CiphertextBlob
 		re := must(c.ReEncrypt(ctx, &kms.ReEncryptInput{CiphertextBlob: blob, SourceEncryptionContext: context, DestinationKeyId: other.KeyId}))(t)
-		equal(t, "ReEncrypt", fmt.Sprintln(*re.SourceKeyId, *re.KeyId, re.SourceEncryptionAlgorithm, re.DestinationEncryptionAlgorithm), fmt.Sprintln(arn, *other.Arn, "SYMMETRIC_DEFAULT SYMMETRIC_DEFAULT"))
-		equal(t, "re-encrypted", bytes.Equal(must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: re.CiphertextBlob}))(t).Plaintext, plain), true)
+		check.Equal(t, "ReEncrypt", fmt.Sprintln(*re.SourceKeyId, *re.KeyId, re.SourceEncryptionAlgorithm, re.DestinationEncryptionAlgorithm), fmt.Sprintln(arn, *other.Arn, "SYMMETRIC_DEFAULT SYMMETRIC_DEFAULT"))
+		check.Equal(t, "re-encrypted", bytes.Equal(must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: re.CiphertextBlob}))(t).Plaintext, plain), true)
 
 		// Rotation: old ciphertexts keep decrypting, with the old material.
 		must(c.EnableKeyRotation(ctx, &kms.EnableKeyRotationInput{KeyId: id, RotationPeriodInDays: new(int32(90))}))(t)
 		status := must(c.GetKeyRotationStatus(ctx, &kms.GetKeyRotationStatusInput{KeyId: id}))(t)
-		equal(t, "rotation status", status.KeyRotationEnabled && *status.RotationPeriodInDays == 90, true)
+		check.Equal(t, "rotation status", status.KeyRotationEnabled && *status.RotationPeriodInDays == 90, true)
 		if in := time.Until(*status.NextRotationDate); in < 89*24*time.Hour || in > 90*24*time.Hour {
 			t.Errorf("NextRotationDate in %s", in)
 		}
 		must(c.DisableKeyRotation(ctx, &kms.DisableKeyRotationInput{KeyId: id}))(t)
 		status = must(c.GetKeyRotationStatus(ctx, &kms.GetKeyRotationStatusInput{KeyId: id}))(t)
-		equal(t, "rotation off", !status.KeyRotationEnabled && status.NextRotationDate == nil && status.RotationPeriodInDays == nil, true)
+		check.Equal(t, "rotation off", !status.KeyRotationEnabled && status.NextRotationDate == nil && status.RotationPeriodInDays == nil, true)
 		rotated := must(c.RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: id}))(t)
-		equal(t, "RotateKeyOnDemand KeyId", *rotated.KeyId, arn)
+		check.Equal(t, "RotateKeyOnDemand KeyId", *rotated.KeyId, arn)
 		now := must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata
-		equal(t, "the material changed", *now.CurrentKeyMaterialId != *meta.CurrentKeyMaterialId, true)
+		check.Equal(t, "the material changed", *now.CurrentKeyMaterialId != *meta.CurrentKeyMaterialId, true)
 		old := must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob, EncryptionContext: context}))(t)
-		equal(t, "the old ciphertext, the old material", bytes.Equal(old.Plaintext, plain) && *old.KeyMaterialId == *meta.CurrentKeyMaterialId, true)
+		check.Equal(t, "the old ciphertext, the old material", bytes.Equal(old.Plaintext, plain) && *old.KeyMaterialId == *meta.CurrentKeyMaterialId, true)
 		rotations := must(c.ListKeyRotations(ctx, &kms.ListKeyRotationsInput{KeyId: id}))(t).Rotations
-		equal(t, "rotations", len(rotations) == 1 && rotations[0].RotationType == types.RotationTypeOnDemand, true)
+		check.Equal(t, "rotations", len(rotations) == 1 && rotations[0].RotationType == types.RotationTypeOnDemand, true)
 
 		must(c.UpdateAlias(ctx, &kms.UpdateAliasInput{AliasName: new("alias/app"), TargetKeyId: other.KeyId}))(t)
 		aliases := must(c.ListAliases(ctx, &kms.ListAliasesInput{KeyId: other.KeyId}))(t).Aliases
-		equal(t, "alias moved", len(aliases) == 1 && *aliases[0].AliasName == "alias/app" && *aliases[0].TargetKeyId == *other.KeyId && *aliases[0].AliasArn == "arn:aws:kms:eu-west-1:"+account+":alias/app", true)
+		check.Equal(t, "alias moved", len(aliases) == 1 && *aliases[0].AliasName == "alias/app" && *aliases[0].TargetKeyId == *other.KeyId && *aliases[0].AliasArn == "arn:aws:kms:eu-west-1:"+account+":alias/app", true)
 		must(c.DeleteAlias(ctx, &kms.DeleteAliasInput{AliasName: new("alias/app")}))(t)
 
 		must(c.TagResource(ctx, &kms.TagResourceInput{KeyId: id, Tags: []types.Tag{{TagKey: new("c"), TagValue: new("d")}}}))(t)
 		must(c.UntagResource(ctx, &kms.UntagResourceInput{KeyId: id, TagKeys: []string{"a", "never there"}}))(t)
 		tags := must(c.ListResourceTags(ctx, &kms.ListResourceTagsInput{KeyId: id}))(t).Tags
-		equal(t, "tags", len(tags) == 1 && *tags[0].TagKey == "c" && *tags[0].TagValue == "d", true)
+		check.Equal(t, "tags", len(tags) == 1 && *tags[0].TagKey == "c" && *tags[0].TagValue == "d", true)
 		must(c.UpdateKeyDescription(ctx, &kms.UpdateKeyDescriptionInput{KeyId: id, Description: new("changed")}))(t)
-		equal(t, "description", *must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata.Description, "changed")
+		check.Equal(t, "description", *must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata.Description, "changed")
 
 		policy := must(c.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: id}))(t)
 		for _, part := range []string{"key-default-1", "Enable IAM User Permissions", "arn:aws:iam::" + account + ":root", "kms:*"} {
-			equal(t, "default policy has "+part, strings.Contains(*policy.Policy, part), true)
+			check.Equal(t, "default policy has "+part, strings.Contains(*policy.Policy, part), true)
 		}
 		must(c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: id, Policy: new(strings.Replace(*policy.Policy, "key-default-1", "mine", 1)), PolicyName: new("default")}))(t)
-		equal(t, "policy", strings.Contains(*must(c.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: id}))(t).Policy, "mine"), true)
-		equal(t, "policy names", strings.Join(must(c.ListKeyPolicies(ctx, &kms.ListKeyPoliciesInput{KeyId: id}))(t).PolicyNames, ","), "default")
+		check.Equal(t, "policy", strings.Contains(*must(c.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: id}))(t).Policy, "mine"), true)
+		check.Equal(t, "policy names", strings.Join(must(c.ListKeyPolicies(ctx, &kms.ListKeyPoliciesInput{KeyId: id}))(t).PolicyNames, ","), "default")
 
 		// Keys a page at a time.
 		var keys []string
@@ -121,18 +122,18 @@ func TestKMS(t *testing.T) {
 		want := []string{arn, *other.Arn}
 		slices.Sort(want)
 		slices.Sort(keys)
-		equal(t, "keys", strings.Join(keys, " "), strings.Join(want, " "))
+		check.Equal(t, "keys", strings.Join(keys, " "), strings.Join(want, " "))
 
 		must(c.DisableKey(ctx, &kms.DisableKeyInput{KeyId: id}))(t)
-		equal(t, "disabled", must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata.KeyState, types.KeyStateDisabled)
+		check.Equal(t, "disabled", must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata.KeyState, types.KeyStateDisabled)
 		must(c.EnableKey(ctx, &kms.EnableKeyInput{KeyId: id}))(t)
 		going := must(c.ScheduleKeyDeletion(ctx, &kms.ScheduleKeyDeletionInput{KeyId: id, PendingWindowInDays: new(int32(7))}))(t)
-		equal(t, "ScheduleKeyDeletion", fmt.Sprintln(*going.KeyId, going.KeyState, *going.PendingWindowInDays), arn+" PendingDeletion 7\n")
+		check.Equal(t, "ScheduleKeyDeletion", fmt.Sprintln(*going.KeyId, going.KeyState, *going.PendingWindowInDays), arn+" PendingDeletion 7\n")
 		d := must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata
-		equal(t, "pending", d.KeyState == types.KeyStatePendingDeletion && d.DeletionDate.Equal(*going.DeletionDate) && !d.Enabled, true)
+		check.Equal(t, "pending", d.KeyState == types.KeyStatePendingDeletion && d.DeletionDate.Equal(*going.DeletionDate) && !d.Enabled, true)
 		back := must(c.CancelKeyDeletion(ctx, &kms.CancelKeyDeletionInput{KeyId: id}))(t)
-		equal(t, "CancelKeyDeletion KeyId", *back.KeyId, arn)
-		equal(t, "back, but disabled", must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata.KeyState, types.KeyStateDisabled)
+		check.Equal(t, "CancelKeyDeletion KeyId", *back.KeyId, arn)
+		check.Equal(t, "back, but disabled", must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: id}))(t).KeyMetadata.KeyState, types.KeyStateDisabled)
 
 		walkGrants(t, h)
 		walkKeyKinds(t, h)
@@ -205,7 +206,7 @@ func TestKMSRules(t *testing.T) {
 			state             = "KMSInvalidStateException"
 			prefix            = `Alias must start with the prefix "alias/". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html`
 		)
-		check(t, []rule{
+		refuses(t, []rule{
 			// Identifiers (§2).
 			{"no such key", describe("00000000-0000-0000-0000-000000000000"), notFound, "Key 'arn:aws:kms:eu-west-1:" + account + ":key/00000000-0000-0000-0000-000000000000' does not exist"},
 			{"no id", describe("fake"), notFound, "Invalid keyId 'fake'"},

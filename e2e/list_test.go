@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
@@ -66,7 +68,7 @@ func TestPagination(t *testing.T) {
 					if order == types.SortOrderTypeDesc {
 						slices.Reverse(sorted)
 					}
-					equal(t, "by name "+string(order), slices.Equal(got, sorted), true)
+					check.Equal(t, "by name "+string(order), slices.Equal(got, sorted), true)
 				}
 			}
 		}
@@ -75,7 +77,7 @@ func TestPagination(t *testing.T) {
 			return err
 		}
 		first := must(sm.ListSecrets(ctx, &secretsmanager.ListSecretsInput{MaxResults: new(int32(1))}))(t)
-		check(t, []rule{
+		refuses(t, []rule{
 			{"a page of 100", call(secretsmanager.ListSecretsInput{MaxResults: new(int32(100))}), "", ""},
 			{"a page of 101", call(secretsmanager.ListSecretsInput{MaxResults: new(int32(101))}), "ValidationException",
 				"1 validation error detected: Value '101' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 100"},
@@ -124,7 +126,7 @@ func TestPaginationUnderWriters(t *testing.T) {
 				n++
 			}
 		}
-		equal(t, "secrets that stayed", n, 30)
+		check.Equal(t, "secrets that stayed", n, 30)
 	}
 	close(stop)
 	wg.Wait()

@@ -7,7 +7,6 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -25,9 +24,9 @@ import (
 	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
-	"github.com/aws/smithy-go"
 
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/server"
 )
 
@@ -151,7 +150,7 @@ func (a *account) grants(kind, name string, statements ...string) {
 	case kind == "group":
 		_, err = a.iam.PutGroupPolicy(ctx, &iam.PutGroupPolicyInput{GroupName: &name, PolicyName: own, PolicyDocument: text})
 	}
-	if err != nil && verdict(err) != "NoSuchEntity: The "+kind+" policy with name own cannot be found." {
+	if err != nil && check.Outcome(err) != "NoSuchEntity: The "+kind+" policy with name own cannot be found." {
 		t.Fatal(err)
 	}
 }
@@ -188,7 +187,7 @@ func (p *party) assume(role, name string, edit ...func(*sts.AssumeRoleInput)) *p
 
 // mayAssume is what it comes to that p assumes a role.
 func (p *party) mayAssume(role, name string, edit ...func(*sts.AssumeRoleInput)) string {
-	return try(p.sts.AssumeRole, assuming(role, name, edit...))
+	return check.Now(p.sts.AssumeRole, assuming(role, name, edit...))
 }
 
 func assuming(role, name string, edit ...func(*sts.AssumeRoleInput)) *sts.AssumeRoleInput {
@@ -341,38 +340,22 @@ func (p *party) makesKey(statements ...string) string {
 
 const ok = "ok"
 
-func try[I, O, F any](call func(context.Context, *I, ...F) (*O, error), in *I) string {
-	_, err := call(ctx, in)
-	return verdict(err)
-}
-
-func verdict(err error) string {
-	var e smithy.APIError
-	switch {
-	case err == nil:
-		return ok
-	case errors.As(err, &e):
-		return e.ErrorCode() + ": " + e.ErrorMessage()
-	}
-	return err.Error()
-}
-
 func (p *party) gets(id string) string {
-	return try(p.sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: &id})
+	return check.Now(p.sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: &id})
 }
 
 func (p *party) describes(id string) string {
-	return try(p.sm.DescribeSecret, &secretsmanager.DescribeSecretInput{SecretId: &id})
+	return check.Now(p.sm.DescribeSecret, &secretsmanager.DescribeSecretInput{SecretId: &id})
 }
 
 func (p *party) puts(id string) string {
-	return try(p.sm.PutSecretValue, &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: value("put")})
+	return check.Now(p.sm.PutSecretValue, &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: value("put")})
 }
 
 func (p *party) lists() string {
 	out, err := p.sm.ListSecrets(ctx, &secretsmanager.ListSecretsInput{})
 	if err != nil {
-		return verdict(err)
+		return check.Outcome(err)
 	}
 	var names []string
 	for _, s := range out.SecretList {
@@ -383,15 +366,15 @@ func (p *party) lists() string {
 
 // creates takes tags as "key=value".
 func (p *party) creates(name string, tags ...string) string {
-	return try(p.sm.CreateSecret, &secretsmanager.CreateSecretInput{Name: &name, SecretString: value(name), Tags: tagList(tags)})
+	return check.Now(p.sm.CreateSecret, &secretsmanager.CreateSecretInput{Name: &name, SecretString: value(name), Tags: tagList(tags)})
 }
 
 func (p *party) tags(id string, tags ...string) string {
-	return try(p.sm.TagResource, &secretsmanager.TagResourceInput{SecretId: &id, Tags: tagList(tags)})
+	return check.Now(p.sm.TagResource, &secretsmanager.TagResourceInput{SecretId: &id, Tags: tagList(tags)})
 }
 
 func (p *party) untags(id string, keys ...string) string {
-	return try(p.sm.UntagResource, &secretsmanager.UntagResourceInput{SecretId: &id, TagKeys: keys})
+	return check.Now(p.sm.UntagResource, &secretsmanager.UntagResourceInput{SecretId: &id, TagKeys: keys})
 }
 
 func tagList(tags []string) (out []smtypes.Tag) {
@@ -403,23 +386,23 @@ func tagList(tags []string) (out []smtypes.Tag) {
 }
 
 func (p *party) deletes(id string) string {
-	return try(p.sm.DeleteSecret, &secretsmanager.DeleteSecretInput{SecretId: &id, ForceDeleteWithoutRecovery: new(true)})
+	return check.Now(p.sm.DeleteSecret, &secretsmanager.DeleteSecretInput{SecretId: &id, ForceDeleteWithoutRecovery: new(true)})
 }
 
 // shares puts a resource policy of these statements; unshares takes it away.
 func (p *party) shares(id string, statements ...string) string {
-	return try(p.sm.PutResourcePolicy, &secretsmanager.PutResourcePolicyInput{SecretId: &id, ResourcePolicy: new(document(statements...))})
+	return check.Now(p.sm.PutResourcePolicy, &secretsmanager.PutResourcePolicyInput{SecretId: &id, ResourcePolicy: new(document(statements...))})
 }
 
 func (p *party) unshares(id string) string {
-	return try(p.sm.DeleteResourcePolicy, &secretsmanager.DeleteResourcePolicyInput{SecretId: &id})
+	return check.Now(p.sm.DeleteResourcePolicy, &secretsmanager.DeleteResourcePolicyInput{SecretId: &id})
 }
 
 // batch is what a batch comes to, secret by secret.
 func (p *party) batch(ids ...string) string {
 	out, err := p.sm.BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{SecretIdList: ids})
 	if err != nil {
-		return verdict(err)
+		return check.Outcome(err)
 	}
 	var each []string
 	for _, v := range out.SecretValues {
@@ -432,12 +415,12 @@ func (p *party) batch(ids ...string) string {
 }
 
 func (p *party) encrypts(key string) string {
-	return try(p.kms.Encrypt, &kms.EncryptInput{KeyId: &key, Plaintext: []byte(marker)})
+	return check.Now(p.kms.Encrypt, &kms.EncryptInput{KeyId: &key, Plaintext: []byte(marker)})
 }
 
 // locks puts a key policy of these statements.
 func (p *party) locks(key string, statements ...string) string {
-	return try(p.kms.PutKeyPolicy, &kms.PutKeyPolicyInput{KeyId: &key, Policy: new(document(statements...))})
+	return check.Now(p.kms.PutKeyPolicy, &kms.PutKeyPolicyInput{KeyId: &key, Policy: new(document(statements...))})
 }
 
 // lends grants the use of a key, and returns the grant's id.
@@ -448,7 +431,7 @@ func (p *party) lends(key, to string, operations ...kmstypes.GrantOperation) str
 
 // takesBack revokes a grant.
 func (p *party) takesBack(key, grant string) string {
-	return try(p.kms.RevokeGrant, &kms.RevokeGrantInput{KeyId: &key, GrantId: &grant})
+	return check.Now(p.kms.RevokeGrant, &kms.RevokeGrantInput{KeyId: &key, GrantId: &grant})
 }
 
 // Why not.

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"coffer/internal/coffertest/check"
 	"coffer/internal/rotator/rotatortest"
 	sm "coffer/internal/secretsmanager"
 )
@@ -237,8 +238,8 @@ func TestRotationPostgres(t *testing.T) {
 			if value["note"] != "kept" || value["username"] != "single" || value["password"] == old["password"] {
 				t.Error("the new value is not the old one with another password")
 			}
-			equal(t, "the new password works", works(value), true)
-			equal(t, "the old password works", works(old), false)
+			check.Equal(t, "the new password works", works(value), true)
+			check.Equal(t, "the old password works", works(old), false)
 			old = value
 		}
 		v.wantEvents(t, arn, "RotationStarted", "RotationSucceeded", "RotationStarted", "RotationSucceeded")
@@ -251,10 +252,10 @@ func TestRotationPostgres(t *testing.T) {
 		old := map[string]string{"username": "multi", "password": first}
 		for _, user := range []string{"multi_clone", "multi", "multi_clone"} {
 			value := v.rotate(t, arn, postgresMulti)
-			equal(t, "user", value["username"], user)
-			equal(t, "the new user and password work", works(value), true)
-			equal(t, "the previous user and password work", works(old), true)
-			equal(t, "AWSPREVIOUS", v.value(t, arn, "AWSPREVIOUS")["username"], old["username"])
+			check.Equal(t, "user", value["username"], user)
+			check.Equal(t, "the new user and password work", works(value), true)
+			check.Equal(t, "the previous user and password work", works(old), true)
+			check.Equal(t, "AWSPREVIOUS", v.value(t, arn, "AWSPREVIOUS")["username"], old["username"])
 			old = value
 		}
 		v.wantEvents(t, arn, "RotationStarted", "RotationSucceeded", "RotationStarted", "RotationSucceeded", "RotationStarted", "RotationSucceeded")
@@ -262,10 +263,10 @@ func TestRotationPostgres(t *testing.T) {
 	t.Run("command line", func(t *testing.T) {
 		out := v.run(t, 0, "rotation", "run", "--wait", "single")
 		value := v.value(t, "single", "AWSCURRENT")
-		equal(t, "coffer rotation run", out, "single has rotated to version "+value["version"]+"\n")
-		equal(t, "the new password works", works(value), true)
+		check.Equal(t, "coffer rotation run", out, "single has rotated to version "+value["version"]+"\n")
+		check.Equal(t, "the new password works", works(value), true)
 		st := v.status(t, "single")
-		equal(t, "function", st.Function, *v.function(postgresSingle))
+		check.Equal(t, "function", st.Function, *v.function(postgresSingle))
 		if !st.Configured || !st.Enabled || st.Running != nil || st.Last == nil || len(st.Ended) != 3 || st.Ended[0].Version != value["version"] || st.Ended[0].Result != sm.Succeeded || len(st.Ended[0].Done) != 4 {
 			t.Errorf("status %+v", st)
 		}
@@ -292,8 +293,8 @@ func TestRotationMariaDB(t *testing.T) {
 	}
 	arn := v.create(t, "app", map[string]any{"engine": "mariadb", "host": rotatortest.Host, "port": db.Port, "username": "app", "password": marker + "-first"})
 	value := v.rotate(t, arn, mariadbSingle)
-	equal(t, "the new password works", works(value["password"]), true)
-	equal(t, "the old password works", works(marker+"-first"), false)
+	check.Equal(t, "the new password works", works(value["password"]), true)
+	check.Equal(t, "the old password works", works(marker+"-first"), false)
 	v.wantEvents(t, arn, "RotationStarted", "RotationSucceeded")
 }
 
@@ -316,11 +317,11 @@ func TestRotationRedis(t *testing.T) {
 	value["masterarn"] = v.create(t, "master", secret("super", db.Password))
 	arn := v.create(t, "app", value)
 	second := v.rotate(t, arn, redisUser)["password"]
-	equal(t, "the new password works", works(second), true)
-	equal(t, "the previous password works", works(marker+"-first"), true) // a Redis user has two
+	check.Equal(t, "the new password works", works(second), true)
+	check.Equal(t, "the previous password works", works(marker+"-first"), true) // a Redis user has two
 	third := v.rotate(t, arn, redisUser)["password"]
-	equal(t, "the new password works", works(third), true)
-	equal(t, "the previous password works", works(second), true)
-	equal(t, "the one before works", works(marker+"-first"), false)
+	check.Equal(t, "the new password works", works(third), true)
+	check.Equal(t, "the previous password works", works(second), true)
+	check.Equal(t, "the one before works", works(marker+"-first"), false)
 	v.wantEvents(t, arn, "RotationStarted", "RotationSucceeded", "RotationStarted", "RotationSucceeded")
 }

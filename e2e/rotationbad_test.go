@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"coffer/internal/coffertest/check"
 	"coffer/internal/rotator/rotatortest"
 	sm "coffer/internal/secretsmanager"
 )
@@ -109,13 +110,13 @@ func TestRotationFunctions(t *testing.T) {
 			use(tt.handler, tt.timeout)
 			version := *must(v.sm.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &arn, RotationLambdaARN: v.function("mine")}))(t).VersionId
 			v.wantFailure(t, arn, tt.step, tt.said, tt.logged, tt.advice)
-			equal(t, "the current password", v.value(t, arn, "AWSCURRENT")["password"], marker+"-first")
-			equal(t, "AWSPENDING", v.labels(t, arn)["AWSPENDING"], version)
+			check.Equal(t, "the current password", v.value(t, arn, "AWSCURRENT")["password"], marker+"-first")
+			check.Equal(t, "AWSPENDING", v.labels(t, arn)["AWSPENDING"], version)
 
 			use("rotate", 10)
 			out := v.run(t, 0, "rotation", "run", "--wait", arn)
-			equal(t, "coffer rotation run", out, tt.handler+" has rotated to version "+version+"\n")
-			equal(t, "the new version", v.value(t, arn, "AWSCURRENT")["version"], version)
+			check.Equal(t, "coffer rotation run", out, tt.handler+" has rotated to version "+version+"\n")
+			check.Equal(t, "the new version", v.value(t, arn, "AWSCURRENT")["version"], version)
 			v.wantEvents(t, arn, "RotationStarted", "RotationSucceeded")
 		})
 	}
@@ -156,7 +157,7 @@ func TestRotationWhileDown(t *testing.T) {
 	db.Stop()
 	version := *must(v.sm.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &arn, RotationLambdaARN: v.function(postgresSingle)}))(t).VersionId
 	v.wantFailure(t, arn, "setSecret", "Unable to log into database", "[ERROR]", "dial: connect: connection refused. Nothing listens there")
-	equal(t, "the current password", v.value(t, arn, "AWSCURRENT")["password"], marker+"-first")
+	check.Equal(t, "the current password", v.value(t, arn, "AWSCURRENT")["password"], marker+"-first")
 
 	out := v.run(t, 1, "rotation", "run", "--wait", arn)
 	for _, want := range []string{"createSecret  done  ", "  rotation failed in setSecret, attempt 1\n", "It is tried again as a whole at ", "coffer: the rotation failed: the current value of app is what it was\n"} {
@@ -166,7 +167,7 @@ func TestRotationWhileDown(t *testing.T) {
 	}
 	db.Start(t)
 	out = v.run(t, 0, "rotation", "run", "--wait", arn)
-	equal(t, "coffer rotation run", out, "app has rotated to version "+version+"\n")
+	check.Equal(t, "coffer rotation run", out, "app has rotated to version "+version+"\n")
 	if _, err := db.As("app", v.value(t, arn, "AWSCURRENT")["password"], "postgres", "SELECT 1"); err != nil {
 		t.Error(err)
 	}
@@ -194,7 +195,7 @@ func TestRotationOfBadSecrets(t *testing.T) {
 			must(v.sm.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &arn, RotationLambdaARN: v.function(postgresSingle)}))(t)
 			v.wantFailure(t, arn, "createSecret", tt.said, "[ERROR]", "The message tells why")
 			got := must(v.sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn}))(t)
-			equal(t, "AWSCURRENT is what it was", *got.SecretString == tt.value, true)
+			check.Equal(t, "AWSCURRENT is what it was", *got.SecretString == tt.value, true)
 
 			text := string(must(json.Marshal(good))(t))
 			must(v.sm.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &arn, SecretString: &text}))(t)

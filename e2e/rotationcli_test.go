@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
@@ -28,13 +30,13 @@ func TestRotationCommands(t *testing.T) {
 	has(v.run(t, 1, "rotation", "run", "app"), "coffer: InvalidRequestException: ")
 	has(v.run(t, 1, "rotation", "run", "--wait", "app"), "coffer: InvalidRequestException: ")
 
-	equal(t, "a list of nothing", v.run(t, 0, "rotation", "list", "--json"), "[]\n")
+	check.Equal(t, "a list of nothing", v.run(t, 0, "rotation", "list", "--json"), "[]\n")
 	v.rotate(t, arn, function)
 	var started struct{ ARN, Version string }
 	if err := json.Unmarshal([]byte(v.run(t, 0, "rotation", "run", "--json", "app")), &started); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "arn", started.ARN, arn)
+	check.Equal(t, "arn", started.ARN, arn)
 	v.await(t, arn, started.Version)
 	out := v.run(t, 0, "rotation", "run", "app")
 	has(out, "app is rotating to version ")
@@ -55,7 +57,7 @@ func TestRotationCommands(t *testing.T) {
 	if want := regexp.MustCompile(`^SECRET +FUNCTION +NEXT +LAST\napp +` + function + ` +20\S+ \S+Z +test succeeded\n$`); !want.MatchString(out) {
 		t.Errorf("coffer rotation list:\n%s", out)
 	}
-	equal(t, "those that fail", v.run(t, 0, "rotation", "list", "--failing", "--json"), "[]\n")
+	check.Equal(t, "those that fail", v.run(t, 0, "rotation", "list", "--failing", "--json"), "[]\n")
 	must(v.sm.CancelRotateSecret(ctx, &secretsmanager.CancelRotateSecretInput{SecretId: &arn}))(t)
 	has(v.run(t, 0, "rotation", "status", arn), "off: it was cancelled\n")
 }

@@ -14,6 +14,7 @@ import (
 
 	"coffer/internal/builtin"
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/lambda"
 	sm "coffer/internal/secretsmanager"
 	"coffer/internal/server"
@@ -135,9 +136,9 @@ func TestRotationGivesUp(t *testing.T) {
 			var text string
 			for n := range 5 {
 				eventually(t, "an attempt has failed", func() bool { st, text = status(t, secret); return len(st.Ended) > n })
-				equal(t, "attempts", f.attempts.Load(), int32(n+1))
+				check.Equal(t, "attempts", f.attempts.Load(), int32(n+1))
 				if n < 4 {
-					equal(t, "events", len(events(t, secret)), 1) // RotationStarted
+					check.Equal(t, "events", len(events(t, secret)), 1) // RotationStarted
 					pass(t, time.Minute<<n)
 				}
 			}
@@ -146,11 +147,11 @@ func TestRotationGivesUp(t *testing.T) {
 				t.Fatalf("events %+v", all)
 			}
 			failed := all[1]
-			equal(t, "event", failed.EventName, "RotationFailed")
-			equal(t, "its error", failed.ErrorMessage, "Error when executing lambda "+*function+" during setSecret step")
-			equal(t, "its request id", failed.RequestID, "Rotation-"+secret+"-"+version)
-			equal(t, "AWSCURRENT", labels(t, secret, "AWSCURRENT"), *made.VersionId)
-			equal(t, "AWSPENDING", labels(t, secret, "AWSPENDING"), version)
+			check.Equal(t, "event", failed.EventName, "RotationFailed")
+			check.Equal(t, "its error", failed.ErrorMessage, "Error when executing lambda "+*function+" during setSecret step")
+			check.Equal(t, "its request id", failed.RequestID, "Rotation-"+secret+"-"+version)
+			check.Equal(t, "AWSCURRENT", labels(t, secret, "AWSCURRENT"), *made.VersionId)
+			check.Equal(t, "AWSPENDING", labels(t, secret, "AWSPENDING"), version)
 			for _, want := range []string{
 				"  rotation failed in setSecret, attempt 5\n  said    OperationalError: no route to host\n  advice  What setSecret is to do was not done",
 				"\n    [ERROR] setSecret: cannot log in\n", "\ngiven up  ", "version " + version + ", after 5 failed attempts; " + tt.waits, "rotation run " + tt.name + "\n",
@@ -167,8 +168,8 @@ func TestRotationGivesUp(t *testing.T) {
 			f.down.Store(false)
 			tt.again(t, secret, &st)
 			eventually(t, "it is rotated", func() bool { st, _ = status(t, secret); return st.Running == nil })
-			equal(t, "AWSCURRENT", labels(t, secret, "AWSCURRENT"), version)
-			equal(t, "AWSPENDING", labels(t, secret, "AWSPENDING"), "")
+			check.Equal(t, "AWSCURRENT", labels(t, secret, "AWSCURRENT"), version)
+			check.Equal(t, "AWSPENDING", labels(t, secret, "AWSPENDING"), "")
 			all = events(t, secret)
 			if n := len(all); n != 3 || all[2].EventName != "RotationSucceeded" {
 				t.Errorf("events %+v", all)

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	smapi "coffer/internal/api/secretsmanager"
+	"coffer/internal/coffertest/check"
 )
 
 // value is a sensitive value: it holds the marker, so that it is found wherever
@@ -46,16 +47,16 @@ func TestSecretsManager(t *testing.T) {
 		if want := `^arn:aws:secretsmanager:eu-west-1:` + h.Credentials.Account + `:secret:app/db-[A-Za-z0-9]{6}$`; !regexp.MustCompile(want).MatchString(*created.ARN) {
 			t.Fatalf("ARN %s does not match %s", *created.ARN, want)
 		}
-		equal(t, "CreateSecret Name", *created.Name, "app/db")
-		equal(t, "CreateSecret VersionId", *created.VersionId, *token("v1"))
+		check.Equal(t, "CreateSecret Name", *created.Name, "app/db")
+		check.Equal(t, "CreateSecret VersionId", *created.VersionId, *token("v1"))
 
 		got := must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("app/db")}))(t)
-		equal(t, "SecretString", *got.SecretString, *value("one"))
-		equal(t, "SecretBinary absent", got.SecretBinary == nil, true)
-		equal(t, "GetSecretValue ARN", *got.ARN, *created.ARN)
-		equal(t, "GetSecretValue Name", *got.Name, "app/db")
-		equal(t, "GetSecretValue VersionId", *got.VersionId, *token("v1"))
-		equal(t, "GetSecretValue VersionStages", strings.Join(got.VersionStages, ","), "AWSCURRENT")
+		check.Equal(t, "SecretString", *got.SecretString, *value("one"))
+		check.Equal(t, "SecretBinary absent", got.SecretBinary == nil, true)
+		check.Equal(t, "GetSecretValue ARN", *got.ARN, *created.ARN)
+		check.Equal(t, "GetSecretValue Name", *got.Name, "app/db")
+		check.Equal(t, "GetSecretValue VersionId", *got.VersionId, *token("v1"))
+		check.Equal(t, "GetSecretValue VersionStages", strings.Join(got.VersionStages, ","), "AWSCURRENT")
 		if got.CreatedDate.Before(began) || got.CreatedDate.After(time.Now()) {
 			t.Errorf("CreatedDate %s is not now", got.CreatedDate)
 		}
@@ -63,20 +64,20 @@ func TestSecretsManager(t *testing.T) {
 		put := must(sm.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 			SecretId: created.ARN, SecretBinary: []byte(*value("\x00\xff two")), ClientRequestToken: token("v2"),
 		}))(t)
-		equal(t, "PutSecretValue", *put.ARN+*put.Name+*put.VersionId+strings.Join(put.VersionStages, ","), *created.ARN+"app/db"+*token("v2")+"AWSCURRENT")
+		check.Equal(t, "PutSecretValue", *put.ARN+*put.Name+*put.VersionId+strings.Join(put.VersionStages, ","), *created.ARN+"app/db"+*token("v2")+"AWSCURRENT")
 		got = must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("app/db")}))(t)
-		equal(t, "SecretBinary", bytes.Equal(got.SecretBinary, []byte(*value("\x00\xff two"))), true)
-		equal(t, "SecretString absent", got.SecretString == nil, true)
+		check.Equal(t, "SecretBinary", bytes.Equal(got.SecretBinary, []byte(*value("\x00\xff two"))), true)
+		check.Equal(t, "SecretString absent", got.SecretString == nil, true)
 		got = must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("app/db"), VersionStage: new("AWSPREVIOUS")}))(t)
-		equal(t, "AWSPREVIOUS", *got.VersionId, *token("v1"))
+		check.Equal(t, "AWSPREVIOUS", *got.VersionId, *token("v1"))
 		got = must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("app/db"), VersionId: token("v1")}))(t)
-		equal(t, "by version id", *got.SecretString, *value("one"))
+		check.Equal(t, "by version id", *got.SecretString, *value("one"))
 
 		// Description only: no new version (spec §5.6).
 		updated := must(sm.UpdateSecret(ctx, &secretsmanager.UpdateSecretInput{SecretId: new("app/db"), Description: new("the other database")}))(t)
-		equal(t, "UpdateSecret of a description has no VersionId", updated.VersionId == nil, true)
+		check.Equal(t, "UpdateSecret of a description has no VersionId", updated.VersionId == nil, true)
 		updated = must(sm.UpdateSecret(ctx, &secretsmanager.UpdateSecretInput{SecretId: new("app/db"), SecretString: value("three"), ClientRequestToken: token("v3")}))(t)
-		equal(t, "UpdateSecret VersionId", *updated.VersionId, *token("v3"))
+		check.Equal(t, "UpdateSecret VersionId", *updated.VersionId, *token("v3"))
 		must(sm.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{
 			SecretId: new("app/db"), VersionStage: new("AWSCURRENT"), RemoveFromVersionId: token("v3"), MoveToVersionId: token("v2"),
 		}))(t)
@@ -85,13 +86,13 @@ func TestSecretsManager(t *testing.T) {
 		must(sm.UntagResource(ctx, &secretsmanager.UntagResourceInput{SecretId: new("app/db"), TagKeys: []string{"Team", "never there"}}))(t)
 
 		d := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("app/db")}))(t)
-		equal(t, "Description", *d.Description, "the other database")
-		equal(t, "VersionIdsToStages", stages(d.VersionIdsToStages), "v2[AWSCURRENT] v3[AWSPREVIOUS]")
-		equal(t, "Tags", len(d.Tags) == 1 && *d.Tags[0].Key == "team" && *d.Tags[0].Value == "red", true)
-		equal(t, "KmsKeyId absent for the default key", d.KmsKeyId == nil, true)
-		equal(t, "DeletedDate absent", d.DeletedDate == nil, true)
-		equal(t, "RotationEnabled absent", d.RotationEnabled == nil, true)
-		equal(t, "PrimaryRegion absent", d.PrimaryRegion == nil, true)
+		check.Equal(t, "Description", *d.Description, "the other database")
+		check.Equal(t, "VersionIdsToStages", stages(d.VersionIdsToStages), "v2[AWSCURRENT] v3[AWSPREVIOUS]")
+		check.Equal(t, "Tags", len(d.Tags) == 1 && *d.Tags[0].Key == "team" && *d.Tags[0].Value == "red", true)
+		check.Equal(t, "KmsKeyId absent for the default key", d.KmsKeyId == nil, true)
+		check.Equal(t, "DeletedDate absent", d.DeletedDate == nil, true)
+		check.Equal(t, "RotationEnabled absent", d.RotationEnabled == nil, true)
+		check.Equal(t, "PrimaryRegion absent", d.PrimaryRegion == nil, true)
 		if !d.LastChangedDate.After(*d.CreatedDate) {
 			t.Errorf("LastChangedDate %s is not after CreatedDate %s", d.LastChangedDate, d.CreatedDate)
 		}
@@ -100,16 +101,16 @@ func TestSecretsManager(t *testing.T) {
 		var ids []string
 		for _, v := range versions.Versions {
 			ids = append(ids, strings.TrimRight(*v.VersionId, "-")+"["+strings.Join(v.VersionStages, ",")+"]")
-			equal(t, "KmsKeyIds", strings.Join(v.KmsKeyIds, ","), "DefaultEncryptionKey")
+			check.Equal(t, "KmsKeyIds", strings.Join(v.KmsKeyIds, ","), "DefaultEncryptionKey")
 		}
-		equal(t, "versions, oldest first", strings.Join(ids, " "), "v1[] v2[AWSCURRENT] v3[AWSPREVIOUS]")
+		check.Equal(t, "versions, oldest first", strings.Join(ids, " "), "v1[] v2[AWSCURRENT] v3[AWSPREVIOUS]")
 
 		list := must(sm.ListSecrets(ctx, &secretsmanager.ListSecretsInput{Filters: []types.Filter{{Key: "name", Values: []string{"app/"}}}}))(t)
-		equal(t, "ListSecrets", len(list.SecretList), 1)
-		equal(t, "SecretVersionsToStages", stages(list.SecretList[0].SecretVersionsToStages), "v2[AWSCURRENT] v3[AWSPREVIOUS]")
+		check.Equal(t, "ListSecrets", len(list.SecretList), 1)
+		check.Equal(t, "SecretVersionsToStages", stages(list.SecretList[0].SecretVersionsToStages), "v2[AWSCURRENT] v3[AWSPREVIOUS]")
 
 		batch := must(sm.BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{SecretIdList: []string{"app/db"}}))(t)
-		equal(t, "BatchGetSecretValue", *batch.SecretValues[0].VersionId, *token("v2"))
+		check.Equal(t, "BatchGetSecretValue", *batch.SecretValues[0].VersionId, *token("v2"))
 
 		password := must(sm.GetRandomPassword(ctx, &secretsmanager.GetRandomPasswordInput{PasswordLength: new(int64(40)), ExcludePunctuation: new(true)}))(t)
 		h.secret(*password.RandomPassword, "a random password")
@@ -119,12 +120,12 @@ func TestSecretsManager(t *testing.T) {
 
 		policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + h.Credentials.Account + `:root"},"Action":"secretsmanager:GetSecretValue","Resource":"*"}]}`
 		none := must(sm.GetResourcePolicy(ctx, &secretsmanager.GetResourcePolicyInput{SecretId: new("app/db")}))(t)
-		equal(t, "no policy", none.ResourcePolicy == nil && *none.ARN == *created.ARN && *none.Name == "app/db", true)
+		check.Equal(t, "no policy", none.ResourcePolicy == nil && *none.ARN == *created.ARN && *none.Name == "app/db", true)
 		valid := must(sm.ValidateResourcePolicy(ctx, &secretsmanager.ValidateResourcePolicyInput{SecretId: new("app/db"), ResourcePolicy: &policy}))(t)
-		equal(t, "PolicyValidationPassed", valid.PolicyValidationPassed, true)
+		check.Equal(t, "PolicyValidationPassed", valid.PolicyValidationPassed, true)
 		must(sm.PutResourcePolicy(ctx, &secretsmanager.PutResourcePolicyInput{SecretId: new("app/db"), ResourcePolicy: &policy, BlockPublicPolicy: new(true)}))(t)
 		has := must(sm.GetResourcePolicy(ctx, &secretsmanager.GetResourcePolicyInput{SecretId: new("app/db")}))(t)
-		equal(t, "ResourcePolicy", *has.ResourcePolicy, policy)
+		check.Equal(t, "ResourcePolicy", *has.ResourcePolicy, policy)
 		must(sm.DeleteResourcePolicy(ctx, &secretsmanager.DeleteResourcePolicyInput{SecretId: new("app/db")}))(t)
 
 		deleted := must(sm.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: new("app/db"), RecoveryWindowInDays: new(int64(7))}))(t)
@@ -132,21 +133,21 @@ func TestSecretsManager(t *testing.T) {
 			t.Errorf("DeletionDate is in %s, want 7 days", in)
 		}
 		d = must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("app/db")}))(t)
-		equal(t, "DeletedDate is the end of the window", d.DeletedDate.Equal(*deleted.DeletionDate), true)
+		check.Equal(t, "DeletedDate is the end of the window", d.DeletedDate.Equal(*deleted.DeletionDate), true)
 		must(sm.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: new("app/db")}))(t)
 		d = must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("app/db")}))(t)
-		equal(t, "DeletedDate is gone", d.DeletedDate == nil, true)
+		check.Equal(t, "DeletedDate is gone", d.DeletedDate == nil, true)
 
 		rotated := must(sm.RotateSecret(ctx, &secretsmanager.RotateSecretInput{
 			SecretId: new("app/db"), RotationLambdaARN: new("arn:aws:lambda:eu-west-1:" + h.Credentials.Account + ":function:Rotator"),
 			RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: new(int64(30))}, RotateImmediately: new(false),
 		}))(t)
-		equal(t, "RotateSecret", *rotated.ARN == *created.ARN && *rotated.Name == "app/db", true)
+		check.Equal(t, "RotateSecret", *rotated.ARN == *created.ARN && *rotated.Name == "app/db", true)
 		d = must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("app/db")}))(t)
-		equal(t, "RotationEnabled", *d.RotationEnabled && *d.RotationRules.AutomaticallyAfterDays == 30 && d.NextRotationDate != nil, true)
+		check.Equal(t, "RotationEnabled", *d.RotationEnabled && *d.RotationRules.AutomaticallyAfterDays == 30 && d.NextRotationDate != nil, true)
 		must(sm.CancelRotateSecret(ctx, &secretsmanager.CancelRotateSecretInput{SecretId: new("app/db")}))(t)
 		d = must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("app/db")}))(t)
-		equal(t, "RotationEnabled", *d.RotationEnabled, false)
+		check.Equal(t, "RotationEnabled", *d.RotationEnabled, false)
 
 		h.allServed(t, smapi.Service)
 	})
@@ -210,12 +211,12 @@ func TestLabels(t *testing.T) {
 		} {
 			fails(t, step.what, step.do(), step.code, step.message)
 			d := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("s")}))(t)
-			equal(t, "after "+step.what, stages(d.VersionIdsToStages), step.after)
+			check.Equal(t, "after "+step.what, stages(d.VersionIdsToStages), step.after)
 		}
 		// v4 has lost all labels: hidden, but readable by its id until it is purged.
 		got := must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("s"), VersionId: token("v4")}))(t)
-		equal(t, "a deprecated version", *got.SecretString, *value("v4"))
-		equal(t, "its labels", len(got.VersionStages), 0)
+		check.Equal(t, "a deprecated version", *got.SecretString, *value("v4"))
+		check.Equal(t, "its labels", len(got.VersionStages), 0)
 	})
 }
 
@@ -287,14 +288,14 @@ func TestDeletion(t *testing.T) {
 		}
 		fails(t, "CreateSecret", create(), request, "You can't create this secret because a secret with this name is already scheduled for deletion.")
 		hidden := must(sm.ListSecrets(ctx, &secretsmanager.ListSecretsInput{}))(t)
-		equal(t, "hidden", len(hidden.SecretList), 0)
+		check.Equal(t, "hidden", len(hidden.SecretList), 0)
 		shown := must(sm.ListSecrets(ctx, &secretsmanager.ListSecretsInput{IncludePlannedDeletion: new(true)}))(t)
-		equal(t, "shown on request", len(shown.SecretList) == 1 && shown.SecretList[0].DeletedDate != nil, true)
+		check.Equal(t, "shown on request", len(shown.SecretList) == 1 && shown.SecretList[0].DeletedDate != nil, true)
 		must(sm.ListSecretVersionIds(ctx, &secretsmanager.ListSecretVersionIdsInput{SecretId: id}))(t)
 
 		must(sm.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: id}))(t)
 		got := must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: created.ARN}))(t)
-		equal(t, "restored", *got.SecretString, *value("x"))
+		check.Equal(t, "restored", *got.SecretString, *value("x"))
 		must(sm.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: id}))(t)
 
 		fails(t, "mark", del("gone", nil, nil), "", "")

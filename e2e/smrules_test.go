@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
@@ -59,7 +61,7 @@ func violation(value, path, must string) string {
 	return "1 validation error detected: Value '" + value + "' at '" + path + "' failed to satisfy constraint: Member must " + must
 }
 
-func check(t *testing.T, rules []rule) {
+func refuses(t *testing.T, rules []rule) {
 	t.Helper()
 	for _, r := range rules {
 		fails(t, r.what, r.err, r.code, r.message)
@@ -74,13 +76,13 @@ func TestTokens(t *testing.T) {
 		name, tok := new("s"), token("first")
 		created := must(sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: name, SecretString: value("a"), ClientRequestToken: tok}))(t)
 		again := must(sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: name, SecretString: value("a"), ClientRequestToken: tok}))(t)
-		equal(t, "the repeated answer", *again.ARN+*again.Name+*again.VersionId, *created.ARN+*created.Name+*created.VersionId)
+		check.Equal(t, "the repeated answer", *again.ARN+*again.Name+*again.VersionId, *created.ARN+*created.Name+*created.VersionId)
 		before := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: name}))(t)
 
 		const exists = "ResourceExistsException"
 		inUse := "You can't use ClientRequestToken " + *tok + " because that value is already in use for a version of secret " + *created.ARN + "."
 		taken := "The operation failed because the secret s already exists."
-		check(t, []rule{
+		refuses(t, []rule{
 			{"create, other value", sm.create(secretsmanager.CreateSecretInput{Name: name, SecretString: value("b"), ClientRequestToken: tok}), exists, inUse},
 			{"create, same bytes but binary", sm.create(secretsmanager.CreateSecretInput{Name: name, SecretBinary: []byte(*value("a")), ClientRequestToken: tok}), exists, inUse},
 			{"create, other token", sm.create(secretsmanager.CreateSecretInput{Name: name, SecretString: value("a")}), exists, taken},
@@ -96,7 +98,7 @@ func TestTokens(t *testing.T) {
 			{"token of 64, not a UUID", sm.put(secretsmanager.PutSecretValueInput{SecretId: name, SecretString: value("z"), ClientRequestToken: new("terraform-" + strings.Repeat("0", 54)), VersionStages: []string{"tf"}}), "", ""},
 		})
 		d := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: name}))(t)
-		equal(t, "labels", len(d.VersionIdsToStages[*tok]), 1)
+		check.Equal(t, "labels", len(d.VersionIdsToStages[*tok]), 1)
 		if !d.LastChangedDate.After(*before.LastChangedDate) {
 			t.Error("LastChangedDate did not change")
 		}
@@ -114,7 +116,7 @@ func TestLookup(t *testing.T) {
 		for _, name := range []string{"x", "x-a1b2c3", "x-a1b2", "x-a1b2c3-", "dir/x.y@z=+_", strings.Repeat("n", 512)} {
 			out := must(sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: value(name)}))(t)
 			arns[name] = *out.ARN
-			check(t, []rule{
+			refuses(t, []rule{
 				{"by name " + name, sm.get(name), "", ""},
 				{"by ARN of " + name, sm.get(*out.ARN), "", ""},
 			})
@@ -130,7 +132,7 @@ func TestLookup(t *testing.T) {
 			b[len(b)-1] = 'x'
 			return string(b)
 		}
-		check(t, []rule{
+		refuses(t, []rule{
 			{"partial ARN", sm.get(partial + "x"), "", ""},
 			{"partial ARN of a name that ends like a full one", sm.get(partial + "x-a1b2c3"), notFound, textNoSecret},
 			{"partial ARN, four characters", sm.get(partial + "x-a1b2"), "", ""},
@@ -165,10 +167,10 @@ func TestVersions(t *testing.T) {
 		const notFound = "ResourceNotFoundException"
 		must(sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: value("1"), ClientRequestToken: token("v1")}))(t)
 		empty := must(sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new("empty")}))(t)
-		equal(t, "no value, no VersionId", empty.VersionId == nil, true)
+		check.Equal(t, "no value, no VersionId", empty.VersionId == nil, true)
 		label := "Secrets Manager can't find the specified secret value for staging label: "
 		id := "Secrets Manager can't find the specified secret value for VersionId: "
-		check(t, []rule{
+		refuses(t, []rule{
 			{"both, fitting", sm.version("s", token("v1"), new("AWSCURRENT")), "", ""},
 			{"both, not fitting", sm.version("s", token("v1"), new("AWSPENDING")), "InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId."},
 			{"both, no such version", sm.version("s", token("v2"), new("AWSCURRENT")), notFound, id + *token("v2")},
@@ -182,10 +184,10 @@ func TestVersions(t *testing.T) {
 			{"update with both", sm.update(secretsmanager.UpdateSecretInput{SecretId: new("s"), SecretString: value("1"), SecretBinary: []byte(*value("1"))}), "InvalidParameterException", textBothValues},
 		})
 		d := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("empty")}))(t)
-		equal(t, "no versions", d.VersionIdsToStages == nil, true)
+		check.Equal(t, "no versions", d.VersionIdsToStages == nil, true)
 		// The first version gets AWSCURRENT in addition to what was asked for (spec §4).
 		put := must(sm.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: new("empty"), SecretString: value("1"), ClientRequestToken: token("v1"), VersionStages: []string{"mine"}}))(t)
-		equal(t, "first version's labels", stages(map[string][]string{"v1": put.VersionStages}), "v1[AWSCURRENT,mine]")
+		check.Equal(t, "first version's labels", stages(map[string][]string{"v1": put.VersionStages}), "v1[AWSCURRENT,mine]")
 	})
 }
 
@@ -208,10 +210,10 @@ func TestValues(t *testing.T) {
 			name := new("v" + what)
 			must(sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: name, SecretString: &in}))(t)
 			got := must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: name}))(t)
-			equal(t, "text "+what+" comes back as it went", *got.SecretString == in, true)
+			check.Equal(t, "text "+what+" comes back as it went", *got.SecretString == in, true)
 			must(sm.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: name, SecretBinary: []byte(in)}))(t)
 			got = must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: name}))(t)
-			equal(t, "bytes "+what+" come back as they went", string(got.SecretBinary) == in, true)
+			check.Equal(t, "bytes "+what+" come back as they went", string(got.SecretBinary) == in, true)
 		}
 		round("1", "x")
 		round("65536", *pad(limit, "a"))
@@ -226,11 +228,11 @@ func TestValues(t *testing.T) {
 		}
 		must(sm.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new("all-bytes"), SecretBinary: binary}))(t)
 		got := must(sm.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("all-bytes")}))(t)
-		equal(t, "all bytes", string(got.SecretBinary) == string(binary), true)
+		check.Equal(t, "all bytes", string(got.SecretBinary) == string(binary), true)
 
 		const invalid = "ValidationException"
 		id := new("all-bytes")
-		check(t, []rule{
+		refuses(t, []rule{
 			{"create 65537 ASCII", sm.create(secretsmanager.CreateSecretInput{Name: new("n"), SecretString: pad(limit+1, "a")}), invalid, tooLong("secretString")},
 			{"create 65537 in characters of 3 bytes", sm.create(secretsmanager.CreateSecretInput{Name: new("n"), SecretString: pad(limit+1, "€")}), invalid, tooLong("secretString")},
 			{"create 65537 binary", sm.create(secretsmanager.CreateSecretInput{Name: new("n"), SecretBinary: []byte(*pad(limit+1, "a"))}), invalid, tooLong("secretBinary")},
@@ -247,7 +249,7 @@ func TestValues(t *testing.T) {
 			{"no labels", sm.put(secretsmanager.PutSecretValueInput{SecretId: id, SecretString: value("l"), VersionStages: []string{}}), invalid, "1 validation error detected: *"},
 		})
 		d := must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("d")}))(t)
-		equal(t, "cleared description", d.Description == nil, true)
+		check.Equal(t, "cleared description", d.Description == nil, true)
 	})
 }
 
@@ -267,13 +269,13 @@ func TestTags(t *testing.T) {
 		describe := func() *secretsmanager.DescribeSecretOutput {
 			return must(sm.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: new("s")}))(t)
 		}
-		equal(t, "never tagged: absent", describe().Tags == nil, true)
+		check.Equal(t, "never tagged: absent", describe().Tags == nil, true)
 		var fifty []string
 		for i := range 50 {
 			fifty = append(fifty, fmt.Sprint("k", i), "v")
 		}
 		const param, invalid = "InvalidParameterException", "ValidationException"
-		check(t, []rule{
+		refuses(t, []rule{
 			{"key of 128, value of 256", tag(strings.Repeat("k", 128), strings.Repeat("v", 256)), "", ""},
 			{"key of 129", tag(strings.Repeat("k", 129), "v"), invalid,
 				violation(strings.Repeat("k", 129), "tags.1.member.key", "have length less than or equal to 128")},
@@ -287,14 +289,14 @@ func TestTags(t *testing.T) {
 			{"overwriting at the limit", tag("k0", "other"), "", ""},
 			{"one over the limit", tag("k49", "v"), param, "*"},
 		})
-		equal(t, "tags", len(describe().Tags), 50)
+		check.Equal(t, "tags", len(describe().Tags), 50)
 		var keys []string
 		for _, tag := range describe().Tags {
 			keys = append(keys, *tag.Key)
 		}
 		must(sm.UntagResource(ctx, &secretsmanager.UntagResourceInput{SecretId: new("s"), TagKeys: keys}))(t)
 		d := describe()
-		equal(t, "the last one removed: an empty list", d.Tags != nil && len(d.Tags) == 0, true)
+		check.Equal(t, "the last one removed: an empty list", d.Tags != nil && len(d.Tags) == 0, true)
 	})
 }
 
@@ -315,7 +317,7 @@ func TestResourcePolicy(t *testing.T) {
 		syntax := "This resource policy contains a syntax error."
 		broad := "You can't attach a resource-based policy that allows broad access to the secret."
 		lockout := "Your requested changes will not allow you to manage this secret in the future."
-		check(t, []rule{
+		refuses(t, []rule{
 			{"own root", put(doc("Allow", `{"AWS":"`+root+`"}`), true), "", ""},
 			{"account id", put(doc("Allow", `{"AWS":"`+h.Credentials.Account+`"}`), true), "", ""},
 			{"everybody", put(doc("Allow", `"*"`), false), "", ""},
@@ -346,7 +348,7 @@ func TestResourcePolicy(t *testing.T) {
 			doc("Deny", `"*"`):                 lockout,
 		} {
 			out := must(sm.ValidateResourcePolicy(ctx, &secretsmanager.ValidateResourcePolicyInput{SecretId: new("s"), ResourcePolicy: &policy}))(t)
-			equal(t, "passed "+policy, out.PolicyValidationPassed, want == "")
+			check.Equal(t, "passed "+policy, out.PolicyValidationPassed, want == "")
 			if want != "" && (len(out.ValidationErrors) != 1 || *out.ValidationErrors[0].ErrorMessage != want) {
 				t.Errorf("%s: got %v, want %s", policy, out.ValidationErrors, want)
 			}
@@ -369,15 +371,15 @@ func TestBatch(t *testing.T) {
 		out := must(sm.BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{SecretIdList: []string{"b", "nobody", "marked", "a", "empty"}}))(t)
 		var got []string
 		for _, v := range out.SecretValues {
-			equal(t, "value of "+*v.Name, *v.SecretString, *value(*v.Name))
+			check.Equal(t, "value of "+*v.Name, *v.SecretString, *value(*v.Name))
 			got = append(got, *v.Name)
 		}
-		equal(t, "values in the order asked for", strings.Join(got, " "), "b a")
+		check.Equal(t, "values in the order asked for", strings.Join(got, " "), "b a")
 		got = nil
 		for _, e := range out.Errors {
 			got = append(got, *e.SecretId+" "+*e.ErrorCode+" "+*e.Message)
 		}
-		equal(t, "errors", strings.Join(got, "\n"), strings.Join([]string{
+		check.Equal(t, "errors", strings.Join(got, "\n"), strings.Join([]string{
 			"nobody ResourceNotFoundException " + textNoSecret,
 			"marked InvalidRequestException You can't perform this operation on the secret because it was marked for deletion.",
 			"empty ResourceNotFoundException Secrets Manager can't find the specified secret value for staging label: AWSCURRENT",
@@ -396,7 +398,7 @@ func TestBatch(t *testing.T) {
 			}
 			in.NextToken = page.NextToken
 		}
-		equal(t, "by filters", strings.Join(got, " "), "a b other")
+		check.Equal(t, "by filters", strings.Join(got, " "), "a b other")
 
 		call := func(in secretsmanager.BatchGetSecretValueInput) error {
 			_, err := sm.BatchGetSecretValue(ctx, &in)
@@ -404,7 +406,7 @@ func TestBatch(t *testing.T) {
 		}
 		const param, invalid = "InvalidParameterException", "ValidationException"
 		filter := []types.Filter{{Key: "name", Values: []string{"a"}}}
-		check(t, []rule{
+		refuses(t, []rule{
 			{"neither", call(secretsmanager.BatchGetSecretValueInput{}), param, "Either 'SecretIdList' or 'Filters' must be provided, but not both."},
 			{"both", call(secretsmanager.BatchGetSecretValueInput{SecretIdList: []string{"a"}, Filters: filter}), param, "Either 'SecretIdList' or 'Filters' must be provided, but not both."},
 			{"MaxResults without Filters", call(secretsmanager.BatchGetSecretValueInput{SecretIdList: []string{"a"}, MaxResults: new(int32(1))}), param,
@@ -429,7 +431,7 @@ func TestPassword(t *testing.T) {
 			}
 			return err
 		}
-		check(t, []rule{
+		refuses(t, []rule{
 			{"default", call(secretsmanager.GetRandomPasswordInput{}), "", ""},
 			{"longest", call(secretsmanager.GetRandomPasswordInput{PasswordLength: new(int64(4096))}), "", ""},
 			{"too long", call(secretsmanager.GetRandomPasswordInput{PasswordLength: new(int64(4097))}), "ValidationException",

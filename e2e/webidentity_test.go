@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"coffer/internal/coffertest/check"
 	"coffer/internal/jwt/jwttest"
 )
 
@@ -110,7 +111,7 @@ func TestSigningInFromKubernetes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	equal(t, "times the issuer was asked", k8s.asked.Load(), 1)
+	check.Equal(t, "times the issuer was asked", k8s.asked.Load(), 1)
 
 	web := pod("shop:web", *role)
 	_, err := web.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("bank/db")})
@@ -175,5 +176,5 @@ func cliSignsIn(t *testing.T, h *host, role, token string) {
 		t.Errorf("the AWS CLI: %v\n%s", err, out)
 		return
 	}
-	equal(t, "the secret by the AWS CLI", strings.TrimSpace(string(out)), *value("for the shop"))
+	check.Equal(t, "the secret by the AWS CLI", strings.TrimSpace(string(out)), *value("for the shop"))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"coffer/internal/coffertest/check"
 	"coffer/internal/gateway"
 	"coffer/internal/server"
 )
@@ -52,7 +53,7 @@ func (w *realm) whoCan(action, resource string, names ...string) string {
 func (w *realm) found(t *testing.T, what, got string, want ...string) {
 	t.Helper()
 	slices.Sort(want)
-	equal(t, what, got, "\n"+strings.Join(want, "\n"))
+	check.Equal(t, what, got, "\n"+strings.Join(want, "\n"))
 }
 
 // TestWhoCan: everybody who can read a secret, by whatever lets them, and nobody else.
@@ -126,7 +127,7 @@ func TestWhoCan(t *testing.T) {
 			{"secretsmanager:ReplicateSecretToRegions", "app/db", "is not served here"},
 		} {
 			out := run(t, 1, "who-can", bad.action, bad.resource, "--region", "eu-west-1", "--data-dir", string(w.Dir))
-			equal(t, bad.action+" on "+bad.resource+": "+out, strings.Contains(out, bad.want), true)
+			check.Equal(t, bad.action+" on "+bad.resource+": "+out, strings.Contains(out, bad.want), true)
 		}
 	})
 }
@@ -175,23 +176,23 @@ func TestExplain(t *testing.T) {
 			}
 			return short.Replace(text)
 		}
-		equal(t, "allowed", told(6), "GetSecretValue by ana ; secretsmanager:GetSecretValue on the secret: true, explicit false,  by user/ana:own Read0\n"+
+		check.Equal(t, "allowed", told(6), "GetSecretValue by ana ; secretsmanager:GetSecretValue on the secret: true, explicit false,  by user/ana:own Read0\n"+
 			"kms.amazonaws.com Decrypt by ana ; kms:Decrypt on the key: true, explicit false,  by the key Enable IAM User Permissions0 by user/ana:own 1\n")
-		equal(t, "no Allow", told(5), "PutSecretValue by ana AccessDeniedException; secretsmanager:PutSecretValue on the secret: false, explicit false, identity-based policy\n")
-		equal(t, "a Deny", told(4), "DescribeSecret by ana AccessDeniedException; secretsmanager:DescribeSecret on the secret: false, explicit true, identity-based policy by user/ana:own 2\n")
-		equal(t, "denied the key", told(2), "GetSecretValue by ana AccessDeniedException; secretsmanager:GetSecretValue on the secret: true, explicit false,  by user/ana:own Read0\n"+
+		check.Equal(t, "no Allow", told(5), "PutSecretValue by ana AccessDeniedException; secretsmanager:PutSecretValue on the secret: false, explicit false, identity-based policy\n")
+		check.Equal(t, "a Deny", told(4), "DescribeSecret by ana AccessDeniedException; secretsmanager:DescribeSecret on the secret: false, explicit true, identity-based policy by user/ana:own 2\n")
+		check.Equal(t, "denied the key", told(2), "GetSecretValue by ana AccessDeniedException; secretsmanager:GetSecretValue on the secret: true, explicit false,  by user/ana:own Read0\n"+
 			"kms.amazonaws.com Decrypt by ana AccessDeniedException; kms:Decrypt on the key: false, explicit true, resource-based policy by the key 1\n")
-		equal(t, "before anything was decided", told(1), "GetSecretValue by  InvalidSignatureException\n")
+		check.Equal(t, "before anything was decided", told(1), "GetSecretValue by  InvalidSignatureException\n")
 		for id, want := range map[string]string{
 			"00000000-0000-4000-8000-000000000000": "the audit log has no record of request 00000000-0000-4000-8000-000000000000",
 			"nonsense":                             `"nonsense" is no request id`,
 		} {
 			out := run(t, 1, "explain", id, "--data-dir", string(w.Dir))
-			equal(t, id+": "+out, strings.Contains(out, want), true)
+			check.Equal(t, id+": "+out, strings.Contains(out, want), true)
 		}
 		text := run(t, 0, "explain", answers[len(answers)-4].id, "--data-dir", string(w.Dir))
 		for _, want := range []string{"call        secretsmanager.amazonaws.com DescribeSecret in eu-west-1\n", "principal   " + ana.arn + "\n", "explicitly denied: secretsmanager:DescribeSecret on " + s + "\n", "by        identity-based policy user/ana:own, statement 3\n"} {
-			equal(t, want+" in "+text, strings.Contains(text, want), true)
+			check.Equal(t, want+" in "+text, strings.Contains(text, want), true)
 		}
 	})
 }

@@ -12,68 +12,45 @@ import (
 // there or is being removed, every stream to such a group, and what is counted is what is there. report
 // gets one sentence per finding. The error is of the store, and ends the check. tx must be a View's.
 func Check(ctx context.Context, tx *table.Tx, report func(format string, args ...any)) error {
-	c := checker{ctx: ctx, tx: tx, report: report, groups: make(map[table.Key]*Group)}
+	c := checker{Fsck: &table.Fsck{Ctx: ctx, Tx: tx, Report: report}, groups: make(map[table.Key]*Group)}
 	return errors.Join(
-		each(c, &Groups, c.group),
-		each(c, &Expiries, c.expiry),
-		each(c, &Streams, c.stream),
-		each(c, &Chunks, c.chunk),
-		each(c, &Sizes, c.size),
+		table.Each(c.Fsck, &Groups, c.group),
+		table.Each(c.Fsck, &Expiries, c.expiry),
+		table.Each(c.Fsck, &Streams, c.stream),
+		table.Each(c.Fsck, &Chunks, c.chunk),
+		table.Each(c.Fsck, &Sizes, c.size),
 	)
 }
 
 type checker struct {
-	ctx    context.Context
-	tx     *table.Tx
-	report func(format string, args ...any)
+	*table.Fsck
 	groups map[table.Key]*Group // those that are there, by account, region and id
-}
-
-// each checks the records of a collection. A damaged row ends it: what is behind
-// cannot be told apart from what is missing.
-func each[T any](c checker, rows *table.Collection[T], check func(*T) error) error {
-	for e, err := range rows.Scan(c.tx, table.Range{}) {
-		if errors.Is(err, table.ErrDamaged) {
-			c.report("%s: %v; the rows behind it are not checked", rows.Name, err)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := check(e.Value); err != nil {
-			return err
-		}
-		if err := c.ctx.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (c checker) group(g *Group) error {
 	what := fmt.Sprintf("log group %s/%s/%s", g.Account, g.Region, g.Name)
 	if old := c.groups[g.part()]; old != nil {
-		c.report("%s: has the id of %s", what, old.Name)
+		c.Report("%s: has the id of %s", what, old.Name)
 	}
 	c.groups[g.part()] = g
-	_, err := Expiries.Load(c.tx, Groups.Key(g))
+	_, err := Expiries.Load(c.Tx, Groups.Key(g))
 	switch {
 	case errors.Is(err, table.ErrNotFound):
 		if g.Retention > 0 {
-			c.report("%s: has a retention policy that nothing carries out", what)
+			c.Report("%s: has a retention policy that nothing carries out", what)
 		}
 	case err != nil:
 		return err
 	case g.Retention == 0:
-		c.report("%s: is swept without a retention policy", what)
+		c.Report("%s: is swept without a retention policy", what)
 	}
 	// Its bytes are counted where its chunks are.
-	counted, err := g.size(c.tx)
+	counted, err := g.size(c.Tx)
 	if err != nil {
 		return err
 	}
 	var held int64
-	for e, err := range Chunks.Scan(c.tx, table.Range{Prefix: g.part()}) {
+	for e, err := range Chunks.Scan(c.Tx, table.Range{Prefix: g.part()}) {
 		if errors.Is(err, table.ErrDamaged) {
 			return nil // told of with its row
 		}
@@ -83,15 +60,15 @@ func (c checker) group(g *Group) error {
 		held += e.Value.Size
 	}
 	if counted != held {
-		c.report("%s: counts %d bytes and holds %d", what, counted, held)
+		c.Report("%s: counts %d bytes and holds %d", what, counted, held)
 	}
 	return nil
 }
 
 func (c checker) expiry(e *Expiry) error {
-	_, err := Groups.Load(c.tx, Expiries.Key(e))
+	_, err := Groups.Load(c.Tx, Expiries.Key(e))
 	if errors.Is(err, table.ErrNotFound) {
-		c.report("retention of log group %s/%s/%s: there is no such group", e.Account, e.Region, e.Name)
+		c.Report("retention of log group %s/%s/%s: there is no such group", e.Account, e.Region, e.Name)
 		return nil
 	}
 	return err
@@ -99,7 +76,7 @@ func (c checker) expiry(e *Expiry) error {
 
 // gone reports whether what belongs to a group, or to a stream of it, is being removed.
 func (c checker) gone(account, region, group, stream string) (bool, error) {
-	_, err := Purges.Load(c.tx, table.K(account, region, group, stream))
+	_, err := Purges.Load(c.Tx, table.K(account, region, group, stream))
 	if errors.Is(err, table.ErrNotFound) {
 		return false, nil
 	}
@@ -112,7 +89,7 @@ func (c checker) stream(s *Stream) error {
 	}
 	gone, err := c.gone(s.Account, s.Region, s.Group, "")
 	if err == nil && !gone {
-		c.report("log stream %s of group %s/%s/%s: there is no such group", s.Name, s.Account, s.Region, s.Group)
+		c.Report("log stream %s of group %s/%s/%s: there is no such group", s.Name, s.Account, s.Region, s.Group)
 	}
 	return err
 }
@@ -123,7 +100,7 @@ func (c checker) size(s *Size) error {
 	}
 	gone, err := c.gone(s.Account, s.Region, s.Group, "")
 	if err == nil && !gone {
-		c.report("size of log group %s/%s/%s: there is no such group", s.Account, s.Region, s.Group)
+		c.Report("size of log group %s/%s/%s: there is no such group", s.Account, s.Region, s.Group)
 	}
 	return err
 }
@@ -132,22 +109,22 @@ func (c checker) chunk(k *Chunk) error {
 	what := fmt.Sprintf("events of stream %s of group %s/%s/%s", k.Name, k.Account, k.Region, k.Group)
 	events, err := k.events()
 	if err != nil {
-		c.report("%s: %v", what, err)
+		c.Report("%s: %v", what, err)
 	} else {
 		var size int64
 		for i := range events {
 			size += int64(len(events[i].message)) + eventOverhead
 		}
 		if size != k.Size {
-			c.report("%s: count %d bytes and are %d", what, k.Size, size)
+			c.Report("%s: count %d bytes and are %d", what, k.Size, size)
 		}
 	}
 	if c.groups[table.K(k.Account, k.Region, k.Group)] != nil {
-		s, err := Streams.Load(c.tx, table.K(k.Account, k.Region, k.Group, k.Name))
+		s, err := Streams.Load(c.Tx, table.K(k.Account, k.Region, k.Group, k.Name))
 		switch {
 		case err == nil && s.UID == k.Stream:
 			if k.First < s.First || k.Last > s.Last || k.Order>>orderBits >= uint64(s.Puts) {
-				c.report("%s: the stream does not know them", what)
+				c.Report("%s: the stream does not know them", what)
 			}
 			return nil
 		case err != nil && !errors.Is(err, table.ErrNotFound):
@@ -159,6 +136,6 @@ func (c checker) chunk(k *Chunk) error {
 	} else if gone, err := c.gone(k.Account, k.Region, k.Group, ""); gone || err != nil {
 		return err
 	}
-	c.report("%s: there is no such stream", what)
+	c.Report("%s: there is no such stream", what)
 	return nil
 }

@@ -74,13 +74,4 @@ func (s *Service) Tasks() []api.Task {
 	}
 }
 
-func str(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
-}
-
-func isTrue(p *bool) bool { return p != nil && *p }
-
 func invalid(text string) error { return logsapi.InvalidParameterException(text) }

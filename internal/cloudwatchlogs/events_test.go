@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 )
@@ -28,8 +30,8 @@ func TestGetLogEvents(t *testing.T) {
 
 	// Without a token and from the tail: the newest, oldest first.
 	got, tail := w.get(t, in(func(i *cloudwatchlogs.GetLogEventsInput) { i.Limit = new(int32(4)) }))
-	equal(t, "tail", got, "m6 m7 m8 m9")
-	equal(t, "time", *tail.Events[0].Timestamp, start+6)
+	check.Equal(t, "tail", got, "m6 m7 m8 m9")
+	check.Equal(t, "time", *tail.Events[0].Timestamp, start+6)
 	if at := *tail.Events[0].IngestionTime; at < start+60_000 || at > w.millis(0) {
 		t.Errorf("ingested at %d", at)
 	}
@@ -37,50 +39,50 @@ func TestGetLogEvents(t *testing.T) {
 		t.Errorf("tokens %s, %s", *tail.NextForwardToken, *tail.NextBackwardToken)
 	}
 	got, page := w.get(t, token(tail.NextBackwardToken))
-	equal(t, "back", got, "m2 m3 m4 m5")
+	check.Equal(t, "back", got, "m2 m3 m4 m5")
 	got, page = w.get(t, token(page.NextBackwardToken))
-	equal(t, "back again", got, "m0 m1")
+	check.Equal(t, "back again", got, "m0 m1")
 	// "If you have reached the end of the stream, it returns the same token you passed in."
 	last := page.NextBackwardToken
 	got, page = w.get(t, token(last))
-	equal(t, "before the first", got, "")
-	equal(t, "token before the first", *page.NextBackwardToken, *last)
+	check.Equal(t, "before the first", got, "")
+	check.Equal(t, "token before the first", *page.NextBackwardToken, *last)
 	// The page's other token goes the other way.
 	got, page = w.get(t, token(page.NextForwardToken))
-	equal(t, "turned round", got, "m0 m1 m2 m3")
+	check.Equal(t, "turned round", got, "m0 m1 m2 m3")
 	got, page = w.get(t, token(page.NextForwardToken))
-	equal(t, "forward", got, "m4 m5 m6 m7")
+	check.Equal(t, "forward", got, "m4 m5 m6 m7")
 	got, back := w.get(t, token(page.NextBackwardToken))
-	equal(t, "back from the middle", got, "m0 m1 m2 m3")
+	check.Equal(t, "back from the middle", got, "m0 m1 m2 m3")
 	got, page = w.get(t, token(page.NextForwardToken))
-	equal(t, "end", got, "m8 m9")
+	check.Equal(t, "end", got, "m8 m9")
 	end := page.NextForwardToken
 	got, page = w.get(t, token(end))
-	equal(t, "behind the last", got, "")
-	equal(t, "token behind the last", *page.NextForwardToken, *end)
+	check.Equal(t, "behind the last", got, "")
+	check.Equal(t, "token behind the last", *page.NextForwardToken, *end)
 	// A token at the end is good for what comes later, also at the same time as the last one there was.
 	w.put(t, "/g", "s", event(start+9, "n9"), event(start+10, "n10"))
 	got, _ = w.get(t, token(end))
-	equal(t, "what came later", got, "n9 n10")
+	check.Equal(t, "what came later", got, "n9 n10")
 	got, _ = w.get(t, token(back.NextForwardToken))
-	equal(t, "an older token", got, "m4 m5 m6 m7")
+	check.Equal(t, "an older token", got, "m4 m5 m6 m7")
 
 	got, _ = w.get(t, in(func(i *cloudwatchlogs.GetLogEventsInput) { i.StartFromHead, i.Limit = new(true), new(int32(3)) }))
-	equal(t, "head", got, "m0 m1 m2")
+	check.Equal(t, "head", got, "m0 m1 m2")
 	got, _ = w.get(t, in(func(i *cloudwatchlogs.GetLogEventsInput) { i.StartTime, i.EndTime = new(start+2), new(start+5) }))
-	equal(t, "range: its end is not included", got, "m2 m3 m4")
+	check.Equal(t, "range: its end is not included", got, "m2 m3 m4")
 	got, _ = w.get(t, in(func(i *cloudwatchlogs.GetLogEventsInput) {
 		i.LogGroupName, i.LogGroupIdentifier = nil, new(w.arn("/g"))
 		i.EndTime = new(start + 2)
 	}))
-	equal(t, "by ARN", got, "m0 m1")
+	check.Equal(t, "by ARN", got, "m0 m1")
 	got, page = w.get(t, in(func(i *cloudwatchlogs.GetLogEventsInput) { i.LogStreamName = new("empty") }))
-	equal(t, "empty stream", got, "")
+	check.Equal(t, "empty stream", got, "")
 	w.put(t, "/g", "empty", event(start, "first"))
 	got, _ = w.get(t, in(func(i *cloudwatchlogs.GetLogEventsInput) {
 		i.LogStreamName, i.NextToken = new("empty"), page.NextForwardToken
 	}))
-	equal(t, "what came into an empty stream", got, "first")
+	check.Equal(t, "what came into an empty stream", got, "first")
 
 	for name, i := range map[string]cloudwatchlogs.GetLogEventsInput{
 		"InvalidParameterException: The specified nextToken is invalid.":    token(new("f/nonsense")),
@@ -103,7 +105,7 @@ func TestGetLogEvents(t *testing.T) {
 			i.Limit = new(int32(10001))
 		}),
 	} {
-		equal(t, "refused", try(w.GetLogEvents, &i), strings.TrimSpace(name))
+		check.Equal(t, "refused", check.Now(w.GetLogEvents, &i), strings.TrimSpace(name))
 	}
 }
 
@@ -117,10 +119,10 @@ func TestPageSize(t *testing.T) {
 	w.put(t, "g", "many", event(start+10_000, "last"))
 	in := cloudwatchlogs.GetLogEventsInput{LogGroupName: new("g"), LogStreamName: new("many"), StartFromHead: new(true)}
 	_, page := w.get(t, in)
-	equal(t, "events", len(page.Events), 10_000)
+	check.Equal(t, "events", len(page.Events), 10_000)
 	in.NextToken = page.NextForwardToken
 	got, _ := w.get(t, in)
-	equal(t, "rest", got, "last")
+	check.Equal(t, "rest", got, "last")
 
 	text := strings.Repeat("x", 400<<10)
 	for i := range 4 {
@@ -129,13 +131,13 @@ func TestPageSize(t *testing.T) {
 	in = cloudwatchlogs.GetLogEventsInput{LogGroupName: new("g"), LogStreamName: new("large"), StartFromHead: new(true)}
 	for range 2 {
 		_, page = w.get(t, in)
-		equal(t, "large events", len(page.Events), 2)
+		check.Equal(t, "large events", len(page.Events), 2)
 		in.NextToken = page.NextForwardToken
 	}
 	largest := randomText(1<<20 - 26)
 	w.put(t, "g", "large", event(start+4, largest))
 	got, _ = w.get(t, cloudwatchlogs.GetLogEventsInput{LogGroupName: new("g"), LogStreamName: new("large")})
-	equal(t, "the largest event comes alone, and whole", got == largest, true)
+	check.Equal(t, "the largest event comes alone, and whole", got == largest, true)
 }
 
 // randomText is text that cannot be made much smaller, of n bytes.
@@ -153,7 +155,7 @@ func TestPutLogEventsRules(t *testing.T) {
 	w.group(t, "g", "s")
 	now := w.millis(0)
 	put := func(events ...types.InputLogEvent) string {
-		return try(w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), LogEvents: events})
+		return check.Now(w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), LogEvents: events})
 	}
 	large := strings.Repeat("x", 1<<19)
 	for _, c := range []struct {
@@ -192,10 +194,10 @@ func TestPutLogEventsRules(t *testing.T) {
 		{"none", "s", "ResourceNotFoundException: The specified log group does not exist."},
 		{"g", "none", "ResourceNotFoundException: The specified log stream does not exist."},
 	} {
-		equal(t, "absent", try(w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &c.group, LogStreamName: &c.stream, LogEvents: numbered(now, 1)}), c.want)
+		check.Equal(t, "absent", check.Now(w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &c.group, LogStreamName: &c.stream, LogEvents: numbered(now, 1)}), c.want)
 	}
 	// "Sequence tokens are now ignored": any will do.
-	out := must(t, w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), LogEvents: numbered(now, 1), SequenceToken: new("49590302")})
+	out := check.Must(t, w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), LogEvents: numbered(now, 1), SequenceToken: new("49590302")})
 	if len(*out.NextSequenceToken) != 56 {
 		t.Errorf("sequence token %s", *out.NextSequenceToken)
 	}
@@ -218,8 +220,8 @@ func TestHardBatches(t *testing.T) {
 				events[i].Timestamp = new(now - int64((10_000-i)*8640))
 			}
 		}
-		got := try(w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), LogEvents: events})
-		equal(t, name, got, "ok")
+		got := check.Now(w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), LogEvents: events})
+		check.Equal(t, name, got, "ok")
 	}
 }
 
@@ -230,7 +232,7 @@ func TestRejected(t *testing.T) {
 	now := w.millis(0)
 	old, future := now-int64(14*day/time.Millisecond)-60_000, now+int64(2*hour/time.Millisecond)+60_000
 	put := func(events ...types.InputLogEvent) string {
-		out := must(t, w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), LogEvents: events})
+		out := check.Must(t, w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s"), LogEvents: events})
 		if out.RejectedLogEventsInfo == nil {
 			return "none"
 		}
@@ -248,14 +250,14 @@ func TestRejected(t *testing.T) {
 		}
 		return strings.TrimSpace(text)
 	}
-	equal(t, "too old", put(event(old, "a"), event(old, "b")), "old2")
-	equal(t, "too new", put(event(future, "a")), "new0")
+	check.Equal(t, "too old", put(event(old, "a"), event(old, "b")), "old2")
+	check.Equal(t, "too new", put(event(future, "a")), "new0")
 	// The span of a day is that of what is accepted.
-	equal(t, "both", put(event(old, "a"), event(now, "good"), event(future, "z")), "old1 new2")
-	must(t, w.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: new("g"), RetentionInDays: new(int32(1))})
-	equal(t, "expired", put(event(old, "a"), event(now-2*86_400_000, "b"), event(now, "fine")), "old1 expired2")
+	check.Equal(t, "both", put(event(old, "a"), event(now, "good"), event(future, "z")), "old1 new2")
+	check.Must(t, w.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: new("g"), RetentionInDays: new(int32(1))})
+	check.Equal(t, "expired", put(event(old, "a"), event(now-2*86_400_000, "b"), event(now, "fine")), "old1 expired2")
 	got, _ := w.get(t, cloudwatchlogs.GetLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s")})
-	equal(t, "kept", got, "good fine")
+	check.Equal(t, "kept", got, "good fine")
 }
 
 func TestFilterLogEvents(t *testing.T) {
@@ -304,7 +306,7 @@ func TestFilterLogEvents(t *testing.T) {
 			"b:GET /four 200 b:END"},
 	} {
 		got, out := w.filter(t, in(c.edit))
-		equal(t, c.name, got, c.want)
+		check.Equal(t, c.name, got, c.want)
 		if out.NextToken != nil {
 			t.Errorf("%s: there is more", c.name)
 		}
@@ -327,7 +329,7 @@ func TestFilterLogEvents(t *testing.T) {
 		}
 		i.NextToken = out.NextToken
 	}
-	equal(t, "pages", strings.Join(all, "|"), "a1:GET /one 200|a1:GET late|a2:GET /three 404|b:GET /four 200")
+	check.Equal(t, "pages", strings.Join(all, "|"), "a1:GET /one 200|a1:GET late|a2:GET /three 404|b:GET /four 200")
 	if len(ids[0]) != 56 || ids[0] >= ids[1] || ids[1] >= ids[2] {
 		t.Errorf("event ids %q", ids)
 	}
@@ -349,7 +351,7 @@ func TestFilterLogEvents(t *testing.T) {
 			"ResourceNotFoundException: The specified log group does not exist."},
 	} {
 		i := in(c.edit)
-		equal(t, "refused", try(w.FilterLogEvents, &i), c.want)
+		check.Equal(t, "refused", check.Now(w.FilterLogEvents, &i), c.want)
 	}
 }
 
@@ -362,14 +364,14 @@ func TestManyStreams(t *testing.T) {
 	w.put(t, "g", "other", event(start, "no"))
 	for i := range 102 {
 		name := fmt.Sprintf("s/%03d", i)
-		must(t, w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: new("g"), LogStreamName: &name})
+		check.Must(t, w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: new("g"), LogStreamName: &name})
 		if i%50 == 0 {
 			w.put(t, "g", name, event(start+int64(100-i), "yes"))
 		}
 	}
-	must(t, w.DeleteLogStream, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: new("g"), LogStreamName: new("s/050")})
+	check.Must(t, w.DeleteLogStream, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: new("g"), LogStreamName: new("s/050")})
 	got, _ := w.filter(t, cloudwatchlogs.FilterLogEventsInput{LogGroupName: new("g"), LogStreamNamePrefix: new("s/")})
-	equal(t, "by prefix", got, "s/100:yes s/000:yes")
+	check.Equal(t, "by prefix", got, "s/100:yes s/000:yes")
 	got, _ = w.filter(t, cloudwatchlogs.FilterLogEventsInput{LogGroupName: new("g")})
-	equal(t, "whole group", got, "other:no s/100:yes s/000:yes")
+	check.Equal(t, "whole group", got, "other:no s/100:yes s/000:yes")
 }

@@ -7,6 +7,7 @@ import (
 	"coffer/internal/api"
 	logsapi "coffer/internal/api/logs"
 	"coffer/internal/filterpattern"
+	"coffer/internal/page"
 	"coffer/internal/table"
 )
 
@@ -38,9 +39,9 @@ func (s *Service) filterLogEvents(r *api.Request, in *logsapi.FilterLogEventsInp
 	}
 	var from place
 	if in.NextToken != nil {
-		position, err := open(r, []string{g.UID}, *in.NextToken)
-		if err != nil {
-			return nil, err
+		position, ok := page.Open(r, []string{g.UID}, *in.NextToken)
+		if !ok {
+			return nil, invalid(textBadToken)
 		}
 		if from, err = parsePlace(position); err != nil {
 			return nil, err
@@ -59,13 +60,13 @@ func (s *Service) filterLogEvents(r *api.Request, in *logsapi.FilterLogEventsInp
 		}
 	}
 	if next != nil {
-		out.NextToken = new(seal(r, []string{g.UID}, next.String()))
+		out.NextToken = new(page.Seal(r, []string{g.UID}, next.String()))
 	}
 	return out, nil
 }
 
 func parsePattern(text *string) (*filterpattern.Pattern, error) {
-	if strings.TrimSpace(str(text)) == "" {
+	if strings.TrimSpace(api.Value(text)) == "" {
 		return nil, nil
 	}
 	p, err := filterpattern.Parse(*text)

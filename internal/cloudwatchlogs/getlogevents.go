@@ -5,6 +5,7 @@ import (
 
 	"coffer/internal/api"
 	logsapi "coffer/internal/api/logs"
+	"coffer/internal/page"
 	"coffer/internal/table"
 )
 
@@ -31,9 +32,9 @@ func getLogEvents(r *api.Request, in *logsapi.GetLogEventsInput, t *target) (*lo
 		limit: pageLimit(in.Limit), work: unlimited,
 	}
 	sealed := func(direction string, at place) *string {
-		return new(direction + seal(r, []string{direction, s.UID}, at.String()))
+		return new(direction + page.Seal(r, []string{direction, s.UID}, at.String()))
 	}
-	back, from := !isTrue(in.StartFromHead), place{}
+	back, from := !api.Value(in.StartFromHead), place{}
 	if back {
 		from = place{time: maxTime + 1}
 	}
@@ -73,9 +74,9 @@ func getLogEvents(r *api.Request, in *logsapi.GetLogEventsInput, t *target) (*lo
 func openDirected(r *api.Request, token string, s *Stream) (back bool, at place, err error) {
 	for _, direction := range []string{forwardToken, backwardToken} {
 		if sealed, ok := strings.CutPrefix(token, direction); ok {
-			position, err := open(r, []string{direction, s.UID}, sealed)
-			if err != nil {
-				return false, place{}, err
+			position, ok := page.Open(r, []string{direction, s.UID}, sealed)
+			if !ok {
+				break
 			}
 			at, err = parsePlace(position)
 			return direction == backwardToken, at, err

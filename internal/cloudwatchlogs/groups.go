@@ -43,14 +43,14 @@ func createLogGroup(r *api.Request, in *logsapi.CreateLogGroupInput, t *target) 
 		return nil, invalid(textReserved)
 	case in.KmsKeyId != nil:
 		return nil, invalid(textKMS)
-	case str(in.LogGroupClass) == logsapi.LogGroupClassDelivery:
+	case api.Value(in.LogGroupClass) == logsapi.LogGroupClassDelivery:
 		return nil, invalid(textDelivery)
 	}
 	g := t.fresh(r)
 	if in.LogGroupClass != nil {
 		g.Class = *in.LogGroupClass
 	}
-	g.Protected = isTrue(in.DeletionProtectionEnabled)
+	g.Protected = api.Value(in.DeletionProtectionEnabled)
 	if len(in.Tags) > 0 {
 		if err := t.mayTag(r, in.Tags); err != nil {
 			return nil, err
@@ -117,7 +117,7 @@ func describeLogGroups(r *api.Request, in *logsapi.DescribeLogGroupsInput, _ str
 	if err := ownAccount(r, in.AccountIdentifiers); err != nil {
 		return nil, err
 	}
-	pattern := str(in.LogGroupNamePattern)
+	pattern := api.Value(in.LogGroupNamePattern)
 	if in.LogGroupNamePrefix != nil && pattern != "" {
 		return nil, invalid(textPrefixPattern)
 	}
@@ -127,12 +127,12 @@ func describeLogGroups(r *api.Request, in *logsapi.DescribeLogGroupsInput, _ str
 		}
 		return describeThese(r, in.LogGroupIdentifiers)
 	}
-	p, err := newPage(r, in.Limit, in.NextToken, groupsPerPage, str(in.LogGroupNamePrefix), pattern, str(in.LogGroupClass))
+	p, err := newPage(r, in.Limit, in.NextToken, groupsPerPage, api.Value(in.LogGroupNamePrefix), pattern, api.Value(in.LogGroupClass))
 	if err != nil {
 		return nil, err
 	}
 	out := &logsapi.DescribeLogGroupsOutput{LogGroups: []logsapi.LogGroup{}}
-	out.NextToken, err = p.groups(str(in.LogGroupNamePrefix), func(g *Group) bool {
+	out.NextToken, err = listGroups(r, p, api.Value(in.LogGroupNamePrefix), func(g *Group) bool {
 		return strings.Contains(g.Name, pattern) && (in.LogGroupClass == nil || *in.LogGroupClass == g.Class)
 	}, func(g *Group) error {
 		d, err := describe(r, g)
@@ -199,9 +199,9 @@ func listLogGroups(r *api.Request, in *logsapi.ListLogGroupsInput, _ struct{}) (
 	if err := ownAccount(r, in.AccountIdentifiers); err != nil {
 		return nil, err
 	}
-	narrowed := []string{str(in.LogGroupNamePattern), str(in.LogGroupClass)}
+	narrowed := []string{api.Value(in.LogGroupNamePattern), api.Value(in.LogGroupClass)}
 	for i := range in.LogGroupTags {
-		narrowed = append(append(narrowed, str(in.LogGroupTags[i].Key)), in.LogGroupTags[i].Values...)
+		narrowed = append(append(narrowed, api.Value(in.LogGroupTags[i].Key)), in.LogGroupTags[i].Values...)
 	}
 	p, err := newPage(r, in.Limit, in.NextToken, groupsPerPage, narrowed...)
 	if err != nil {
@@ -211,7 +211,7 @@ func listLogGroups(r *api.Request, in *logsapi.ListLogGroupsInput, _ struct{}) (
 	if len(in.DataSources)+len(in.FieldIndexNames) > 0 {
 		return out, nil // no group has either
 	}
-	out.NextToken, err = p.groups("", func(g *Group) bool {
+	out.NextToken, err = listGroups(r, p, "", func(g *Group) bool {
 		return (in.LogGroupNamePattern == nil || nameMatches(*in.LogGroupNamePattern, g.Name)) &&
 			(in.LogGroupClass == nil || *in.LogGroupClass == g.Class) && g.tagged(in.LogGroupTags)
 	}, func(g *Group) error {

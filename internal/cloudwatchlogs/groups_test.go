@@ -12,26 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 )
-
-// rule is a case: what a call comes to.
-type rule struct {
-	name string
-	call func() string
-	want string
-}
-
-// run goes through cases in their order: each may depend on those before.
-func run(t *testing.T, rules []rule) {
-	t.Helper()
-	for _, r := range rules {
-		if got := r.call(); got != r.want {
-			t.Errorf("%s:\n got %s\nwant %s", r.name, got, r.want)
-		}
-	}
-}
 
 const (
 	noGroup    = "ResourceNotFoundException: The specified log group does not exist."
@@ -49,25 +34,25 @@ func TestGroups(t *testing.T) {
 		return func() string {
 			in := &cloudwatchlogs.CreateLogGroupInput{LogGroupName: new("g")}
 			edit(in)
-			return try(w.CreateLogGroup, in)
+			return check.Now(w.CreateLogGroup, in)
 		}
 	}
 	protect := func(group string, on bool) func() string {
 		return func() string {
-			return try(w.PutLogGroupDeletionProtection, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{LogGroupIdentifier: &group, DeletionProtectionEnabled: &on})
+			return check.Now(w.PutLogGroupDeletionProtection, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{LogGroupIdentifier: &group, DeletionProtectionEnabled: &on})
 		}
 	}
 	remove := func(group string) func() string {
 		return func() string {
-			return try(w.DeleteLogGroup, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &group})
+			return check.Now(w.DeleteLogGroup, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &group})
 		}
 	}
 	retain := func(group string, days int32) func() string {
 		return func() string {
-			return try(w.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &group, RetentionInDays: &days})
+			return check.Now(w.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &group, RetentionInDays: &days})
 		}
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"made", create(func(in *cloudwatchlogs.CreateLogGroupInput) { in.Tags = map[string]string{"k": "v"} }), "ok"},
 		{"made again", create(func(*cloudwatchlogs.CreateLogGroupInput) {}), "ResourceAlreadyExistsException: The specified log group already exists"},
 		{"a KMS key is refused, not ignored", create(func(in *cloudwatchlogs.CreateLogGroupInput) { in.LogGroupName, in.KmsKeyId = new("k"), new("alias/k") }),
@@ -100,32 +85,32 @@ func TestGroups(t *testing.T) {
 			"Member must satisfy enum value set: [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]"},
 	})
 
-	g := must(t, w.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups[0]
-	equal(t, "name", *g.LogGroupName, "g")
-	equal(t, "arn", *g.Arn, w.arn("g")+":*")
-	equal(t, "own arn", *g.LogGroupArn, w.arn("g"))
-	equal(t, "class", g.LogGroupClass, types.LogGroupClassStandard)
-	equal(t, "retention", *g.RetentionInDays, 7)
-	equal(t, "protection", *g.DeletionProtectionEnabled, true)
-	equal(t, "metric filters", *g.MetricFilterCount, 0)
+	g := check.Must(t, w.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups[0]
+	check.Equal(t, "name", *g.LogGroupName, "g")
+	check.Equal(t, "arn", *g.Arn, w.arn("g")+":*")
+	check.Equal(t, "own arn", *g.LogGroupArn, w.arn("g"))
+	check.Equal(t, "class", g.LogGroupClass, types.LogGroupClassStandard)
+	check.Equal(t, "retention", *g.RetentionInDays, 7)
+	check.Equal(t, "protection", *g.DeletionProtectionEnabled, true)
+	check.Equal(t, "metric filters", *g.MetricFilterCount, 0)
 	if *g.CreationTime < before || *g.CreationTime > w.millis(0) {
 		t.Errorf("created at %d", *g.CreationTime)
 	}
 	// What AWS counts: the message, and 26 bytes for each event.
-	must(t, w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: new("g"), LogStreamName: new("s")})
+	check.Must(t, w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: new("g"), LogStreamName: new("s")})
 	w.put(t, "g", "s", event(before, "12345"), event(before, "ä"))
-	g = must(t, w.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups[0]
-	equal(t, "bytes", *g.StoredBytes, 5+2+2*26)
+	g = check.Must(t, w.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups[0]
+	check.Equal(t, "bytes", *g.StoredBytes, 5+2+2*26)
 	for range 2 { // also where there is none
-		must(t, w.DeleteRetentionPolicy, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: new("g")})
+		check.Must(t, w.DeleteRetentionPolicy, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: new("g")})
 	}
-	g = must(t, w.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups[0]
+	g = check.Must(t, w.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups[0]
 	if g.RetentionInDays != nil {
 		t.Errorf("retention %d", *g.RetentionInDays)
 	}
-	equal(t, "retention of none", try(w.DeleteRetentionPolicy, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: new("none")}), noGroup)
+	check.Equal(t, "retention of none", check.Now(w.DeleteRetentionPolicy, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: new("none")}), noGroup)
 	// Groups of another region are others.
-	equal(t, "elsewhere", len(must(t, w.in("us-east-1", w.Credentials).DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups), 0)
+	check.Equal(t, "elsewhere", len(check.Must(t, w.in("us-east-1", w.Credentials).DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups), 0)
 }
 
 func TestListGroups(t *testing.T) {
@@ -136,7 +121,7 @@ func TestListGroups(t *testing.T) {
 		if i == 5 {
 			in.LogGroupClass = types.LogGroupClassInfrequentAccess
 		}
-		must(t, w.CreateLogGroup, in)
+		check.Must(t, w.CreateLogGroup, in)
 	}
 	w.group(t, "/zoo")
 	describe := func(in cloudwatchlogs.DescribeLogGroupsInput) string {
@@ -144,7 +129,7 @@ func TestListGroups(t *testing.T) {
 		for p := cloudwatchlogs.NewDescribeLogGroupsPaginator(w, &in); p.HasMorePages(); {
 			out, err := p.NextPage(ctx)
 			if err != nil {
-				return outcome(err)
+				return check.Outcome(err)
 			}
 			page := ""
 			for _, g := range out.LogGroups {
@@ -159,7 +144,7 @@ func TestListGroups(t *testing.T) {
 		for { // the SDK has no paginator
 			out, err := w.ListLogGroups(ctx, &in)
 			if err != nil {
-				return outcome(err)
+				return check.Outcome(err)
 			}
 			page := ""
 			for _, g := range out.LogGroups {
@@ -178,7 +163,7 @@ func TestListGroups(t *testing.T) {
 			return list(listing{LogGroupTags: []types.TagFilter{{Key: new("n"), Values: values}}})
 		}
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"all", func() string { return describe(describing{}) }, "0123456/zoo"},
 		{"pages", func() string { return describe(describing{Limit: new(int32(3))}) }, "012|345|6/zoo"},
 		{"prefix", func() string { return describe(describing{LogGroupNamePrefix: new("/app"), Limit: new(int32(5))}) }, "01234|56"},
@@ -197,7 +182,7 @@ func TestListGroups(t *testing.T) {
 			"InvalidParameterException: Cross-account observability is not supported: accountIdentifiers can only name the caller's account."},
 		{"bad token", func() string { return describe(describing{NextToken: new("x")}) }, badToken},
 		{"token of another list", func() string {
-			token := must(t, w.DescribeLogGroups, &describing{Limit: new(int32(1))}).NextToken
+			token := check.Must(t, w.DescribeLogGroups, &describing{Limit: new(int32(1))}).NextToken
 			return describe(describing{NextToken: token, LogGroupNamePrefix: new("/app")})
 		}, badToken},
 
@@ -214,10 +199,10 @@ func TestListGroups(t *testing.T) {
 		{"by no such value", tagged("!1"), "02356"},
 		{"by a beginning", tagged("2*"), "25"},
 		{"by token of the other", func() string {
-			return list(listing{NextToken: must(t, w.DescribeLogGroups, &describing{Limit: new(int32(1))}).NextToken})
+			return list(listing{NextToken: check.Must(t, w.DescribeLogGroups, &describing{Limit: new(int32(1))}).NextToken})
 		}, badToken},
 	})
-	only := must(t, w.DescribeLogGroups, &describing{LogGroupNamePattern: new("zoo")}).LogGroups[0]
+	only := check.Must(t, w.DescribeLogGroups, &describing{LogGroupNamePattern: new("zoo")}).LogGroups[0]
 	if only.LogGroupArn != nil || only.StoredBytes != nil || *only.Arn != w.arn("/zoo")+":*" {
 		t.Error("a pattern gives arn, creationTime and logGroupName alone")
 	}
@@ -238,7 +223,7 @@ func TestStreams(t *testing.T) {
 			for p := cloudwatchlogs.NewDescribeLogStreamsPaginator(w, &in); p.HasMorePages(); {
 				out, err := p.NextPage(ctx)
 				if err != nil {
-					return outcome(err)
+					return check.Outcome(err)
 				}
 				var names []string
 				for _, s := range out.LogStreams {
@@ -252,15 +237,15 @@ func TestStreams(t *testing.T) {
 	type in = cloudwatchlogs.DescribeLogStreamsInput
 	create := func(group, stream string) func() string {
 		return func() string {
-			return try(w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group, LogStreamName: &stream})
+			return check.Now(w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group, LogStreamName: &stream})
 		}
 	}
 	remove := func(group, stream string) func() string {
 		return func() string {
-			return try(w.DeleteLogStream, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: &group, LogStreamName: &stream})
+			return check.Now(w.DeleteLogStream, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: &group, LogStreamName: &stream})
 		}
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"by name", list(func(*in) {}), "[$LATEST]x a b c"},
 		{"pages", list(func(i *in) { i.Limit = new(int32(3)) }), "[$LATEST]x a b|c"},
 		{"backward", list(func(i *in) { i.Limit, i.Descending = new(int32(2)), new(true) }), "c b|a [$LATEST]x"},
@@ -282,30 +267,30 @@ func TestStreams(t *testing.T) {
 		{"delete of none", remove("none", "c"), noGroup},
 		{"deleted", list(func(*in) {}), "[$LATEST]x a b"},
 	})
-	out := must(t, w.DescribeLogStreams, &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: new("g"), LogStreamNamePrefix: new("b")})
+	out := check.Must(t, w.DescribeLogStreams, &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: new("g"), LogStreamNamePrefix: new("b")})
 	b := out.LogStreams[0]
-	equal(t, "arn", *b.Arn, w.arn("g")+":log-stream:b")
-	equal(t, "first", *b.FirstEventTimestamp, start+1)
-	equal(t, "last", *b.LastEventTimestamp, start+7)
+	check.Equal(t, "arn", *b.Arn, w.arn("g")+":log-stream:b")
+	check.Equal(t, "first", *b.FirstEventTimestamp, start+1)
+	check.Equal(t, "last", *b.LastEventTimestamp, start+7)
 	if *b.LastIngestionTime < start || len(*b.UploadSequenceToken) != 56 {
 		t.Errorf("ingested %d, token %s", *b.LastIngestionTime, *b.UploadSequenceToken)
 	}
 
 	// A stream made anew has nothing of the one before.
-	must(t, w.DeleteLogStream, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: new("g"), LogStreamName: new("b")})
-	must(t, w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: new("g"), LogStreamName: new("b")})
+	check.Must(t, w.DeleteLogStream, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: new("g"), LogStreamName: new("b")})
+	check.Must(t, w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: new("g"), LogStreamName: new("b")})
 	got, _ := w.get(t, cloudwatchlogs.GetLogEventsInput{LogGroupName: new("g"), LogStreamName: new("b")})
-	equal(t, "made anew", got, "")
+	check.Equal(t, "made anew", got, "")
 	got, _ = w.filter(t, cloudwatchlogs.FilterLogEventsInput{LogGroupName: new("g")})
-	equal(t, "of the group", got, "a:3")
+	check.Equal(t, "of the group", got, "a:3")
 	// Nor has a group.
-	must(t, w.DeleteLogGroup, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: new("g")})
+	check.Must(t, w.DeleteLogGroup, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: new("g")})
 	w.group(t, "g", "a")
 	got, _ = w.filter(t, cloudwatchlogs.FilterLogEventsInput{LogGroupName: new("g")})
-	equal(t, "group made anew", got, "")
-	equal(t, "its bytes", *must(t, w.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups[0].StoredBytes, 0)
-	must(t, w.PutLogGroupDeletionProtection, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{LogGroupIdentifier: new("g"), DeletionProtectionEnabled: new(true)})
-	equal(t, "a stream of a protected group", remove("g", "a")(), protected)
+	check.Equal(t, "group made anew", got, "")
+	check.Equal(t, "its bytes", *check.Must(t, w.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}).LogGroups[0].StoredBytes, 0)
+	check.Must(t, w.PutLogGroupDeletionProtection, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{LogGroupIdentifier: new("g"), DeletionProtectionEnabled: new(true)})
+	check.Equal(t, "a stream of a protected group", remove("g", "a")(), protected)
 }
 
 func TestTags(t *testing.T) {
@@ -321,11 +306,11 @@ func TestTags(t *testing.T) {
 	}
 	tag := func(arn string, tags map[string]string) func() string {
 		return func() string {
-			return try(w.TagResource, &cloudwatchlogs.TagResourceInput{ResourceArn: &arn, Tags: tags})
+			return check.Now(w.TagResource, &cloudwatchlogs.TagResourceInput{ResourceArn: &arn, Tags: tags})
 		}
 	}
 	list := func() string {
-		return show(must(t, w.ListTagsForResource, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: new(w.arn("g"))}).Tags)
+		return show(check.Must(t, w.ListTagsForResource, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: new(w.arn("g"))}).Tags)
 	}
 	many := func(from, n int) map[string]string {
 		m := map[string]string{}
@@ -334,21 +319,21 @@ func TestTags(t *testing.T) {
 		}
 		return m
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"tag", tag(w.arn("g"), map[string]string{"b": "1", "a": "ä"}), "ok"},
 		{"replace", tag(w.arn("g"), map[string]string{"b": "2"}), "ok"},
 		{"list", list, "a=ä b=2"},
 		{"by the older operation", func() string {
-			return try(w.TagLogGroup, &cloudwatchlogs.TagLogGroupInput{LogGroupName: new("g"), Tags: map[string]string{"c": "3"}})
+			return check.Now(w.TagLogGroup, &cloudwatchlogs.TagLogGroupInput{LogGroupName: new("g"), Tags: map[string]string{"c": "3"}})
 		}, "ok"},
 		{"listed by the older operation", func() string {
-			return show(must(t, w.ListTagsLogGroup, &cloudwatchlogs.ListTagsLogGroupInput{LogGroupName: new("g")}).Tags)
+			return show(check.Must(t, w.ListTagsLogGroup, &cloudwatchlogs.ListTagsLogGroupInput{LogGroupName: new("g")}).Tags)
 		}, "a=ä b=2 c=3"},
 		{"untag", func() string {
-			return try(w.UntagResource, &cloudwatchlogs.UntagResourceInput{ResourceArn: new(w.arn("g")), TagKeys: []string{"a", "none"}})
+			return check.Now(w.UntagResource, &cloudwatchlogs.UntagResourceInput{ResourceArn: new(w.arn("g")), TagKeys: []string{"a", "none"}})
 		}, "ok"},
 		{"untag by the older operation", func() string {
-			return try(w.UntagLogGroup, &cloudwatchlogs.UntagLogGroupInput{LogGroupName: new("g"), Tags: []string{"c"}})
+			return check.Now(w.UntagLogGroup, &cloudwatchlogs.UntagLogGroupInput{LogGroupName: new("g"), Tags: []string{"c"}})
 		}, "ok"},
 		{"what is left", list, "b=2"},
 		{"reserved", tag(w.arn("g"), map[string]string{"AWS:x": ""}), "InvalidParameterException: aws: prefixed tag key names are not allowed for external use."},
@@ -356,22 +341,22 @@ func TestTags(t *testing.T) {
 		{"nothing is left of that", list, "b=2"},
 		{"as many as may be", tag(w.arn("g"), many(0, 49)), "ok"},
 		{"one more by the older operation", func() string {
-			return try(w.TagLogGroup, &cloudwatchlogs.TagLogGroupInput{LogGroupName: new("g"), Tags: map[string]string{"c": "3"}})
+			return check.Now(w.TagLogGroup, &cloudwatchlogs.TagLogGroupInput{LogGroupName: new("g"), Tags: map[string]string{"c": "3"}})
 		}, "InvalidParameterException: A resource can have no more than 50 tags."},
 		{"no ARN", tag("g", map[string]string{"a": ""}), "InvalidParameterException: The specified resource ARN is invalid: g"},
 		{"no group's ARN", tag("arn:aws:s3:::g", map[string]string{"a": ""}), "InvalidParameterException: The specified resource ARN is invalid: arn:aws:s3:::g"},
 		{"absent", tag(w.arn("none"), map[string]string{"a": ""}), noResource},
 		{"untag absent", func() string {
-			return try(w.UntagResource, &cloudwatchlogs.UntagResourceInput{ResourceArn: new(w.arn("none")), TagKeys: []string{"a"}})
+			return check.Now(w.UntagResource, &cloudwatchlogs.UntagResourceInput{ResourceArn: new(w.arn("none")), TagKeys: []string{"a"}})
 		}, noResource},
 		{"list absent", func() string {
-			return try(w.ListTagsForResource, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: new(w.arn("none"))})
+			return check.Now(w.ListTagsForResource, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: new(w.arn("none"))})
 		}, noResource},
 		{"list absent by the older operation", func() string {
-			return try(w.ListTagsLogGroup, &cloudwatchlogs.ListTagsLogGroupInput{LogGroupName: new("none")})
+			return check.Now(w.ListTagsLogGroup, &cloudwatchlogs.ListTagsLogGroupInput{LogGroupName: new("none")})
 		}, noGroup},
 		{"untag absent by the older operation", func() string {
-			return try(w.UntagLogGroup, &cloudwatchlogs.UntagLogGroupInput{LogGroupName: new("none"), Tags: []string{"c"}})
+			return check.Now(w.UntagLogGroup, &cloudwatchlogs.UntagLogGroupInput{LogGroupName: new("none"), Tags: []string{"c"}})
 		}, noGroup},
 	})
 }
@@ -381,7 +366,7 @@ func TestAccess(t *testing.T) {
 	w := newWorld(t)
 	w.group(t, "/app", "s")
 	w.group(t, "/other", "s")
-	must(t, w.TagResource, &cloudwatchlogs.TagResourceInput{ResourceArn: new(w.arn("/app")), Tags: map[string]string{"team": "blue"}})
+	check.Must(t, w.TagResource, &cloudwatchlogs.TagResourceInput{ResourceArn: new(w.arn("/app")), Tags: map[string]string{"team": "blue"}})
 	nobody := w.user(t, "nobody")
 	writer := w.user(t, "writer", fmt.Sprintf(`{"Effect":"Allow","Action":["logs:CreateLogStream","logs:PutLogEvents"],"Resource":%q}`, w.arn("/app:*")))
 	reader := w.user(t, "reader", `{"Effect":"Allow","Action":"logs:GetLogEvents","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/team":"blue"}}}`,
@@ -397,26 +382,26 @@ func TestAccess(t *testing.T) {
 	app, appStream := w.arn("/app:log-stream:"), w.arn("/app:log-stream:s")
 	put := func(c *cloudwatchlogs.Client, group string) func() string {
 		return func() string {
-			return try(c.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: new("s"), LogEvents: numbered(w.millis(0), 1)})
+			return check.Now(c.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: new("s"), LogEvents: numbered(w.millis(0), 1)})
 		}
 	}
 	get := func(c *cloudwatchlogs.Client, group string) func() string {
 		return func() string {
-			return try(c.GetLogEvents, &cloudwatchlogs.GetLogEventsInput{LogGroupName: &group, LogStreamName: new("s")})
+			return check.Now(c.GetLogEvents, &cloudwatchlogs.GetLogEventsInput{LogGroupName: &group, LogStreamName: new("s")})
 		}
 	}
 	create := func(c *cloudwatchlogs.Client, group string, tags map[string]string) func() string {
 		return func() string {
-			return try(c.CreateLogGroup, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group, Tags: tags})
+			return check.Now(c.CreateLogGroup, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group, Tags: tags})
 		}
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"put", put(writer, "/app"), "ok"},
 		{"put elsewhere", put(writer, "/other"), denied("writer", "PutLogEvents", w.arn("/other:log-stream:s"))},
 		{"existence is not told", put(writer, "/none"), denied("writer", "PutLogEvents", w.arn("/none:log-stream:s"))},
 		{"get by tag", get(reader, "/app"), "ok"},
 		{"get of an untagged group", get(reader, "/other"), denied("reader", "GetLogEvents", w.arn("/other:log-stream:s"))},
-		{"list", func() string { return try(reader.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}) }, "ok"},
+		{"list", func() string { return check.Now(reader.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}) }, "ok"},
 		{"create", create(maker, "/made", nil), "ok"},
 		{"create with tags", create(maker, "/made2", map[string]string{"team": "red"}),
 			"AccessDeniedException: User with accountId: " + w.account + ` is not authorized to perform CreateLogGroup with Tags. An additional permission "logs:TagResource" is required.`},
@@ -425,56 +410,56 @@ func TestAccess(t *testing.T) {
 
 		{"CreateLogGroup", create(nobody, "/app", nil), denied("nobody", "CreateLogGroup", app)},
 		{"DeleteLogGroup", func() string {
-			return try(nobody.DeleteLogGroup, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: new("/app")})
+			return check.Now(nobody.DeleteLogGroup, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: new("/app")})
 		}, denied("nobody", "DeleteLogGroup", app)},
-		{"DescribeLogGroups", func() string { return try(nobody.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}) },
+		{"DescribeLogGroups", func() string { return check.Now(nobody.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{}) },
 			denied("nobody", "DescribeLogGroups", w.arn(":log-stream:"))},
-		{"ListLogGroups", func() string { return try(nobody.ListLogGroups, &cloudwatchlogs.ListLogGroupsInput{}) },
+		{"ListLogGroups", func() string { return check.Now(nobody.ListLogGroups, &cloudwatchlogs.ListLogGroupsInput{}) },
 			denied("nobody", "ListLogGroups", w.arn(":log-stream:"))},
 		{"PutLogGroupDeletionProtection", func() string {
-			return try(nobody.PutLogGroupDeletionProtection, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{LogGroupIdentifier: new("/app"), DeletionProtectionEnabled: new(true)})
+			return check.Now(nobody.PutLogGroupDeletionProtection, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{LogGroupIdentifier: new("/app"), DeletionProtectionEnabled: new(true)})
 		}, denied("nobody", "PutLogGroupDeletionProtection", app)},
 		{"PutRetentionPolicy", func() string {
-			return try(nobody.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: new("/app"), RetentionInDays: new(int32(1))})
+			return check.Now(nobody.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: new("/app"), RetentionInDays: new(int32(1))})
 		}, denied("nobody", "PutRetentionPolicy", app)},
 		{"DeleteRetentionPolicy", func() string {
-			return try(nobody.DeleteRetentionPolicy, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: new("/app")})
+			return check.Now(nobody.DeleteRetentionPolicy, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: new("/app")})
 		}, denied("nobody", "DeleteRetentionPolicy", app)},
 		{"CreateLogStream", func() string {
-			return try(nobody.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: new("/app"), LogStreamName: new("s")})
+			return check.Now(nobody.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: new("/app"), LogStreamName: new("s")})
 		}, denied("nobody", "CreateLogStream", appStream)},
 		{"DeleteLogStream", func() string {
-			return try(nobody.DeleteLogStream, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: new("/app"), LogStreamName: new("s")})
+			return check.Now(nobody.DeleteLogStream, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: new("/app"), LogStreamName: new("s")})
 		}, denied("nobody", "DeleteLogStream", appStream)},
 		{"DescribeLogStreams", func() string {
-			return try(nobody.DescribeLogStreams, &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: new("/app")})
+			return check.Now(nobody.DescribeLogStreams, &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: new("/app")})
 		}, denied("nobody", "DescribeLogStreams", app)},
 		{"PutLogEvents", put(nobody, "/app"), denied("nobody", "PutLogEvents", appStream)},
 		{"GetLogEvents", get(nobody, "/app"), denied("nobody", "GetLogEvents", appStream)},
 		{"FilterLogEvents", func() string {
-			return try(nobody.FilterLogEvents, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: new("/app")})
+			return check.Now(nobody.FilterLogEvents, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: new("/app")})
 		}, denied("nobody", "FilterLogEvents", app)},
 		{"TagResource", func() string {
-			return try(nobody.TagResource, &cloudwatchlogs.TagResourceInput{ResourceArn: new(w.arn("/app")), Tags: map[string]string{"a": "b"}})
+			return check.Now(nobody.TagResource, &cloudwatchlogs.TagResourceInput{ResourceArn: new(w.arn("/app")), Tags: map[string]string{"a": "b"}})
 		}, denied("nobody", "TagResource", w.arn("/app"))},
 		{"UntagResource", func() string {
-			return try(nobody.UntagResource, &cloudwatchlogs.UntagResourceInput{ResourceArn: new(w.arn("/app")), TagKeys: []string{"a"}})
+			return check.Now(nobody.UntagResource, &cloudwatchlogs.UntagResourceInput{ResourceArn: new(w.arn("/app")), TagKeys: []string{"a"}})
 		}, denied("nobody", "UntagResource", w.arn("/app"))},
 		{"ListTagsForResource", func() string {
-			return try(nobody.ListTagsForResource, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: new(w.arn("/app"))})
+			return check.Now(nobody.ListTagsForResource, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: new(w.arn("/app"))})
 		}, denied("nobody", "ListTagsForResource", w.arn("/app"))},
 		{"TagLogGroup", func() string {
-			return try(nobody.TagLogGroup, &cloudwatchlogs.TagLogGroupInput{LogGroupName: new("/app"), Tags: map[string]string{"a": "b"}})
+			return check.Now(nobody.TagLogGroup, &cloudwatchlogs.TagLogGroupInput{LogGroupName: new("/app"), Tags: map[string]string{"a": "b"}})
 		}, denied("nobody", "TagLogGroup", app)},
 		{"UntagLogGroup", func() string {
-			return try(nobody.UntagLogGroup, &cloudwatchlogs.UntagLogGroupInput{LogGroupName: new("/app"), Tags: []string{"a"}})
+			return check.Now(nobody.UntagLogGroup, &cloudwatchlogs.UntagLogGroupInput{LogGroupName: new("/app"), Tags: []string{"a"}})
 		}, denied("nobody", "UntagLogGroup", app)},
 		{"ListTagsLogGroup", func() string {
-			return try(nobody.ListTagsLogGroup, &cloudwatchlogs.ListTagsLogGroupInput{LogGroupName: new("/app")})
+			return check.Now(nobody.ListTagsLogGroup, &cloudwatchlogs.ListTagsLogGroupInput{LogGroupName: new("/app")})
 		}, denied("nobody", "ListTagsLogGroup", app)},
 		{"another account", func() string {
 			_, err := other.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{LogGroupIdentifier: new(w.arn("/app"))})
-			return strings.SplitAfter(outcome(err), ":")[0]
+			return strings.SplitAfter(check.Outcome(err), ":")[0]
 		}, "AccessDeniedException:"},
 	})
 }
@@ -490,7 +475,7 @@ func TestAudit(t *testing.T) {
 		t.Fatalf("got %s", got)
 	}
 	w.get(t, cloudwatchlogs.GetLogEventsInput{LogGroupName: new("g"), LogStreamName: new("s")})
-	try(w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("none"), LogEvents: []types.InputLogEvent{event(w.millis(0), secret)}})
+	check.Now(w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: new("g"), LogStreamName: new("none"), LogEvents: []types.InputLogEvent{event(w.millis(0), secret)}})
 	w.Stop(t)
 	files, err := filepath.Glob(filepath.Join(w.Dir.Audit(), "audit-*.jsonl"))
 	if err != nil || len(files) == 0 {
@@ -504,6 +489,6 @@ func TestAudit(t *testing.T) {
 		}
 		whole += string(b)
 	}
-	equal(t, "PutLogEvents is recorded", strings.Count(whole, `"eventName":"PutLogEvents"`), 2)
-	equal(t, "its message is not", strings.Contains(whole, secret), false)
+	check.Equal(t, "PutLogEvents is recorded", strings.Count(whole, `"eventName":"PutLogEvents"`), 2)
+	check.Equal(t, "its message is not", strings.Contains(whole, secret), false)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,10 +17,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/smithy-go"
 
 	"coffer/internal/cli"
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/server"
 )
 
@@ -78,12 +77,12 @@ func (s signer) SignHTTP(ctx context.Context, c aws.Credentials, r *http.Request
 func (w *world) user(t testing.TB, name string, statements ...string) *cloudwatchlogs.Client {
 	t.Helper()
 	c := iam.NewFromConfig(w.Config(region), func(o *iam.Options) { o.HTTPSignerV4 = signer{v4.NewSigner(), w} })
-	must(t, c.CreateUser, &iam.CreateUserInput{UserName: &name})
+	check.Must(t, c.CreateUser, &iam.CreateUserInput{UserName: &name})
 	if len(statements) > 0 {
 		document := `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`
-		must(t, c.PutUserPolicy, &iam.PutUserPolicyInput{UserName: &name, PolicyName: new("own"), PolicyDocument: &document})
+		check.Must(t, c.PutUserPolicy, &iam.PutUserPolicyInput{UserName: &name, PolicyName: new("own"), PolicyDocument: &document})
 	}
-	k := must(t, c.CreateAccessKey, &iam.CreateAccessKeyInput{UserName: &name}).AccessKey
+	k := check.Must(t, c.CreateAccessKey, &iam.CreateAccessKeyInput{UserName: &name}).AccessKey
 	return w.as(server.Credentials{AccessKeyID: *k.AccessKeyId, SecretAccessKey: *k.SecretAccessKey})
 }
 
@@ -108,16 +107,16 @@ func (w *world) arn(group string) string {
 // group makes a group with streams.
 func (w *world) group(t testing.TB, name string, streams ...string) {
 	t.Helper()
-	must(t, w.CreateLogGroup, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name})
+	check.Must(t, w.CreateLogGroup, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name})
 	for _, s := range streams {
-		must(t, w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &name, LogStreamName: &s})
+		check.Must(t, w.CreateLogStream, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &name, LogStreamName: &s})
 	}
 }
 
 // put puts events, which have to be taken all.
 func (w *world) put(t testing.TB, group, stream string, events ...types.InputLogEvent) {
 	t.Helper()
-	out := must(t, w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: &stream, LogEvents: events})
+	out := check.Must(t, w.PutLogEvents, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &group, LogStreamName: &stream, LogEvents: events})
 	if out.RejectedLogEventsInfo != nil {
 		t.Fatalf("rejected: %+v", out.RejectedLogEventsInfo)
 	}
@@ -139,7 +138,7 @@ func numbered(from int64, n int) []types.InputLogEvent {
 // get is what a page of GetLogEvents has.
 func (w *world) get(t testing.TB, in cloudwatchlogs.GetLogEventsInput) (messages string, out *cloudwatchlogs.GetLogEventsOutput) {
 	t.Helper()
-	out = must(t, w.GetLogEvents, &in)
+	out = check.Must(t, w.GetLogEvents, &in)
 	all := make([]string, len(out.Events))
 	for i, e := range out.Events {
 		all[i] = *e.Message
@@ -150,43 +149,10 @@ func (w *world) get(t testing.TB, in cloudwatchlogs.GetLogEventsInput) (messages
 // filter is what a page of FilterLogEvents has, as "stream:message".
 func (w *world) filter(t testing.TB, in cloudwatchlogs.FilterLogEventsInput) (messages string, out *cloudwatchlogs.FilterLogEventsOutput) {
 	t.Helper()
-	out = must(t, w.FilterLogEvents, &in)
+	out = check.Must(t, w.FilterLogEvents, &in)
 	all := make([]string, len(out.Events))
 	for i, e := range out.Events {
 		all[i] = *e.LogStreamName + ":" + *e.Message
 	}
 	return strings.Join(all, " "), out
-}
-
-func must[I, O, F any](t testing.TB, call func(context.Context, *I, ...F) (*O, error), in *I) *O {
-	t.Helper()
-	out, err := call(ctx, in)
-	if err != nil {
-		t.Fatalf("%T: %v", in, err)
-	}
-	return out
-}
-
-// try is what a call comes to: "ok", or code and text of the error.
-func try[I, O, F any](call func(context.Context, *I, ...F) (*O, error), in *I) string {
-	_, err := call(ctx, in)
-	return outcome(err)
-}
-
-func outcome(err error) string {
-	var e smithy.APIError
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.As(err, &e):
-		return e.ErrorCode() + ": " + e.ErrorMessage()
-	}
-	return err.Error()
-}
-
-func equal[T comparable](t testing.TB, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s:\n got %v\nwant %v", what, got, want)
-	}
 }

@@ -20,6 +20,7 @@ import (
 	"coffer/internal/api"
 	logsapi "coffer/internal/api/logs"
 	"coffer/internal/cloudwatchlogs"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/envelope"
 	"coffer/internal/fault"
 	"coffer/internal/iam/iamtest"
@@ -435,29 +436,29 @@ func TestTasks(t *testing.T) {
 		}
 		time.Sleep(day - time.Second)
 		s.must(s.ingest("short", "s0", logged(time.Now(), "young")))
-		equal(t, "a second before", visible("short"), 101)
+		check.Equal(t, "a second before", visible("short"), 101)
 		time.Sleep(2 * time.Second)
 		// Out of sight at once, removed a little later.
-		equal(t, "expired", visible("short"), 1)
-		equal(t, "the first that is left", *s.stream("short", "s0").FirstEventTimestamp, time.Now().Add(-2*time.Second).UnixMilli())
+		check.Equal(t, "expired", visible("short"), 1)
+		check.Equal(t, "the first that is left", *s.stream("short", "s0").FirstEventTimestamp, time.Now().Add(-2*time.Second).UnixMilli())
 		if first := s.stream("short", "s1").FirstEventTimestamp; first != nil {
 			t.Errorf("a stream whose events are gone begins at %d", *first)
 		}
 		time.Sleep(2*hour + time.Minute)
-		equal(t, "removed", held("short"), 5+26)
-		equal(t, "of the other group", visible("kept"), 100)
+		check.Equal(t, "removed", held("short"), 5+26)
+		check.Equal(t, "of the other group", visible("kept"), 100)
 
 		_, err = call(s, logsapi.DeleteLogGroup, &logsapi.DeleteLogGroupInput{LogGroupName: new("short")})
 		s.must(err)
 		_, err = call(s, logsapi.DeleteLogStream, &logsapi.DeleteLogStreamInput{LogGroupName: new("kept"), LogStreamName: new("s")})
 		s.must(err)
-		equal(t, "deleted", visible("kept"), 0)
+		check.Equal(t, "deleted", visible("kept"), 0)
 		time.Sleep(2 * time.Minute)
-		equal(t, "bytes of a deleted stream", held("kept"), 0)
+		check.Equal(t, "bytes of a deleted stream", held("kept"), 0)
 		_, err = call(s, logsapi.DeleteLogGroup, &logsapi.DeleteLogGroupInput{LogGroupName: new("kept")})
 		s.must(err)
 		time.Sleep(2 * time.Minute)
-		equal(t, "rows left", s.rows(), 0)
+		check.Equal(t, "rows left", s.rows(), 0)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"coffer/internal/api"
 	logsapi "coffer/internal/api/logs"
+	"coffer/internal/page"
 	"coffer/internal/table"
 )
 
@@ -122,23 +123,23 @@ func deleteLogStream(r *api.Request, in *logsapi.DeleteLogStreamInput, t *target
 }
 
 func describeLogStreams(r *api.Request, in *logsapi.DescribeLogStreamsInput, t *target) (*logsapi.DescribeLogStreamsOutput, error) {
-	byTime := str(in.OrderBy) == logsapi.OrderByLastEventTime
+	byTime := api.Value(in.OrderBy) == logsapi.OrderByLastEventTime
 	if byTime && in.LogStreamNamePrefix != nil {
 		return nil, invalid(textPrefixByTime)
 	}
-	if err := streamName(str(in.LogStreamNamePrefix)); err != nil {
+	if err := streamName(api.Value(in.LogStreamNamePrefix)); err != nil {
 		return nil, err
 	}
 	g, err := t.existing()
 	if err != nil {
 		return nil, err
 	}
-	descending := isTrue(in.Descending)
+	descending := api.Value(in.Descending)
 	order := "up"
 	if descending {
 		order = "down"
 	}
-	p, err := newPage(r, in.Limit, in.NextToken, streamsPerPage, g.UID, str(in.OrderBy), order, str(in.LogStreamNamePrefix))
+	p, err := newPage(r, in.Limit, in.NextToken, streamsPerPage, g.UID, api.Value(in.OrderBy), order, api.Value(in.LogStreamNamePrefix))
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +147,7 @@ func describeLogStreams(r *api.Request, in *logsapi.DescribeLogStreamsInput, t *
 	if byTime {
 		list = g.streamsByTime
 	}
-	streams, next, err := list(p, str(in.LogStreamNamePrefix), descending)
+	streams, next, err := list(r.Tx, p, api.Value(in.LogStreamNamePrefix), descending)
 	if err != nil {
 		return nil, err
 	}
@@ -161,17 +162,17 @@ func describeLogStreams(r *api.Request, in *logsapi.DescribeLogStreamsInput, t *
 	return out, nil
 }
 
-func (g *Group) streamsByName(p *page, prefix string, descending bool) (found []*Stream, next *string, err error) {
+func (g *Group) streamsByName(tx *table.Tx, p *page.Page, prefix string, descending bool) (found []*Stream, next *string, err error) {
 	rng := table.Range{Prefix: g.part(prefix), Partial: true, Reverse: descending}
-	if p.after != "" {
-		rng.After = g.part(p.after)
+	if p.After != "" {
+		rng.After = g.part(p.After)
 	}
-	for e, err := range Streams.Scan(p.r.Tx, rng) {
+	for e, err := range Streams.Scan(tx, rng) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(found) == p.limit {
-			return found, p.next(found[len(found)-1].Name), nil
+		if len(found) == p.Limit {
+			return found, p.Next(found[len(found)-1].Name), nil
 		}
 		found = append(found, e.Value)
 	}
@@ -179,20 +180,20 @@ func (g *Group) streamsByName(p *page, prefix string, descending bool) (found []
 }
 
 // streamsByTime: a position is a time, and a name behind it.
-func (g *Group) streamsByTime(p *page, _ string, descending bool) (found []*Stream, next *string, err error) {
+func (g *Group) streamsByTime(tx *table.Tx, p *page.Page, _ string, descending bool) (found []*Stream, next *string, err error) {
 	rng := table.Range{Prefix: g.part(), Reverse: descending}
-	if len(p.after) > partLength {
-		rng.After = g.part(p.after[:partLength], p.after[partLength:])
+	if len(p.After) > partLength {
+		rng.After = g.part(p.After[:partLength], p.After[partLength:])
 	}
-	for e, err := range Streams.ScanIndex(p.r.Tx, lastIndex, rng) {
+	for e, err := range Streams.ScanIndex(tx, lastIndex, rng) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(found) == p.limit {
+		if len(found) == p.Limit {
 			last := found[len(found)-1]
-			return found, p.next(last.Last.Part() + last.Name), nil
+			return found, p.Next(last.Last.Part() + last.Name), nil
 		}
-		s, err := Streams.Load(p.r.Tx, e.Record)
+		s, err := Streams.Load(tx, e.Record)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -72,7 +72,7 @@ func (g *Group) tagMap() map[string]string {
 // tagged reports whether every filter finds a tag of its key with one of its values.
 func (g *Group) tagged(filters []logsapi.TagFilter) bool {
 	for i := range filters {
-		at, ok := g.findTag(str(filters[i].Key))
+		at, ok := g.findTag(api.Value(filters[i].Key))
 		if !ok || len(filters[i].Values) > 0 && !slices.ContainsFunc(filters[i].Values, func(want string) bool { return valueMatches(want, g.Tags[at].Value) }) {
 			return false
 		}

@@ -7,7 +7,6 @@ package dispatch
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -19,12 +18,13 @@ import (
 	lambdaapi "coffer/internal/api/lambda"
 	"coffer/internal/fault"
 	"coffer/internal/lambda"
+	"coffer/internal/scheduler"
 	"coffer/internal/table"
 )
 
 // Gate is how the worker reaches the store and functions: as Lambda itself.
 type Gate interface {
-	RunTask(ctx context.Context, t *api.Task) (more bool, err error)
+	scheduler.Runner
 	Work(ctx context.Context, s *api.Service, region string, f func(*api.Request) error) error
 }
 
@@ -46,11 +46,6 @@ type Config struct {
 const DefaultAtOnce = 8
 
 const (
-	// longestSleep bounds what a due date costs that the worker did not hear of: a
-	// clock that was set.
-	longestSleep = time.Minute
-	// afterTrouble is the pause after a transaction that failed.
-	afterTrouble = 5 * time.Second
 	// claimAtOnce keeps a transaction within the bytes that it may write.
 	claimAtOnce = 4
 )
@@ -58,6 +53,7 @@ const (
 // Worker delivers events.
 type Worker struct {
 	cfg   Config
+	queue scheduler.Queue
 	owner string        // of the events that this process claims
 	room  chan struct{} // one for each event under way
 	freed chan struct{} // one ended
@@ -75,7 +71,9 @@ func New(cfg Config) *Worker {
 		cfg.AtOnce = DefaultAtOnce
 	}
 	w := &Worker{
-		cfg: cfg, owner: api.NewID(), room: make(chan struct{}, cfg.AtOnce), freed: make(chan struct{}, 1), busy: make(map[string]int),
+		cfg:   cfg,
+		queue: scheduler.Queue{Name: "lambda.events", Service: lambdaapi.Service, Runner: cfg.Gate, Logger: cfg.Logger, Trouble: "events of functions cannot be delivered"},
+		owner: api.NewID(), room: make(chan struct{}, cfg.AtOnce), freed: make(chan struct{}, 1), busy: make(map[string]int),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coffer_function_events_total", Help: "Tries to deliver events of asynchronous invocations, by result: delivered, failed, held (the function could not get it now) or dropped.",
 		}, []string{"result"}),
@@ -87,29 +85,7 @@ func New(cfg Config) *Worker {
 // Run works until ctx ends, and returns when no delivery is under way any more.
 func (w *Worker) Run(ctx context.Context) {
 	defer w.done.Wait()
-	for released := false; ctx.Err() == nil; {
-		var err error
-		if !released {
-			err = w.transact(ctx, "release", func(r *api.Request) (bool, error) { return w.cfg.Functions.ReleaseEvents(r, w.owner) })
-			released = err == nil
-		}
-		next := afterTrouble
-		if err == nil {
-			next, err = w.round(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			w.cfg.Logger.Error("events of functions cannot be delivered; it will be tried again", "after", afterTrouble, "error", err)
-			next = afterTrouble
-		}
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-		case <-w.cfg.Functions.Woken():
-		case <-w.freed:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
+	w.queue.Work(ctx, func(r *api.Request) (bool, error) { return w.cfg.Functions.ReleaseEvents(r, w.owner) }, w.round, w.cfg.Functions.Woken(), w.freed)
 }
 
 // round delivers what is due, as far as there is room, and says how long to sleep.
@@ -118,13 +94,13 @@ func (w *Worker) round(ctx context.Context) (time.Duration, error) {
 	for {
 		n := min(cap(w.room)-len(w.room), claimAtOnce)
 		if n == 0 {
-			return longestSleep, nil // until one ends
+			return scheduler.LongestSleep, nil // until one ends
 		}
 		var (
 			claimed []lambda.Queued
 			next    table.Key
 		)
-		err := w.transact(ctx, "claim", func(r *api.Request) (_ bool, err error) {
+		err := w.queue.Transact(ctx, "claim", func(r *api.Request) (_ bool, err error) {
 			claimed, next, err = w.cfg.Functions.ClaimEvents(r, w.owner, n, w.crowded(), after)
 			return false, err
 		})
@@ -175,10 +151,10 @@ func (w *Worker) crowded() func(account string) bool {
 
 // sleep is how long nothing will be due.
 func (w *Worker) sleep(ctx context.Context) (time.Duration, error) {
-	d := longestSleep
+	d := scheduler.LongestSleep
 	err := w.cfg.DB.View(ctx, func(tx *table.Tx) error {
 		at, err := w.cfg.Functions.NextEvent(tx)
-		d = longestSleep
+		d = scheduler.LongestSleep
 		// What is due already waits for its account to have room; who frees it tells.
 		if err == nil && !at.IsZero() {
 			d = min(d, max(time.Until(at), time.Second))
@@ -207,32 +183,13 @@ func (w *Worker) deliver(ctx context.Context, q *lambda.Queued) {
 	}
 	w.results.WithLabelValues(outcome.String()).Inc()
 	for {
-		err := w.transact(ctx, "settle", func(r *api.Request) (bool, error) {
+		err := w.queue.Transact(ctx, "settle", func(r *api.Request) (bool, error) {
 			return false, w.cfg.Functions.Settle(r, q.ID, outcome)
 		})
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		w.cfg.Logger.Error("what came of an event cannot be stored; it will be tried again", "request", q.ID, "after", afterTrouble, "error", err)
-		timer := time.NewTimer(afterTrouble)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-}
-
-// transact runs a bounded transaction's worth until there is no more.
-func (w *Worker) transact(ctx context.Context, what string, run func(*api.Request) (bool, error)) error {
-	t := api.Task{Name: "lambda.events." + what, Service: lambdaapi.Service, Run: run}
-	for {
-		more, err := w.cfg.Gate.RunTask(ctx, &t)
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.Name, err)
-		}
-		if !more {
-			return nil
-		}
+		w.cfg.Logger.Error("what came of an event cannot be stored; it will be tried again", "request", q.ID, "after", scheduler.AfterTrouble, "error", err)
+		scheduler.Pause(ctx, scheduler.AfterTrouble)
 	}
 }

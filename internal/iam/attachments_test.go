@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 )
 
@@ -21,18 +23,18 @@ func attachables(w *world) []attachable {
 	return []attachable{
 		{
 			kind: "user",
-			made: func(t *testing.T, name string) { must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name}) },
+			made: func(t *testing.T, name string) { check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name}) },
 			attach: func(name, arn string) func() string {
-				return try(w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: &arn})
+				return check.Try(w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: &arn})
 			},
 			detach: func(name, arn string) func() string {
-				return try(w.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: &name, PolicyArn: &arn})
+				return check.Try(w.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: &name, PolicyArn: &arn})
 			},
 			list: func(t *testing.T, name, path string, size int32) string {
 				var names []string
 				in := &iam.ListAttachedUserPoliciesInput{UserName: &name, PathPrefix: &path, MaxItems: &size}
 				for {
-					page := must(t, w.ListAttachedUserPolicies, in)
+					page := check.Must(t, w.ListAttachedUserPolicies, in)
 					for _, p := range page.AttachedPolicies {
 						join(&names, p.PolicyName)
 					}
@@ -44,18 +46,18 @@ func attachables(w *world) []attachable {
 		},
 		{
 			kind: "group",
-			made: func(t *testing.T, name string) { must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: &name}) },
+			made: func(t *testing.T, name string) { check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: &name}) },
 			attach: func(name, arn string) func() string {
-				return try(w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: &name, PolicyArn: &arn})
+				return check.Try(w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: &name, PolicyArn: &arn})
 			},
 			detach: func(name, arn string) func() string {
-				return try(w.DetachGroupPolicy, &iam.DetachGroupPolicyInput{GroupName: &name, PolicyArn: &arn})
+				return check.Try(w.DetachGroupPolicy, &iam.DetachGroupPolicyInput{GroupName: &name, PolicyArn: &arn})
 			},
 			list: func(t *testing.T, name, path string, size int32) string {
 				var names []string
 				in := &iam.ListAttachedGroupPoliciesInput{GroupName: &name, PathPrefix: &path, MaxItems: &size}
 				for {
-					page := must(t, w.ListAttachedGroupPolicies, in)
+					page := check.Must(t, w.ListAttachedGroupPolicies, in)
 					for _, p := range page.AttachedPolicies {
 						join(&names, p.PolicyName)
 					}
@@ -68,19 +70,19 @@ func attachables(w *world) []attachable {
 		{
 			kind: "role",
 			made: func(t *testing.T, name string) {
-				must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.account))})
+				check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.account))})
 			},
 			attach: func(name, arn string) func() string {
-				return try(w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: &name, PolicyArn: &arn})
+				return check.Try(w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: &name, PolicyArn: &arn})
 			},
 			detach: func(name, arn string) func() string {
-				return try(w.DetachRolePolicy, &iam.DetachRolePolicyInput{RoleName: &name, PolicyArn: &arn})
+				return check.Try(w.DetachRolePolicy, &iam.DetachRolePolicyInput{RoleName: &name, PolicyArn: &arn})
 			},
 			list: func(t *testing.T, name, path string, size int32) string {
 				var names []string
 				in := &iam.ListAttachedRolePoliciesInput{RoleName: &name, PathPrefix: &path, MaxItems: &size}
 				for {
-					page := must(t, w.ListAttachedRolePolicies, in)
+					page := check.Must(t, w.ListAttachedRolePolicies, in)
 					for _, p := range page.AttachedPolicies {
 						join(&names, p.PolicyName)
 					}
@@ -99,7 +101,7 @@ func TestAttachments(t *testing.T) {
 	arns := make([]string, 12)
 	for i := range arns {
 		path := []string{"/", "/x/", "/x/y/"}[i%3]
-		arns[i] = *must(t, w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new(fmt.Sprintf("p%02d", i)), Path: &path, PolicyDocument: new(document(allow("s3:*", "*")))}).Policy.Arn
+		arns[i] = *check.Must(t, w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new(fmt.Sprintf("p%02d", i)), Path: &path, PolicyDocument: new(document(allow("s3:*", "*")))}).Policy.Arn
 	}
 	missing := w.arn("policy/missing")
 	for _, a := range attachables(w) {
@@ -107,7 +109,7 @@ func TestAttachments(t *testing.T) {
 			a.made(t, "ana")
 			titled := strings.ToUpper(a.kind[:1]) + a.kind[1:]
 			nobody := "NoSuchEntity: The " + a.kind + " with name nobody cannot be found."
-			run(t, []rule{
+			check.Run(t, []check.Rule{
 				{"attach", a.attach("ana", arns[0]), "ok"},
 				{"attach again", a.attach("ana", arns[0]), "ok"},
 				{"names have no case", a.attach("ANA", arns[0]), "ok"},
@@ -126,38 +128,38 @@ func TestAttachments(t *testing.T) {
 				{"detach again", a.detach("ana", arns[0]), "NoSuchEntity: Policy " + arns[0] + " was not found."},
 			})
 			for _, arn := range arns[2:11] {
-				run(t, []rule{{"attach " + arn, a.attach("ana", arn), "ok"}})
+				check.Run(t, []check.Rule{{"attach " + arn, a.attach("ana", arn), "ok"}})
 			}
-			run(t, []rule{
+			check.Run(t, []check.Rule{
 				{"the eleventh", a.attach("ana", arns[11]), "LimitExceeded: Cannot exceed quota for PoliciesPer" + titled + ": 10"},
 				{"one that is attached", a.attach("ana", arns[5]), "ok"},
 			})
 			const all = "AWSLambdaBasicExecutionRole p02 p03 p04 p05 p06 p07 p08 p09 p10"
 			for _, size := range []int32{1, 3, 100} {
-				equal(t, "attached", a.list(t, "ana", "/", size), all)
-				equal(t, "under a path", a.list(t, "ana", "/x/", size), "p02 p04 p05 p07 p08 p10")
-				equal(t, "under a deeper path", a.list(t, "ana", "/x/y/", size), "p02 p05 p08")
-				equal(t, "AWS's", a.list(t, "ana", "/service-role/", size), "AWSLambdaBasicExecutionRole")
+				check.Equal(t, "attached", a.list(t, "ana", "/", size), all)
+				check.Equal(t, "under a path", a.list(t, "ana", "/x/", size), "p02 p04 p05 p07 p08 p10")
+				check.Equal(t, "under a deeper path", a.list(t, "ana", "/x/y/", size), "p02 p05 p08")
+				check.Equal(t, "AWS's", a.list(t, "ana", "/service-role/", size), "AWSLambdaBasicExecutionRole")
 			}
 		})
 	}
 	// Each of the three has the policy once.
-	equal(t, "count", *must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &arns[3]}).Policy.AttachmentCount, 3)
-	equal(t, "count of AWS's", *must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: new(lambdaBasic)}).Policy.AttachmentCount, 3)
-	equal(t, "count of what is detached", *must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &arns[0]}).Policy.AttachmentCount, 0)
+	check.Equal(t, "count", *check.Must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &arns[3]}).Policy.AttachmentCount, 3)
+	check.Equal(t, "count of AWS's", *check.Must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: new(lambdaBasic)}).Policy.AttachmentCount, 3)
+	check.Equal(t, "count of what is detached", *check.Must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &arns[0]}).Policy.AttachmentCount, 0)
 }
 
 func TestServiceLinkedRolesAreProtected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	role := must(t, w.CreateServiceLinkedRole, &iam.CreateServiceLinkedRoleInput{AWSServiceName: new("autoscaling.amazonaws.com")}).Role.RoleName
+	role := check.Must(t, w.CreateServiceLinkedRole, &iam.CreateServiceLinkedRoleInput{AWSServiceName: new("autoscaling.amazonaws.com")}).Role.RoleName
 	protected := "UnmodifiableEntity: Cannot perform the operation on the protected role '" + *role + "' - this role is only modifiable by AWS"
 	some := document(allow("s3:*", "*"))
-	run(t, []rule{
-		{"attach", try(w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: role, PolicyArn: new(readOnly)}), protected},
-		{"detach", try(w.DetachRolePolicy, &iam.DetachRolePolicyInput{RoleName: role, PolicyArn: new(readOnly)}), protected},
-		{"put", try(w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: role, PolicyName: new("p"), PolicyDocument: &some}), protected},
-		{"delete", try(w.DeleteRolePolicy, &iam.DeleteRolePolicyInput{RoleName: role, PolicyName: new("p")}), protected},
-		{"list", try(w.ListRolePolicies, &iam.ListRolePoliciesInput{RoleName: role}), "ok"},
+	check.Run(t, []check.Rule{
+		{"attach", check.Try(w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: role, PolicyArn: new(readOnly)}), protected},
+		{"detach", check.Try(w.DetachRolePolicy, &iam.DetachRolePolicyInput{RoleName: role, PolicyArn: new(readOnly)}), protected},
+		{"put", check.Try(w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: role, PolicyName: new("p"), PolicyDocument: &some}), protected},
+		{"delete", check.Try(w.DeleteRolePolicy, &iam.DeleteRolePolicyInput{RoleName: role, PolicyName: new("p")}), protected},
+		{"list", check.Try(w.ListRolePolicies, &iam.ListRolePoliciesInput{RoleName: role}), "ok"},
 	})
 }

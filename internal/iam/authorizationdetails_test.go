@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
@@ -14,43 +16,43 @@ func TestAccountAuthorizationDetails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	arn := w.managed(t, "p", allow("s3:*", "*"))
-	must(t, w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &arn, PolicyDocument: new(document(allow("ec2:*", "*"))), SetAsDefault: true})
+	check.Must(t, w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &arn, PolicyDocument: new(document(allow("ec2:*", "*"))), SetAsDefault: true})
 	own := document(allow("s3:Get*", "arn:aws:s3:::a b/*"))
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana"), Path: new("/dev/"), Tags: tags("team=blue"), PermissionsBoundary: new(readOnly)})
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ben")})
-	must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("g")})
-	must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("g"), UserName: new("ana")})
-	must(t, w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: &own})
-	must(t, w.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: new("g"), PolicyName: new("own"), PolicyDocument: &own})
-	must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
-	must(t, w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: new("g"), PolicyArn: new(lambdaBasic)})
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("app"), AssumeRolePolicyDocument: new(trust(w.account)), PermissionsBoundary: &arn, Tags: tags("a=b")})
-	must(t, w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("app"), PolicyName: new("own"), PolicyDocument: &own})
-	must(t, w.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: new("machine")})
-	must(t, w.AddRoleToInstanceProfile, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: new("machine"), RoleName: new("app")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana"), Path: new("/dev/"), Tags: tags("team=blue"), PermissionsBoundary: new(readOnly)})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ben")})
+	check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("g")})
+	check.Must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("g"), UserName: new("ana")})
+	check.Must(t, w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: &own})
+	check.Must(t, w.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: new("g"), PolicyName: new("own"), PolicyDocument: &own})
+	check.Must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
+	check.Must(t, w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: new("g"), PolicyArn: new(lambdaBasic)})
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("app"), AssumeRolePolicyDocument: new(trust(w.account)), PermissionsBoundary: &arn, Tags: tags("a=b")})
+	check.Must(t, w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("app"), PolicyName: new("own"), PolicyDocument: &own})
+	check.Must(t, w.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: new("machine")})
+	check.Must(t, w.AddRoleToInstanceProfile, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: new("machine"), RoleName: new("app")})
 
-	all := must(t, w.GetAccountAuthorizationDetails, &iam.GetAccountAuthorizationDetailsInput{})
+	all := check.Must(t, w.GetAccountAuthorizationDetails, &iam.GetAccountAuthorizationDetailsInput{})
 	if len(all.UserDetailList) != 2 || len(all.GroupDetailList) != 1 || len(all.RoleDetailList) != 1 || len(all.Policies) != 3 || all.IsTruncated {
 		t.Fatalf("%d users, %d groups, %d roles, %d policies, truncated %v", len(all.UserDetailList), len(all.GroupDetailList), len(all.RoleDetailList), len(all.Policies), all.IsTruncated)
 	}
 	ana := all.UserDetailList[1] // ben is on the path before
-	equal(t, "user", *ana.Arn, w.arn("user/dev/ana"))
-	equal(t, "groups", strings.Join(ana.GroupList, " "), "g")
-	equal(t, "inline policy", *ana.UserPolicyList[0].PolicyName+plain(t, ana.UserPolicyList[0].PolicyDocument), "own"+own)
-	equal(t, "attached", *ana.AttachedManagedPolicies[0].PolicyArn+*ana.AttachedManagedPolicies[0].PolicyName, arn+"p")
-	equal(t, "boundary", *ana.PermissionsBoundary.PermissionsBoundaryArn, readOnly)
-	equal(t, "tags", texts(ana.Tags), "team=blue")
+	check.Equal(t, "user", *ana.Arn, w.arn("user/dev/ana"))
+	check.Equal(t, "groups", strings.Join(ana.GroupList, " "), "g")
+	check.Equal(t, "inline policy", *ana.UserPolicyList[0].PolicyName+plain(t, ana.UserPolicyList[0].PolicyDocument), "own"+own)
+	check.Equal(t, "attached", *ana.AttachedManagedPolicies[0].PolicyArn+*ana.AttachedManagedPolicies[0].PolicyName, arn+"p")
+	check.Equal(t, "boundary", *ana.PermissionsBoundary.PermissionsBoundaryArn, readOnly)
+	check.Equal(t, "tags", texts(ana.Tags), "team=blue")
 	g := all.GroupDetailList[0]
-	equal(t, "group", *g.Arn+plain(t, g.GroupPolicyList[0].PolicyDocument)+*g.AttachedManagedPolicies[0].PolicyName, w.arn("group/g")+own+"AWSLambdaBasicExecutionRole")
+	check.Equal(t, "group", *g.Arn+plain(t, g.GroupPolicyList[0].PolicyDocument)+*g.AttachedManagedPolicies[0].PolicyName, w.arn("group/g")+own+"AWSLambdaBasicExecutionRole")
 	r := all.RoleDetailList[0]
-	equal(t, "role", *r.Arn+plain(t, r.RolePolicyList[0].PolicyDocument)+texts(r.Tags), w.arn("role/app")+own+"a=b")
-	equal(t, "trust", strings.Contains(plain(t, r.AssumeRolePolicyDocument), "sts:AssumeRole"), true)
-	equal(t, "profile", *r.InstanceProfileList[0].InstanceProfileName+*r.InstanceProfileList[0].Roles[0].RoleName, "machineapp")
-	equal(t, "role's boundary", *r.PermissionsBoundary.PermissionsBoundaryArn, arn)
+	check.Equal(t, "role", *r.Arn+plain(t, r.RolePolicyList[0].PolicyDocument)+texts(r.Tags), w.arn("role/app")+own+"a=b")
+	check.Equal(t, "trust", strings.Contains(plain(t, r.AssumeRolePolicyDocument), "sts:AssumeRole"), true)
+	check.Equal(t, "profile", *r.InstanceProfileList[0].InstanceProfileName+*r.InstanceProfileList[0].Roles[0].RoleName, "machineapp")
+	check.Equal(t, "role's boundary", *r.PermissionsBoundary.PermissionsBoundaryArn, arn)
 	p := all.Policies[0]
-	equal(t, "policy", fmt.Sprint(*p.PolicyName, *p.DefaultVersionId, *p.AttachmentCount, *p.PermissionsBoundaryUsageCount), "pv21 1")
-	equal(t, "versions", *p.PolicyVersionList[0].VersionId+plain(t, p.PolicyVersionList[0].Document)+*p.PolicyVersionList[1].VersionId, "v2"+document(allow("ec2:*", "*"))+"v1")
-	equal(t, "AWS's that are used", *all.Policies[1].PolicyName+" "+*all.Policies[2].PolicyName, "AWSLambdaBasicExecutionRole ReadOnlyAccess")
+	check.Equal(t, "policy", fmt.Sprint(*p.PolicyName, *p.DefaultVersionId, *p.AttachmentCount, *p.PermissionsBoundaryUsageCount), "pv21 1")
+	check.Equal(t, "versions", *p.PolicyVersionList[0].VersionId+plain(t, p.PolicyVersionList[0].Document)+*p.PolicyVersionList[1].VersionId, "v2"+document(allow("ec2:*", "*"))+"v1")
+	check.Equal(t, "AWS's that are used", *all.Policies[1].PolicyName+" "+*all.Policies[2].PolicyName, "AWSLambdaBasicExecutionRole ReadOnlyAccess")
 
 	for _, tc := range []struct{ filter, want string }{
 		{"", "u:ben u:ana g:g r:app p:p p:AWSLambdaBasicExecutionRole p:ReadOnlyAccess"},
@@ -60,7 +62,7 @@ func TestAccountAuthorizationDetails(t *testing.T) {
 	} {
 		for _, size := range []int32{1, 2, 3, 100} {
 			names, _ := allDetails(t, w, tc.filter, size)
-			equal(t, fmt.Sprintf("%q by %d", tc.filter, size), strings.Join(names, " "), tc.want)
+			check.Equal(t, fmt.Sprintf("%q by %d", tc.filter, size), strings.Join(names, " "), tc.want)
 		}
 	}
 }
@@ -73,7 +75,7 @@ func allDetails(t *testing.T, w *world, filter string, size int32) (names []stri
 		in.Filter = append(in.Filter, types.EntityType(f))
 	}
 	for {
-		page := must(t, w.GetAccountAuthorizationDetails, in)
+		page := check.Must(t, w.GetAccountAuthorizationDetails, in)
 		before := len(names)
 		for _, u := range page.UserDetailList {
 			names = append(names, "u:"+*u.UserName)
@@ -103,13 +105,13 @@ func TestAuthorizationDetailsOfLongPolicies(t *testing.T) {
 	w := newWorld(t)
 	var want []string
 	for i := range 60 {
-		arn := *must(t, w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new(fmt.Sprintf("p%02d", i)), PolicyDocument: new(ofLength(6144))}).Policy.Arn
+		arn := *check.Must(t, w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new(fmt.Sprintf("p%02d", i)), PolicyDocument: new(ofLength(6144))}).Policy.Arn
 		want = append(want, fmt.Sprintf("p:p%02d", i))
 		for range 4 {
-			must(t, w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &arn, PolicyDocument: new(ofLength(6144))})
+			check.Must(t, w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &arn, PolicyDocument: new(ofLength(6144))})
 		}
 	}
 	names, pages := allDetails(t, w, "", 1000)
-	equal(t, "all of them", slices.Equal(names, want), true)
-	equal(t, "in several pages", pages > 1 && pages < 10, true)
+	check.Equal(t, "all of them", slices.Equal(names, want), true)
+	check.Equal(t, "in several pages", pages > 1 && pages < 10, true)
 }

@@ -14,68 +14,43 @@ import (
 // counts what is counted. report gets one sentence per finding. The error is of
 // the store, and ends the check. tx must be a View's.
 func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format string, args ...any)) error {
-	c := &checker{ctx: ctx, tx: tx, report: report, counts: map[Count]int{}, uses: map[[2]string]PolicyUse{}}
+	c := &checker{Fsck: &table.Fsck{Ctx: ctx, Tx: tx, Report: report}, counts: map[Count]int{}, uses: map[[2]string]PolicyUse{}}
 	err := errors.Join(
-		each(c, &Users, c.user),
-		each(c, &Groups, c.group),
-		each(c, &Roles, c.role),
-		each(c, &ManagedPolicies, c.policy),
-		each(c, &PolicyDocuments, c.document),
-		each(c, &Inlines, c.inline),
-		each(c, &AccessKeys, c.key),
-		each(c, &LastUses, c.lastUse),
-		each(c, &InstanceProfiles, c.profile),
-		each(c, &MFADevices, c.device),
-		each(c, &SAMLProviders, c.samlProvider),
-		each(c, &SAMLMetadatas, c.samlMetadata),
-		each(c, &ReportParts, c.reportPart),
+		table.Each(c.Fsck, &Users, c.user),
+		table.Each(c.Fsck, &Groups, c.group),
+		table.Each(c.Fsck, &Roles, c.role),
+		table.Each(c.Fsck, &ManagedPolicies, c.policy),
+		table.Each(c.Fsck, &PolicyDocuments, c.document),
+		table.Each(c.Fsck, &Inlines, c.inline),
+		table.Each(c.Fsck, &AccessKeys, c.key),
+		table.Each(c.Fsck, &LastUses, c.lastUse),
+		table.Each(c.Fsck, &InstanceProfiles, c.profile),
+		table.Each(c.Fsck, &MFADevices, c.device),
+		table.Each(c.Fsck, &SAMLProviders, c.samlProvider),
+		table.Each(c.Fsck, &SAMLMetadatas, c.samlMetadata),
+		table.Each(c.Fsck, &ReportParts, c.reportPart),
 	)
-	if err != nil || c.incomplete {
+	if err != nil || c.Incomplete {
 		return err // what was counted is not all there is
 	}
 	return errors.Join(
-		each(c, &PolicyUses, c.use),
-		each(c, &Counts, c.count),
+		table.Each(c.Fsck, &PolicyUses, c.use),
+		table.Each(c.Fsck, &Counts, c.count),
 		c.uncounted(),
 	)
 }
 
 // checker is a check under way. What it counts on the way is compared at the end.
 type checker struct {
-	ctx    context.Context
-	tx     *table.Tx
-	report func(format string, args ...any)
+	*table.Fsck
 
-	counts     map[Count]int           // of things by account and kind; N is 0
-	uses       map[[2]string]PolicyUse // by account and ARN
-	incomplete bool                    // a damaged row hides others
-}
-
-// each checks the records of a collection. A damaged row ends it: what is
-// behind cannot be told apart from what is missing.
-func each[T any](c *checker, rows *table.Collection[T], check func(*T) error) error {
-	for e, err := range rows.Scan(c.tx, table.Range{}) {
-		if errors.Is(err, table.ErrDamaged) {
-			c.report("%s: %v; the rows behind it are not checked", rows.Name, err)
-			c.incomplete = true
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := check(e.Value); err != nil {
-			return err
-		}
-		if err := c.ctx.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
+	counts map[Count]int           // of things by account and kind; N is 0
+	uses   map[[2]string]PolicyUse // by account and ARN
 }
 
 // found looks for the record that another refers to.
 func found[T any](c *checker, rows *table.Collection[T], k table.Key) (*T, error) {
-	v, err := rows.Load(c.tx, k)
+	v, err := rows.Load(c.Tx, k)
 	if errors.Is(err, table.ErrNotFound) || errors.Is(err, table.ErrDamaged) { // a damaged one is reported by itself
 		return nil, nil
 	}
@@ -90,7 +65,7 @@ func (c *checker) counted(account string, k counter) {
 func (c *checker) attached(what, account string, arns []string, boundary string) error {
 	for i, a := range arns {
 		if slices.Contains(arns[:i], a) {
-			c.report("%s: policy %s is attached twice", what, a)
+			c.Report("%s: policy %s is attached twice", what, a)
 		}
 		u := c.uses[[2]string{account, a}]
 		u.Attached++
@@ -103,10 +78,10 @@ func (c *checker) attached(what, account string, arns []string, boundary string)
 		arns = append(slices.Clone(arns), boundary)
 	}
 	for _, a := range arns {
-		if _, err := managedSet(c.tx, a); errors.Is(err, table.ErrNotFound) {
-			c.report("%s: policy %s does not exist", what, a)
+		if _, err := managedSet(c.Tx, a); errors.Is(err, table.ErrNotFound) {
+			c.Report("%s: policy %s does not exist", what, a)
 		} else if err != nil && !errors.Is(err, table.ErrDamaged) {
-			c.report("%s: policy %s: %v", what, a, err)
+			c.Report("%s: policy %s: %v", what, a, err)
 		}
 	}
 	return nil
@@ -121,10 +96,10 @@ func (c *checker) user(u *User) error {
 			return err
 		}
 		if g == nil || g.Account != u.Account {
-			c.report("%s: its group %s does not exist", what, id)
+			c.Report("%s: its group %s does not exist", what, id)
 		}
 		if slices.Contains(u.Groups[:i], id) {
-			c.report("%s: is in group %s twice", what, id)
+			c.Report("%s: is in group %s twice", what, id)
 		}
 	}
 	for _, name := range u.MFA {
@@ -133,7 +108,7 @@ func (c *checker) user(u *User) error {
 			return err
 		}
 		if d == nil || d.User != u.ID {
-			c.report("%s: MFA device %s is not its own", what, name)
+			c.Report("%s: MFA device %s is not its own", what, name)
 		}
 		c.counted(u.Account, inUseCounter)
 	}
@@ -149,7 +124,7 @@ func (c *checker) role(r *Role) error {
 	what := fmt.Sprintf("role %s of %s", r.Name, r.Account)
 	c.counted(r.Account, roleCounter)
 	if _, err := policy.Parse([]byte(r.Trust), policy.Trust); err != nil {
-		c.report("%s: trust policy: %v", what, err)
+		c.Report("%s: trust policy: %v", what, err)
 	}
 	return c.attached(what, r.Account, r.Attached, r.Boundary)
 }
@@ -166,11 +141,11 @@ func (c *checker) policy(p *ManagedPolicy) error {
 			return err
 		}
 		if d == nil {
-			c.report("%s: the document of version %s is missing", what, versionID(v.Number))
+			c.Report("%s: the document of version %s is missing", what, versionID(v.Number))
 		}
 	}
 	if !inForce {
-		c.report("%s: its default version %s does not exist", what, versionID(p.Default))
+		c.Report("%s: its default version %s does not exist", what, versionID(p.Default))
 	}
 	return nil
 }
@@ -182,10 +157,10 @@ func (c *checker) document(d *PolicyDocument) error {
 		return err
 	}
 	if p == nil || !slices.ContainsFunc(p.Versions, func(v PolicyVersion) bool { return v.Number == d.Number }) {
-		c.report("%s: no policy has it", what)
+		c.Report("%s: no policy has it", what)
 	}
 	if _, err := policy.Parse([]byte(d.Text), policy.Identity); err != nil {
-		c.report("%s: %v", what, err)
+		c.Report("%s: %v", what, err)
 	}
 	return nil
 }
@@ -197,14 +172,14 @@ func (c *checker) inline(in *Inline) error {
 		return err
 	}
 	if !owned {
-		c.report("%s: their owner does not exist", what)
+		c.Report("%s: their owner does not exist", what)
 	}
 	if len(in.Policies) == 0 {
-		c.report("%s: there are none", what)
+		c.Report("%s: there are none", what)
 	}
 	for _, p := range in.Policies {
 		if _, err := policy.Parse([]byte(p.Text), policy.Identity); err != nil {
-			c.report("%s: %s: %v", what, p.Name, err)
+			c.Report("%s: %s: %v", what, p.Name, err)
 		}
 	}
 	return nil
@@ -233,18 +208,18 @@ func (c *checker) key(k *AccessKey) error {
 		return err
 	}
 	if u == nil || u.Account != k.Account {
-		c.report("access key %s: its user does not exist", k.ID)
+		c.Report("access key %s: its user does not exist", k.ID)
 	}
 	return nil
 }
 
 func (c *checker) lastUse(u *LastUse) error {
-	there, err := exists(c.tx, u.ID)
+	there, err := exists(c.Tx, u.ID)
 	if errors.Is(err, table.ErrDamaged) {
 		return nil
 	}
 	if err == nil && !there {
-		c.report("last use of %s: no access key or role has this id", u.ID)
+		c.Report("last use of %s: no access key or role has this id", u.ID)
 	}
 	return err
 }
@@ -256,7 +231,7 @@ func (c *checker) profile(p *InstanceProfile) error {
 	}
 	r, err := found(c, &Roles, table.K(p.Role))
 	if err == nil && (r == nil || r.Account != p.Account) {
-		c.report("instance profile %s of %s: its role does not exist", p.Name, p.Account)
+		c.Report("instance profile %s of %s: its role does not exist", p.Name, p.Account)
 	}
 	return err
 }
@@ -268,7 +243,7 @@ func (c *checker) device(d *MFADevice) error {
 	}
 	u, err := found(c, &Users, table.K(d.User))
 	if err == nil && (u == nil || !slices.Contains(u.MFA, d.Path+d.Name)) {
-		c.report("MFA device %s%s of %s: its user does not have it", d.Path, d.Name, d.Account)
+		c.Report("MFA device %s%s of %s: its user does not have it", d.Path, d.Name, d.Account)
 	}
 	return err
 }
@@ -276,7 +251,7 @@ func (c *checker) device(d *MFADevice) error {
 func (c *checker) use(u *PolicyUse) error {
 	k := [2]string{u.Account, u.ARN}
 	if n := c.uses[k]; n.Attached != u.Attached || n.Boundaries != u.Boundaries {
-		c.report("policy %s in %s: counts %d attachments and %d boundaries and has %d and %d", u.ARN, u.Account, u.Attached, u.Boundaries, n.Attached, n.Boundaries)
+		c.Report("policy %s in %s: counts %d attachments and %d boundaries and has %d and %d", u.ARN, u.Account, u.Attached, u.Boundaries, n.Attached, n.Boundaries)
 	}
 	delete(c.uses, k)
 	return nil
@@ -285,7 +260,7 @@ func (c *checker) use(u *PolicyUse) error {
 func (c *checker) count(n *Count) error {
 	k := Count{Account: n.Account, Kind: n.Kind}
 	if have := c.counts[k]; have != n.N {
-		c.report("account %s: counts %d of %s and has %d", n.Account, n.N, n.Kind, have)
+		c.Report("account %s: counts %d of %s and has %d", n.Account, n.N, n.Kind, have)
 	}
 	delete(c.counts, k)
 	return nil
@@ -294,10 +269,10 @@ func (c *checker) count(n *Count) error {
 // uncounted reports what has no count at all.
 func (c *checker) uncounted() error {
 	for k, n := range c.uses {
-		c.report("policy %s in %s: counts no uses and has %d attachments and %d boundaries", k[1], k[0], n.Attached, n.Boundaries)
+		c.Report("policy %s in %s: counts no uses and has %d attachments and %d boundaries", k[1], k[0], n.Attached, n.Boundaries)
 	}
 	for k, n := range c.counts {
-		c.report("account %s: counts no %s and has %d", k.Account, k.Kind, n)
+		c.Report("account %s: counts no %s and has %d", k.Account, k.Kind, n)
 	}
 	return nil
 }
@@ -305,11 +280,11 @@ func (c *checker) uncounted() error {
 func (c *checker) samlProvider(p *SAMLProvider) error {
 	what := fmt.Sprintf("SAML provider %s of %s", p.Name, p.Account)
 	if _, err := p.SigningCertificates(); err != nil {
-		c.report("%s: %v", what, err)
+		c.Report("%s: %v", what, err)
 	}
 	m, err := found(c, &SAMLMetadatas, table.K(p.Account, p.Name))
 	if err == nil && m == nil {
-		c.report("%s: its metadata is missing", what)
+		c.Report("%s: its metadata is missing", what)
 	}
 	return err
 }
@@ -317,7 +292,7 @@ func (c *checker) samlProvider(p *SAMLProvider) error {
 func (c *checker) samlMetadata(m *SAMLMetadata) error {
 	p, err := found(c, &SAMLProviders, table.K(m.Account, m.Name))
 	if err == nil && p == nil {
-		c.report("SAML metadata %s of %s: no provider has it", m.Name, m.Account)
+		c.Report("SAML metadata %s of %s: no provider has it", m.Name, m.Account)
 	}
 	return err
 }
@@ -325,7 +300,7 @@ func (c *checker) samlMetadata(m *SAMLMetadata) error {
 func (c *checker) reportPart(p *ReportPart) error {
 	r, err := found(c, &CredentialReports, table.K(p.Account))
 	if err == nil && (r == nil || p.Number >= r.Parts+r.Left) {
-		c.report("part %d of the credential report of %s: the report does not have it", p.Number, p.Account)
+		c.Report("part %d of the credential report of %s: the report does not have it", p.Number, p.Account)
 	}
 	return err
 }

@@ -19,6 +19,7 @@ import (
 	"coffer/internal/api"
 	iamapi "coffer/internal/api/iam"
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	coffer "coffer/internal/iam"
 	"coffer/internal/iam/iamtest"
 	"coffer/internal/server"
@@ -32,14 +33,14 @@ func report(t *testing.T, w *world) (out *iam.GetCredentialReportOutput, lines [
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for must(t, w.GenerateCredentialReport, &iam.GenerateCredentialReportInput{}).State != types.ReportStateTypeComplete {
+	for check.Must(t, w.GenerateCredentialReport, &iam.GenerateCredentialReportInput{}).State != types.ReportStateTypeComplete {
 		select {
 		case <-ctx.Done():
 			t.Fatal("the report is never complete")
 		case <-tick.C:
 		}
 	}
-	out = must(t, w.GetCredentialReport, &iam.GetCredentialReportInput{})
+	out = check.Must(t, w.GetCredentialReport, &iam.GetCredentialReportInput{})
 	lines, err := csv.NewReader(strings.NewReader(string(out.Content))).ReadAll()
 	if err != nil {
 		t.Fatal(err)
@@ -64,21 +65,21 @@ func TestCredentialReport(t *testing.T) {
 		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	}))
 	w.Client = iam.NewFromConfig(w.Config("us-east-1"), func(o *iam.Options) { o.HTTPSignerV4 = aheadSigner{v4.NewSigner(), &ahead} })
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("a,b=c"), Path: new("/x/")})
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("Ana")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("a,b=c"), Path: new("/x/")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("Ana")})
 	first, second := w.keys(t, "Ana"), w.keys(t, "Ana")
-	must(t, w.UpdateAccessKey, &iam.UpdateAccessKeyInput{UserName: new("Ana"), AccessKeyId: &second.AccessKeyID, Status: types.StatusTypeInactive})
+	check.Must(t, w.UpdateAccessKey, &iam.UpdateAccessKeyInput{UserName: new("Ana"), AccessKeyId: &second.AccessKeyID, Status: types.StatusTypeInactive})
 	w.who(t, first) // used once, with STS
-	run(t, []rule{
-		{"none", try(w.GetCredentialReport, &iam.GetCredentialReportInput{}), "ReportNotPresent: No report exists. Call GenerateCredentialReport to generate one."},
+	check.Run(t, []check.Rule{
+		{"none", check.Try(w.GetCredentialReport, &iam.GetCredentialReportInput{}), "ReportNotPresent: No report exists. Call GenerateCredentialReport to generate one."},
 	})
-	started := must(t, w.GenerateCredentialReport, &iam.GenerateCredentialReportInput{})
-	equal(t, "started", string(started.State)+*started.Description, "STARTEDNo report exists. Starting a new report generation task")
+	started := check.Must(t, w.GenerateCredentialReport, &iam.GenerateCredentialReportInput{})
+	check.Equal(t, "started", string(started.State)+*started.Description, "STARTEDNo report exists. Starting a new report generation task")
 	out, lines := report(t, w)
-	equal(t, "format", out.ReportFormat, "text/csv")
-	equal(t, "no line feed at the end", strings.HasSuffix(string(out.Content), "\n"), false)
-	equal(t, "columns", strings.Join(lines[0], ","), "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,password_next_rotation,mfa_active,access_key_1_active,access_key_1_last_rotated,access_key_1_last_used_date,access_key_1_last_used_region,access_key_1_last_used_service,access_key_2_active,access_key_2_last_rotated,access_key_2_last_used_date,access_key_2_last_used_region,access_key_2_last_used_service,cert_1_active,cert_1_last_rotated,cert_2_active,cert_2_last_rotated")
-	equal(t, "lines", len(lines), 4)
+	check.Equal(t, "format", out.ReportFormat, "text/csv")
+	check.Equal(t, "no line feed at the end", strings.HasSuffix(string(out.Content), "\n"), false)
+	check.Equal(t, "columns", strings.Join(lines[0], ","), "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,password_next_rotation,mfa_active,access_key_1_active,access_key_1_last_rotated,access_key_1_last_used_date,access_key_1_last_used_region,access_key_1_last_used_service,access_key_2_active,access_key_2_last_rotated,access_key_2_last_used_date,access_key_2_last_used_region,access_key_2_last_used_service,cert_1_active,cert_1_last_rotated,cert_2_active,cert_2_last_rotated")
+	check.Equal(t, "lines", len(lines), 4)
 	row := func(i int) string {
 		fields := lines[i]
 		for j, f := range fields {
@@ -90,8 +91,8 @@ func TestCredentialReport(t *testing.T) {
 	}
 	const none = "false|N/A|N/A|N/A|N/A"
 	const certificates = "|false|N/A|false|N/A"
-	equal(t, "root", row(1), "<root_account>|"+w.arn("root")+"|TIME|not_supported|no_information|not_supported|not_supported|false|true|TIME|TIME|us-east-1|iam|"+none+certificates)
-	equal(t, "a user without keys", row(2), "a,b=c|"+w.arn("user/x/a,b=c")+"|TIME|false|N/A|N/A|N/A|false|"+none+"|"+none+certificates)
+	check.Equal(t, "root", row(1), "<root_account>|"+w.arn("root")+"|TIME|not_supported|no_information|not_supported|not_supported|false|true|TIME|TIME|us-east-1|iam|"+none+certificates)
+	check.Equal(t, "a user without keys", row(2), "a,b=c|"+w.arn("user/x/a,b=c")+"|TIME|false|N/A|N/A|N/A|false|"+none+"|"+none+certificates)
 	// The older key is the first; of the same millisecond they can be in any order.
 	const used, inactive = "true|TIME|TIME|us-east-1|sts", "false|TIME|N/A|N/A|N/A"
 	ana := "Ana|" + w.arn("user/Ana") + "|TIME|false|N/A|N/A|N/A|false|"
@@ -100,13 +101,13 @@ func TestCredentialReport(t *testing.T) {
 	}
 
 	// For four hours it stays as it is.
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("late")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("late")})
 	again, _ := report(t, w)
-	equal(t, "the same", again.GeneratedTime.Equal(*out.GeneratedTime) && string(again.Content) == string(out.Content), true)
+	check.Equal(t, "the same", again.GeneratedTime.Equal(*out.GeneratedTime) && string(again.Content) == string(out.Content), true)
 	ahead.Store(int64(4*time.Hour + time.Minute))
-	run(t, []rule{{"expired", try(w.GetCredentialReport, &iam.GetCredentialReportInput{}), "ReportExpired: The most recent credential report has expired. To generate a new credential report, use GenerateCredentialReport."}})
+	check.Run(t, []check.Rule{{"expired", check.Try(w.GetCredentialReport, &iam.GetCredentialReportInput{}), "ReportExpired: The most recent credential report has expired. To generate a new credential report, use GenerateCredentialReport."}})
 	_, lines = report(t, w)
-	equal(t, "made anew", len(lines), 5)
+	check.Equal(t, "made anew", len(lines), 5)
 }
 
 // A report of many users is made in parts, and one with fewer parts leaves nothing of it behind.
@@ -115,10 +116,10 @@ func TestCredentialReportOfManyUsers(t *testing.T) {
 	w := newWorld(t)
 	const users = 600
 	for i := range users {
-		must(t, w.CreateUser, &iam.CreateUserInput{UserName: new(fmt.Sprintf("u%04d", i))})
+		check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new(fmt.Sprintf("u%04d", i))})
 	}
 	_, lines := report(t, w)
-	equal(t, "lines", len(lines), users+2)
+	check.Equal(t, "lines", len(lines), users+2)
 	for i, l := range lines[2:] {
 		if l[0] != fmt.Sprintf("u%04d", i) || len(l) != len(lines[0]) {
 			t.Fatalf("line %d: %v", i, l)
@@ -180,24 +181,24 @@ func TestCredentialReportParts(t *testing.T) {
 		return n
 	}
 	change(func(tx *table.Tx, u *coffer.User) error { return coffer.Users.Insert(tx, u) })
-	equal(t, "nothing to do", step(), false)
-	equal(t, "state", state(), "STARTED")
+	check.Equal(t, "nothing to do", step(), false)
+	check.Equal(t, "state", state(), "STARTED")
 	for range 5 {
-		equal(t, "a part", step(), true)
-		equal(t, "state", state(), "INPROGRESS")
+		check.Equal(t, "a part", step(), true)
+		check.Equal(t, "state", state(), "INPROGRESS")
 	}
-	equal(t, "the end", step(), true)
-	equal(t, "nothing more", step(), false)
-	equal(t, "state", state(), "COMPLETE")
-	equal(t, "lines", lines(), users+1)
-	equal(t, "parts", parts(), 5)
+	check.Equal(t, "the end", step(), true)
+	check.Equal(t, "nothing more", step(), false)
+	check.Equal(t, "state", state(), "COMPLETE")
+	check.Equal(t, "lines", lines(), users+1)
+	check.Equal(t, "parts", parts(), 5)
 
 	change(func(tx *table.Tx, u *coffer.User) error { return coffer.Users.Delete(tx, table.K(u.ID)) })
 	b.now = b.now.Add(4 * time.Hour)
-	equal(t, "state", state(), "STARTED")
+	check.Equal(t, "state", state(), "STARTED")
 	for step() {
 	}
-	equal(t, "state", state(), "COMPLETE")
-	equal(t, "lines", lines(), 1)
-	equal(t, "parts", parts(), 1)
+	check.Equal(t, "state", state(), "COMPLETE")
+	check.Equal(t, "lines", lines(), 1)
+	check.Equal(t, "parts", parts(), 1)
 }

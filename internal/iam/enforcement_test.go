@@ -12,6 +12,7 @@ import (
 
 	"coffer/internal/api"
 	iamapi "coffer/internal/api/iam"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/fault"
 	"coffer/internal/policy"
 	"coffer/internal/session"
@@ -24,15 +25,15 @@ func TestPoliciesAreInForceAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	root := w.SecretsManager(t)
-	secret := must(t, root.CreateSecret, &secretsmanager.CreateSecretInput{Name: new("app/db"), SecretString: new("one")})
-	other := must(t, root.CreateSecret, &secretsmanager.CreateSecretInput{Name: new("other"), SecretString: new("two")})
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
-	must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("readers")})
+	secret := check.Must(t, root.CreateSecret, &secretsmanager.CreateSecretInput{Name: new("app/db"), SecretString: new("one")})
+	other := check.Must(t, root.CreateSecret, &secretsmanager.CreateSecretInput{Name: new("other"), SecretString: new("two")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("readers")})
 	sm := secretsmanager.NewFromConfig(w.ConfigFor("eu-west-1", w.keys(t, "ana")))
 
-	read := try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: secret.Name})
-	readOther := try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: other.Name})
-	list := try(sm.ListSecrets, &secretsmanager.ListSecretsInput{})
+	read := check.Try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: secret.Name})
+	readOther := check.Try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: other.Name})
+	list := check.Try(sm.ListSecrets, &secretsmanager.ListSecretsInput{})
 	refusal := func(action, resource, why string) string {
 		on := ""
 		if resource != "" {
@@ -47,34 +48,34 @@ func TestPoliciesAreInForceAtOnce(t *testing.T) {
 
 	get, all := "secretsmanager:GetSecretValue", "*"
 	put := func(document string) func() string {
-		return try(w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: &document})
+		return check.Try(w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: &document})
 	}
 	attach := func(arn string) func() string {
-		return try(w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
+		return check.Try(w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
 	}
 	detach := func(arn string) func() string {
-		return try(w.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
+		return check.Try(w.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
 	}
 	readers := w.managed(t, "readers", allow(get, *secret.ARN))
-	must(t, w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &readers, PolicyDocument: new(document(allow("secretsmanager:ListSecrets", all)))})
+	check.Must(t, w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &readers, PolicyDocument: new(document(allow("secretsmanager:ListSecrets", all)))})
 	version := func(id string) func() string {
-		return try(w.SetDefaultPolicyVersion, &iam.SetDefaultPolicyVersionInput{PolicyArn: &readers, VersionId: &id})
+		return check.Try(w.SetDefaultPolicyVersion, &iam.SetDefaultPolicyVersionInput{PolicyArn: &readers, VersionId: &id})
 	}
-	groupAttach := try(w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: new("readers"), PolicyArn: &readers})
-	groupDetach := try(w.DetachGroupPolicy, &iam.DetachGroupPolicyInput{GroupName: new("readers"), PolicyArn: &readers})
-	join := try(w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("readers"), UserName: new("ana")})
-	leave := try(w.RemoveUserFromGroup, &iam.RemoveUserFromGroupInput{GroupName: new("readers"), UserName: new("ana")})
+	groupAttach := check.Try(w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: new("readers"), PolicyArn: &readers})
+	groupDetach := check.Try(w.DetachGroupPolicy, &iam.DetachGroupPolicyInput{GroupName: new("readers"), PolicyArn: &readers})
+	join := check.Try(w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("readers"), UserName: new("ana")})
+	leave := check.Try(w.RemoveUserFromGroup, &iam.RemoveUserFromGroupInput{GroupName: new("readers"), UserName: new("ana")})
 	groupPut := func(document string) func() string {
-		return try(w.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: new("readers"), PolicyName: new("deny"), PolicyDocument: &document})
+		return check.Try(w.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: new("readers"), PolicyName: new("deny"), PolicyDocument: &document})
 	}
 	bound := func(arn string) func() string {
-		return try(w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: &arn})
+		return check.Try(w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: &arn})
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"nothing", read, none},
 		{"an inline policy", put(document(allow(get, *secret.ARN))), "ok"}, {"reads", read, "ok"}, {"and no other", readOther, noOther},
 		{"changed", put(document(allow(get, *other.ARN))), "ok"}, {"reads no more", read, none}, {"but the other", readOther, "ok"},
-		{"deleted", try(w.DeleteUserPolicy, &iam.DeleteUserPolicyInput{UserName: new("ana"), PolicyName: new("own")}), "ok"}, {"reads none", readOther, noOther},
+		{"deleted", check.Try(w.DeleteUserPolicy, &iam.DeleteUserPolicyInput{UserName: new("ana"), PolicyName: new("own")}), "ok"}, {"reads none", readOther, noOther},
 
 		{"a managed policy", attach(readers), "ok"}, {"reads", read, "ok"}, {"does not list", list, refusal("ListSecrets", "", "because no identity-based policy allows the secretsmanager:ListSecrets action")},
 		{"another version", version("v2"), "ok"}, {"lists", list, "ok"}, {"does not read", read, none},
@@ -89,21 +90,21 @@ func TestPoliciesAreInForceAtOnce(t *testing.T) {
 
 		{"a boundary", bound(readOnly), "ok"}, {"limits", read, bounded}, {"allows", list, "ok"},
 		{"another", bound(administrator), "ok"}, {"allows", read, "ok"},
-		{"deleted", try(w.DeleteUserPermissionsBoundary, &iam.DeleteUserPermissionsBoundaryInput{UserName: new("ana")}), "ok"}, {"allows", read, "ok"},
+		{"deleted", check.Try(w.DeleteUserPermissionsBoundary, &iam.DeleteUserPermissionsBoundaryInput{UserName: new("ana")}), "ok"}, {"allows", read, "ok"},
 		{"AWS's policy detached", detach(administrator), "ok"}, {"does not read", read, none},
 
 		{"the group has nothing any more", groupDetach, "ok"}, {"it is empty", read, none},
 	})
 
 	// What decides with conditions on tags of user and secret.
-	must(t, w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tags("team=blue")})
+	check.Must(t, w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tags("team=blue")})
 	teams := put(document(allow(get, all, `"Condition":{"StringEquals":{"secretsmanager:ResourceTag/team":"${aws:PrincipalTag/team}"}}`)))
 	retag := func(value string) func() string {
-		return try(w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tags("team=" + value)})
+		return check.Try(w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tags("team=" + value)})
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"of the own team only", teams, "ok"}, {"the secret has no team", read, none},
-		{"tagged", try(root.TagResource, &secretsmanager.TagResourceInput{SecretId: secret.Name, Tags: []smtypes.Tag{{Key: new("team"), Value: new("blue")}}}), "ok"}, {"reads", read, "ok"},
+		{"tagged", check.Try(root.TagResource, &secretsmanager.TagResourceInput{SecretId: secret.Name, Tags: []smtypes.Tag{{Key: new("team"), Value: new("blue")}}}), "ok"}, {"reads", read, "ok"},
 		{"the user moves", retag("red"), "ok"}, {"does not read", read, none},
 		{"and back", retag("blue"), "ok"}, {"reads", read, "ok"},
 	})
@@ -114,24 +115,24 @@ func TestPoliciesOnKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	root := w.KMS(t)
-	key := must(t, root.CreateKey, &kms.CreateKeyInput{}).KeyMetadata
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	key := check.Must(t, root.CreateKey, &kms.CreateKeyInput{}).KeyMetadata
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
 	keys := kms.NewFromConfig(w.ConfigFor("eu-west-1", w.keys(t, "ana")))
 	encrypt := func(context map[string]string) func() string {
-		return try(keys.Encrypt, &kms.EncryptInput{KeyId: key.Arn, Plaintext: []byte("x"), EncryptionContext: context})
+		return check.Try(keys.Encrypt, &kms.EncryptInput{KeyId: key.Arn, Plaintext: []byte("x"), EncryptionContext: context})
 	}
 	none := "AccessDeniedException: User: " + w.arn("user/ana") + " is not authorized to perform: kms:Encrypt on resource: " + *key.Arn + " because no identity-based policy allows the kms:Encrypt action"
 	put := func(document string) func() string {
-		return try(w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: &document})
+		return check.Try(w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: &document})
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"nothing", encrypt(nil), none},
 		{"allowed", put(document(allow("kms:Encrypt", *key.Arn))), "ok"}, {"encrypts", encrypt(nil), "ok"},
 		{"with an encryption context only", put(document(allow("kms:Encrypt", *key.Arn, `"Condition":{"StringEquals":{"kms:EncryptionContext:app":"x"}}`))), "ok"},
 		{"without", encrypt(nil), none}, {"with", encrypt(map[string]string{"app": "x"}), "ok"}, {"with another", encrypt(map[string]string{"app": "y"}), none},
-		{"AWS's policy for KMS", try(w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: new("arn:aws:iam::aws:policy/AWSKeyManagementServicePowerUser")}), "ok"},
-		{"lists", try(keys.ListKeys, &kms.ListKeysInput{}), "ok"},
-		{"does not decrypt", try(keys.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{KeyId: key.Arn}), "AccessDeniedException: User: " + w.arn("user/ana") + " is not authorized to perform: kms:ScheduleKeyDeletion on resource: " + *key.Arn + " because no identity-based policy allows the kms:ScheduleKeyDeletion action"},
+		{"AWS's policy for KMS", check.Try(w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: new("arn:aws:iam::aws:policy/AWSKeyManagementServicePowerUser")}), "ok"},
+		{"lists", check.Try(keys.ListKeys, &kms.ListKeysInput{}), "ok"},
+		{"does not decrypt", check.Try(keys.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{KeyId: key.Arn}), "AccessDeniedException: User: " + w.arn("user/ana") + " is not authorized to perform: kms:ScheduleKeyDeletion on resource: " + *key.Arn + " because no identity-based policy allows the kms:ScheduleKeyDeletion action"},
 	})
 }
 
@@ -139,19 +140,19 @@ func TestPoliciesOnKeys(t *testing.T) {
 func TestLongestPolicyDecides(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	must(t, w.SecretsManager(t).CreateSecret, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("x")})
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	check.Must(t, w.SecretsManager(t).CreateSecret, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("x")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
 	sm := secretsmanager.NewFromConfig(w.ConfigFor("eu-west-1", w.keys(t, "ana")))
-	arn := *must(t, w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("long"), PolicyDocument: new(ofLength(6144))}).Policy.Arn
-	must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
-	equal(t, "reads", try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: new("s")})(), "ok")
+	arn := *check.Must(t, w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("long"), PolicyDocument: new(ofLength(6144))}).Policy.Arn
+	check.Must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
+	check.Equal(t, "reads", check.Try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: new("s")})(), "ok")
 }
 
 // AWS's own policies do what their names say.
 func TestAWSManagedPoliciesDecide(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	must(t, w.SecretsManager(t).CreateSecret, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("x")})
+	check.Must(t, w.SecretsManager(t).CreateSecret, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("x")})
 	const yes, no = "ok", "AccessDenied"
 	for i, tc := range []struct{ name, read, describe, create, users, newUser string }{
 		{"AdministratorAccess", yes, yes, yes, yes, yes},
@@ -165,25 +166,25 @@ func TestAWSManagedPoliciesDecide(t *testing.T) {
 		{"service-role/AWSLambdaVPCAccessExecutionRole", no, no, no, no, no},
 	} {
 		user := fmt.Sprintf("user-%d", i)
-		must(t, w.CreateUser, &iam.CreateUserInput{UserName: &user})
-		must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: new("arn:aws:iam::aws:policy/" + tc.name)})
+		check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: &user})
+		check.Must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: new("arn:aws:iam::aws:policy/" + tc.name)})
 		key := w.keys(t, user)
 		sm, own := secretsmanager.NewFromConfig(w.ConfigFor("eu-west-1", key)), iam.NewFromConfig(w.ConfigFor("us-east-1", key))
 		for _, call := range []struct {
 			name, want string
 			call       func() string
 		}{
-			{"GetSecretValue", tc.read, try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: new("s")})},
-			{"DescribeSecret", tc.describe, try(sm.DescribeSecret, &secretsmanager.DescribeSecretInput{SecretId: new("s")})},
-			{"CreateSecret", tc.create, try(sm.CreateSecret, &secretsmanager.CreateSecretInput{Name: &user, SecretString: new("x")})},
-			{"ListUsers", tc.users, try(own.ListUsers, &iam.ListUsersInput{})},
-			{"CreateUser", tc.newUser, try(own.CreateUser, &iam.CreateUserInput{UserName: new(user + "2")})},
+			{"GetSecretValue", tc.read, check.Try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: new("s")})},
+			{"DescribeSecret", tc.describe, check.Try(sm.DescribeSecret, &secretsmanager.DescribeSecretInput{SecretId: new("s")})},
+			{"CreateSecret", tc.create, check.Try(sm.CreateSecret, &secretsmanager.CreateSecretInput{Name: &user, SecretString: new("x")})},
+			{"ListUsers", tc.users, check.Try(own.ListUsers, &iam.ListUsersInput{})},
+			{"CreateUser", tc.newUser, check.Try(own.CreateUser, &iam.CreateUserInput{UserName: new(user + "2")})},
 		} {
 			got := call.call()
 			if len(got) > len(no) {
 				got = got[:len(no)]
 			}
-			equal(t, call.name+" with "+tc.name, got, call.want)
+			check.Equal(t, call.name+" with "+tc.name, got, call.want)
 		}
 	}
 }
@@ -239,7 +240,7 @@ func TestRolePoliciesAreInForceAtOnce(t *testing.T) {
 	}
 	who := "User: arn:aws:sts::" + benchAccount + ":assumed-role/deploy/s is not authorized to perform: iam:ListUsers on resource: " + arnOfBench("user/") + " "
 	none, explicit := who+"because no identity-based policy allows the iam:ListUsers action", who+"with an explicit deny in an identity-based policy"
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"nothing", list, none},
 		{"inline", put(allow("iam:ListUsers", "*")), "ok"}, {"lists", list, "ok"},
 		{"another", put(allow("iam:ListRoles", "*")), "ok"}, {"does not", list, none},

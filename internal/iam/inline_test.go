@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 )
 
@@ -23,25 +25,25 @@ func inliners(w *world) []inliner {
 	return []inliner{
 		{
 			kind: "user", limit: 2048,
-			made: func(t *testing.T, name string) { must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name}) },
+			made: func(t *testing.T, name string) { check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name}) },
 			put: func(name, policy, document string) func() string {
-				return try(w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: &name, PolicyName: &policy, PolicyDocument: &document})
+				return check.Try(w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: &name, PolicyName: &policy, PolicyDocument: &document})
 			},
 			get: func(name, policy string) func() string {
-				return try(w.GetUserPolicy, &iam.GetUserPolicyInput{UserName: &name, PolicyName: &policy})
+				return check.Try(w.GetUserPolicy, &iam.GetUserPolicyInput{UserName: &name, PolicyName: &policy})
 			},
 			drop: func(name, policy string) func() string {
-				return try(w.DeleteUserPolicy, &iam.DeleteUserPolicyInput{UserName: &name, PolicyName: &policy})
+				return check.Try(w.DeleteUserPolicy, &iam.DeleteUserPolicyInput{UserName: &name, PolicyName: &policy})
 			},
 			document: func(t *testing.T, name, policy string) (string, string) {
-				out := must(t, w.GetUserPolicy, &iam.GetUserPolicyInput{UserName: &name, PolicyName: &policy})
+				out := check.Must(t, w.GetUserPolicy, &iam.GetUserPolicyInput{UserName: &name, PolicyName: &policy})
 				return *out.UserName, plain(t, out.PolicyDocument)
 			},
 			list: func(t *testing.T, name string, size int32) string {
 				var names []string
 				in := &iam.ListUserPoliciesInput{UserName: &name, MaxItems: &size}
 				for {
-					page := must(t, w.ListUserPolicies, in)
+					page := check.Must(t, w.ListUserPolicies, in)
 					names = append(names, page.PolicyNames...)
 					if in.Marker = page.Marker; !page.IsTruncated {
 						return strings.Join(names, " ")
@@ -51,25 +53,25 @@ func inliners(w *world) []inliner {
 		},
 		{
 			kind: "group", limit: 5120,
-			made: func(t *testing.T, name string) { must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: &name}) },
+			made: func(t *testing.T, name string) { check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: &name}) },
 			put: func(name, policy, document string) func() string {
-				return try(w.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: &name, PolicyName: &policy, PolicyDocument: &document})
+				return check.Try(w.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: &name, PolicyName: &policy, PolicyDocument: &document})
 			},
 			get: func(name, policy string) func() string {
-				return try(w.GetGroupPolicy, &iam.GetGroupPolicyInput{GroupName: &name, PolicyName: &policy})
+				return check.Try(w.GetGroupPolicy, &iam.GetGroupPolicyInput{GroupName: &name, PolicyName: &policy})
 			},
 			drop: func(name, policy string) func() string {
-				return try(w.DeleteGroupPolicy, &iam.DeleteGroupPolicyInput{GroupName: &name, PolicyName: &policy})
+				return check.Try(w.DeleteGroupPolicy, &iam.DeleteGroupPolicyInput{GroupName: &name, PolicyName: &policy})
 			},
 			document: func(t *testing.T, name, policy string) (string, string) {
-				out := must(t, w.GetGroupPolicy, &iam.GetGroupPolicyInput{GroupName: &name, PolicyName: &policy})
+				out := check.Must(t, w.GetGroupPolicy, &iam.GetGroupPolicyInput{GroupName: &name, PolicyName: &policy})
 				return *out.GroupName, plain(t, out.PolicyDocument)
 			},
 			list: func(t *testing.T, name string, size int32) string {
 				var names []string
 				in := &iam.ListGroupPoliciesInput{GroupName: &name, MaxItems: &size}
 				for {
-					page := must(t, w.ListGroupPolicies, in)
+					page := check.Must(t, w.ListGroupPolicies, in)
 					names = append(names, page.PolicyNames...)
 					if in.Marker = page.Marker; !page.IsTruncated {
 						return strings.Join(names, " ")
@@ -80,26 +82,26 @@ func inliners(w *world) []inliner {
 		{
 			kind: "role", limit: 10240,
 			made: func(t *testing.T, name string) {
-				must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.account))})
+				check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.account))})
 			},
 			put: func(name, policy, document string) func() string {
-				return try(w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &policy, PolicyDocument: &document})
+				return check.Try(w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &policy, PolicyDocument: &document})
 			},
 			get: func(name, policy string) func() string {
-				return try(w.GetRolePolicy, &iam.GetRolePolicyInput{RoleName: &name, PolicyName: &policy})
+				return check.Try(w.GetRolePolicy, &iam.GetRolePolicyInput{RoleName: &name, PolicyName: &policy})
 			},
 			drop: func(name, policy string) func() string {
-				return try(w.DeleteRolePolicy, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
+				return check.Try(w.DeleteRolePolicy, &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy})
 			},
 			document: func(t *testing.T, name, policy string) (string, string) {
-				out := must(t, w.GetRolePolicy, &iam.GetRolePolicyInput{RoleName: &name, PolicyName: &policy})
+				out := check.Must(t, w.GetRolePolicy, &iam.GetRolePolicyInput{RoleName: &name, PolicyName: &policy})
 				return *out.RoleName, plain(t, out.PolicyDocument)
 			},
 			list: func(t *testing.T, name string, size int32) string {
 				var names []string
 				in := &iam.ListRolePoliciesInput{RoleName: &name, MaxItems: &size}
 				for {
-					page := must(t, w.ListRolePolicies, in)
+					page := check.Must(t, w.ListRolePolicies, in)
 					names = append(names, page.PolicyNames...)
 					if in.Marker = page.Marker; !page.IsTruncated {
 						return strings.Join(names, " ")
@@ -120,7 +122,7 @@ func TestInlinePolicies(t *testing.T) {
 			nobody := "NoSuchEntity: The " + a.kind + " with name nobody cannot be found."
 			missing := "NoSuchEntity: The " + a.kind + " policy with name none cannot be found."
 			tooLong := fmt.Sprintf("LimitExceeded: Maximum policy size of %d bytes exceeded for %s ana", a.limit, a.kind)
-			run(t, []rule{
+			check.Run(t, []check.Rule{
 				{"put", a.put("ana", "b", some), "ok"},
 				{"another", a.put("ANA", "a", other), "ok"},
 				{"in place of it", a.put("ana", "b", other), "ok"},
@@ -135,11 +137,11 @@ func TestInlinePolicies(t *testing.T) {
 				{"delete of nobody", a.drop("nobody", "a"), nobody},
 			})
 			owner, text := a.document(t, "Ana", "b")
-			equal(t, "owner", owner, "ana")
-			equal(t, "document as it was put", text, other)
-			equal(t, "names", a.list(t, "ana", 1), "a b")
-			equal(t, "names at once", a.list(t, "ana", 100), "a b")
-			run(t, []rule{
+			check.Equal(t, "owner", owner, "ana")
+			check.Equal(t, "document as it was put", text, other)
+			check.Equal(t, "names", a.list(t, "ana", 1), "a b")
+			check.Equal(t, "names at once", a.list(t, "ana", 100), "a b")
+			check.Run(t, []check.Rule{
 				{"delete", a.drop("ana", "a"), "ok"},
 				{"delete the last", a.drop("ana", "b"), "ok"},
 				{"none are left", a.get("ana", "b"), "NoSuchEntity: The " + a.kind + " policy with name b cannot be found."},
@@ -150,7 +152,7 @@ func TestInlinePolicies(t *testing.T) {
 				{"less", a.put("ana", "a", some), "ok"},
 				{"then there is room", a.put("ana", "c", some), "ok"},
 			})
-			equal(t, "names", a.list(t, "ana", 2), "a b c")
+			check.Equal(t, "names", a.list(t, "ana", 2), "a b c")
 		})
 	}
 }

@@ -416,7 +416,7 @@ func listVirtualMFADevices(r *api.Request, in *iamapi.ListVirtualMFADevicesInput
 	}
 	var parts []section
 	for _, state := range []string{assigned, unassigned} {
-		if want := str(in.AssignmentStatus); want == "" || want == "Any" || want == state {
+		if want := api.Value(in.AssignmentStatus); want == "" || want == "Any" || want == state {
 			parts = append(parts, sectionOf(r, state, &MFADevices, deviceByState, table.Range{Prefix: table.K(r.Account, state)}, show))
 		}
 	}

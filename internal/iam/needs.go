@@ -106,10 +106,10 @@ func existing(r *api.Request, kind, name, resource string) (a api.Access, there 
 		t, a, err := locatePolicy(r, resource)
 		return a, t.own != nil || t.aws != nil, err
 	case "oidc-provider":
-		t, a, err := locateOIDCProvider(r, resource)
+		t, a, err := oidcKind.locate(r, resource)
 		return a, t.provider != nil, err
 	case "saml-provider":
-		t, a, err := locateSAMLProvider(r, resource)
+		t, a, err := samlKind.locate(r, resource)
 		return a, t.provider != nil, err
 	}
 	return a, false, nil

@@ -70,75 +70,27 @@ const (
 func (s *Service) oidcProviderOperations() []api.Bound {
 	return []api.Bound{
 		api.Bind(iamapi.CreateOpenIDConnectProvider, resolveCreateOIDCProvider, createOIDCProvider),
-		api.Bind(iamapi.GetOpenIDConnectProvider, onOIDCProvider(func(in *iamapi.GetOpenIDConnectProviderInput) *string { return in.OpenIDConnectProviderArn }), getOIDCProvider),
+		api.Bind(iamapi.GetOpenIDConnectProvider, onProvider(&oidcKind, func(in *iamapi.GetOpenIDConnectProviderInput) *string { return in.OpenIDConnectProviderArn }), getOIDCProvider),
 		api.Bind(iamapi.ListOpenIDConnectProviders, onNothing[iamapi.ListOpenIDConnectProvidersInput], listOIDCProviders),
-		api.Bind(iamapi.DeleteOpenIDConnectProvider, onOIDCProvider(func(in *iamapi.DeleteOpenIDConnectProviderInput) *string { return in.OpenIDConnectProviderArn }), deleteOIDCProvider),
-		api.Bind(iamapi.AddClientIDToOpenIDConnectProvider, onOIDCProvider(func(in *iamapi.AddClientIDToOpenIDConnectProviderInput) *string { return in.OpenIDConnectProviderArn }), addClientID),
-		api.Bind(iamapi.RemoveClientIDFromOpenIDConnectProvider, onOIDCProvider(func(in *iamapi.RemoveClientIDFromOpenIDConnectProviderInput) *string {
+		api.Bind(iamapi.DeleteOpenIDConnectProvider, onProvider(&oidcKind, func(in *iamapi.DeleteOpenIDConnectProviderInput) *string { return in.OpenIDConnectProviderArn }), deleteOIDCProvider),
+		api.Bind(iamapi.AddClientIDToOpenIDConnectProvider, onProvider(&oidcKind, func(in *iamapi.AddClientIDToOpenIDConnectProviderInput) *string { return in.OpenIDConnectProviderArn }), addClientID),
+		api.Bind(iamapi.RemoveClientIDFromOpenIDConnectProvider, onProvider(&oidcKind, func(in *iamapi.RemoveClientIDFromOpenIDConnectProviderInput) *string {
 			return in.OpenIDConnectProviderArn
 		}), removeClientID),
-		api.Bind(iamapi.UpdateOpenIDConnectProviderThumbprint, onOIDCProvider(func(in *iamapi.UpdateOpenIDConnectProviderThumbprintInput) *string {
+		api.Bind(iamapi.UpdateOpenIDConnectProviderThumbprint, onProvider(&oidcKind, func(in *iamapi.UpdateOpenIDConnectProviderThumbprintInput) *string {
 			return in.OpenIDConnectProviderArn
 		}), updateThumbprint),
 		api.Bind(iamapi.TagOpenIDConnectProvider, resolveTagOIDCProvider, tagOIDCProvider),
 		api.Bind(iamapi.UntagOpenIDConnectProvider, resolveUntagOIDCProvider, untagOIDCProvider),
-		api.Bind(iamapi.ListOpenIDConnectProviderTags, onOIDCProvider(func(in *iamapi.ListOpenIDConnectProviderTagsInput) *string { return in.OpenIDConnectProviderArn }), listOIDCProviderTags),
+		api.Bind(iamapi.ListOpenIDConnectProviderTags, onProvider(&oidcKind, func(in *iamapi.ListOpenIDConnectProviderTagsInput) *string { return in.OpenIDConnectProviderArn }), listOIDCProviderTags),
 	}
 }
 
-// oidcTarget is the provider that an operation names.
-type oidcTarget struct {
-	arn          string
-	account, url string
-	provider     *OIDCProvider // shared; nil: there is none
-}
+type oidcTarget = providerTarget[OIDCProvider] // its name is the URL
 
-func locateOIDCProvider(r *api.Request, text string) (t oidcTarget, access api.Access, err error) {
-	a, url, err := parseARN(text, "oidc-provider")
-	if err != nil {
-		return t, access, err
-	}
-	t = oidcTarget{arn: text, account: a.Account, url: url}
-	var tags []policy.Tag
-	switch t.provider, err = OIDCProviders.Get(r.Tx, table.K(t.account, t.url)); {
-	case err == nil && a.Partition != r.Partition():
-		t.provider = nil
-	case errors.Is(err, table.ErrNotFound):
-		t.provider = nil
-	case err != nil:
-		return t, access, err
-	default:
-		tags = t.provider.Tags
-	}
-	return t, named(r, text, a, tags), nil
-}
-
-// onOIDCProvider resolves operations on the provider whose ARN get returns.
-func onOIDCProvider[I any](get func(*I) *string) func(*api.Request, *I) (oidcTarget, api.Access, error) {
-	return func(r *api.Request, in *I) (oidcTarget, api.Access, error) { return locateOIDCProvider(r, *get(in)) }
-}
-
-// found returns the provider, shared, to a caller whose action was authorized.
-func (t *oidcTarget) found() (*OIDCProvider, error) {
-	if t.provider == nil {
-		return nil, iamapi.NoSuchEntityException("OpenIDConnect Provider not found for arn " + t.arn)
-	}
-	return t.provider, nil
-}
-
-// change puts the provider as edit makes it.
-func (t *oidcTarget) change(r *api.Request, edit func(*OIDCProvider) error) error {
-	if _, err := t.found(); err != nil {
-		return err
-	}
-	p, err := OIDCProviders.Edit(r.Tx, table.K(t.account, t.url))
-	if err != nil {
-		return err
-	}
-	if err := edit(p); err != nil {
-		return err
-	}
-	return OIDCProviders.Put(r.Tx, p)
+var oidcKind = providerKind[OIDCProvider]{
+	resource: "oidc-provider", absent: "OpenIDConnect Provider not found for arn ",
+	rows: &OIDCProviders, tags: func(p *OIDCProvider) []policy.Tag { return p.Tags },
 }
 
 // parseProviderURL checks the URL of a provider and returns it without scheme:
@@ -289,7 +241,7 @@ func listOIDCProviders(r *api.Request, _ *iamapi.ListOpenIDConnectProvidersInput
 // deleteOIDCProvider: "This operation is idempotent; it does not fail or return an
 // error if you call the operation for a provider that does not exist."
 func deleteOIDCProvider(r *api.Request, _ *iamapi.DeleteOpenIDConnectProviderInput, t oidcTarget) (*iamapi.DeleteOpenIDConnectProviderOutput, error) {
-	return &iamapi.DeleteOpenIDConnectProviderOutput{}, OIDCProviders.Delete(r.Tx, table.K(t.account, t.url))
+	return &iamapi.DeleteOpenIDConnectProviderOutput{}, OIDCProviders.Delete(r.Tx, table.K(t.account, t.name))
 }
 
 func addClientID(r *api.Request, in *iamapi.AddClientIDToOpenIDConnectProviderInput, t oidcTarget) (*iamapi.AddClientIDToOpenIDConnectProviderOutput, error) {
@@ -312,7 +264,7 @@ func updateThumbprint(r *api.Request, in *iamapi.UpdateOpenIDConnectProviderThum
 }
 
 func resolveTagOIDCProvider(r *api.Request, in *iamapi.TagOpenIDConnectProviderInput) (oidcTarget, api.Access, error) {
-	t, a, err := locateOIDCProvider(r, *in.OpenIDConnectProviderArn)
+	t, a, err := oidcKind.locate(r, *in.OpenIDConnectProviderArn)
 	a.RequestTags = requestTags(in.Tags)
 	return t, a, err
 }
@@ -325,7 +277,7 @@ func tagOIDCProvider(r *api.Request, in *iamapi.TagOpenIDConnectProviderInput, t
 }
 
 func resolveUntagOIDCProvider(r *api.Request, in *iamapi.UntagOpenIDConnectProviderInput) (oidcTarget, api.Access, error) {
-	t, a, err := locateOIDCProvider(r, *in.OpenIDConnectProviderArn)
+	t, a, err := oidcKind.locate(r, *in.OpenIDConnectProviderArn)
 	a.TagKeys = in.TagKeys
 	return t, a, err
 }

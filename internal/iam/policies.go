@@ -139,7 +139,7 @@ func createPolicy(r *api.Request, in *iamapi.CreatePolicyInput, e *entity) (_ *i
 	}
 	now := table.At(r.Time)
 	p := &ManagedPolicy{
-		ID: newID("ANPA"), Account: r.Account, Name: e.name, Path: e.path, Description: str(in.Description), Created: now, Updated: now,
+		ID: newID("ANPA"), Account: r.Account, Name: e.name, Path: e.path, Description: api.Value(in.Description), Created: now, Updated: now,
 		Default: 1, Next: 2, Versions: []PolicyVersion{{Number: 1, Created: now}},
 	}
 	if p.Tags, err = mergeTags(nil, in.Tags); err != nil {
@@ -227,9 +227,9 @@ func listPolicies(r *api.Request, in *iamapi.ListPoliciesInput, _ struct{}) (*ia
 		used = useAttached
 	}
 	var sections []section
-	scope := str(in.Scope)
+	scope := api.Value(in.Scope)
 	if scope != "Local" {
-		sections = append(sections, awsSection(r, used, str(in.PathPrefix), func(p *AWSManagedPolicy) (bool, int, error) { return add(p.shown(r)) }))
+		sections = append(sections, awsSection(r, used, api.Value(in.PathPrefix), func(p *AWSManagedPolicy) (bool, int, error) { return add(p.shown(r)) }))
 	}
 	rows := underPath(r, in.PathPrefix)
 	switch {

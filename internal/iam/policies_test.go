@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"coffer/internal/coffertest/check"
 	"coffer/internal/policy"
 )
 
@@ -33,27 +34,27 @@ func TestPolicy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	text := "{ \"Version\": \"2012-10-17\",\n\t\"Statement\": [" + allow("s3:Get*", "arn:aws:s3:::b+u/c k?t/*", `"Sid":"A1"`) + "] }"
-	made := must(t, w.CreatePolicy, &iam.CreatePolicyInput{
+	made := check.Must(t, w.CreatePolicy, &iam.CreatePolicyInput{
 		PolicyName: new("Read.It"), Path: new("/team/db/"), Description: new("reads it"), PolicyDocument: &text,
 		Tags: []types.Tag{{Key: new("team"), Value: new("blue")}},
 	}).Policy
-	equal(t, "ARN", *made.Arn, w.arn("policy/team/db/Read.It"))
-	equal(t, "id", strings.HasPrefix(*made.PolicyId, "ANPA") && len(*made.PolicyId) == 21, true)
-	got := must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: made.Arn}).Policy
-	equal(t, "name", *got.PolicyName, "Read.It")
-	equal(t, "path", *got.Path, "/team/db/")
-	equal(t, "description", *got.Description, "reads it")
-	equal(t, "default version", *got.DefaultVersionId, "v1")
-	equal(t, "attachments", *got.AttachmentCount+*got.PermissionsBoundaryUsageCount, 0)
-	equal(t, "attachable", got.IsAttachable, true)
-	equal(t, "created", got.CreateDate.Equal(*made.CreateDate) && got.UpdateDate.Equal(*made.CreateDate), true)
-	equal(t, "tags", *got.Tags[0].Key+*got.Tags[0].Value, "teamblue")
-	version := must(t, w.GetPolicyVersion, &iam.GetPolicyVersionInput{PolicyArn: made.Arn, VersionId: new("v1")}).PolicyVersion
-	equal(t, "document", plain(t, version.Document), text)
-	equal(t, "percent-encoded", strings.Trim(*version.Document, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%"), "")
-	listed := must(t, w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal}).Policies
-	equal(t, "listed", len(listed) == 1 && *listed[0].Arn == *made.Arn, true)
-	equal(t, "listed without description and tags", listed[0].Description == nil && listed[0].Tags == nil, true)
+	check.Equal(t, "ARN", *made.Arn, w.arn("policy/team/db/Read.It"))
+	check.Equal(t, "id", strings.HasPrefix(*made.PolicyId, "ANPA") && len(*made.PolicyId) == 21, true)
+	got := check.Must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: made.Arn}).Policy
+	check.Equal(t, "name", *got.PolicyName, "Read.It")
+	check.Equal(t, "path", *got.Path, "/team/db/")
+	check.Equal(t, "description", *got.Description, "reads it")
+	check.Equal(t, "default version", *got.DefaultVersionId, "v1")
+	check.Equal(t, "attachments", *got.AttachmentCount+*got.PermissionsBoundaryUsageCount, 0)
+	check.Equal(t, "attachable", got.IsAttachable, true)
+	check.Equal(t, "created", got.CreateDate.Equal(*made.CreateDate) && got.UpdateDate.Equal(*made.CreateDate), true)
+	check.Equal(t, "tags", *got.Tags[0].Key+*got.Tags[0].Value, "teamblue")
+	version := check.Must(t, w.GetPolicyVersion, &iam.GetPolicyVersionInput{PolicyArn: made.Arn, VersionId: new("v1")}).PolicyVersion
+	check.Equal(t, "document", plain(t, version.Document), text)
+	check.Equal(t, "percent-encoded", strings.Trim(*version.Document, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%"), "")
+	listed := check.Must(t, w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal}).Policies
+	check.Equal(t, "listed", len(listed) == 1 && *listed[0].Arn == *made.Arn, true)
+	check.Equal(t, "listed without description and tags", listed[0].Description == nil && listed[0].Tags == nil, true)
 }
 
 // ofLength is a policy of n characters without white space.
@@ -66,29 +67,31 @@ func TestPolicyRules(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	create := func(name, path, document string) func() string {
-		return try(w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: &name, Path: &path, PolicyDocument: &document})
+		return check.Try(w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: &name, Path: &path, PolicyDocument: &document})
 	}
 	some := document(allow("s3:*", "*"))
 	arn, missing := w.arn("policy/a"), w.arn("policy/missing")
 	version := func(document string, asDefault bool) func() string {
-		return try(w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &arn, PolicyDocument: &document, SetAsDefault: asDefault})
+		return check.Try(w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &arn, PolicyDocument: &document, SetAsDefault: asDefault})
 	}
-	get := func(arn string) func() string { return try(w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &arn}) }
+	get := func(arn string) func() string { return check.Try(w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &arn}) }
 	getVersion := func(arn, id string) func() string {
-		return try(w.GetPolicyVersion, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: &id})
+		return check.Try(w.GetPolicyVersion, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: &id})
 	}
 	setDefault := func(arn, id string) func() string {
-		return try(w.SetDefaultPolicyVersion, &iam.SetDefaultPolicyVersionInput{PolicyArn: &arn, VersionId: &id})
+		return check.Try(w.SetDefaultPolicyVersion, &iam.SetDefaultPolicyVersionInput{PolicyArn: &arn, VersionId: &id})
 	}
 	dropVersion := func(arn, id string) func() string {
-		return try(w.DeletePolicyVersion, &iam.DeletePolicyVersionInput{PolicyArn: &arn, VersionId: &id})
+		return check.Try(w.DeletePolicyVersion, &iam.DeletePolicyVersionInput{PolicyArn: &arn, VersionId: &id})
 	}
-	drop := func(arn string) func() string { return try(w.DeletePolicy, &iam.DeletePolicyInput{PolicyArn: &arn}) }
+	drop := func(arn string) func() string {
+		return check.Try(w.DeletePolicy, &iam.DeletePolicyInput{PolicyArn: &arn})
+	}
 	denied := func(action string) string {
 		return "AccessDenied: User: " + w.arn("root") + " is not authorized to perform: iam:" + action + " on resource: policy " + administrator
 	}
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
-	run(t, []rule{
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	check.Run(t, []check.Rule{
 		{"create", create("a", "/", some), "ok"},
 		{"the name is taken", create("a", "/", some), "EntityAlreadyExists: A policy called a already exists. Duplicate names are not allowed."},
 		{"in any case, on any path", create("A", "/x/", some), "EntityAlreadyExists: A policy called A already exists. Duplicate names are not allowed."},
@@ -123,12 +126,12 @@ func TestPolicyRules(t *testing.T) {
 		{"so it is the sixth", setDefault(arn, "v6"), "ok"},
 
 		{"delete with versions", drop(arn), "DeleteConflict: This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy."},
-		{"attach", try(w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn}), "ok"},
+		{"attach", check.Try(w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn}), "ok"},
 		{"delete what is attached", drop(arn), "DeleteConflict: Cannot delete a policy attached to entities."},
-		{"detach", try(w.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn}), "ok"},
-		{"as boundary", try(w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: &arn}), "ok"},
+		{"detach", check.Try(w.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn}), "ok"},
+		{"as boundary", check.Try(w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: &arn}), "ok"},
 		{"delete what is a boundary", drop(arn), "DeleteConflict: Cannot delete a policy attached to entities."},
-		{"no more", try(w.DeleteUserPermissionsBoundary, &iam.DeleteUserPermissionsBoundaryInput{UserName: new("ana")}), "ok"},
+		{"no more", check.Try(w.DeleteUserPermissionsBoundary, &iam.DeleteUserPermissionsBoundaryInput{UserName: new("ana")}), "ok"},
 		{"v1", dropVersion(arn, "v1"), "ok"}, {"v2", dropVersion(arn, "v2"), "ok"}, {"v4", dropVersion(arn, "v4"), "ok"}, {"v5", dropVersion(arn, "v5"), "ok"},
 		{"delete", drop(arn), "ok"},
 		{"delete again", drop(arn), "NoSuchEntity: Policy " + arn + " was not found."},
@@ -136,10 +139,10 @@ func TestPolicyRules(t *testing.T) {
 		{"versions begin anew", getVersion(w.arn("policy/x/A"), "v1"), "ok"},
 
 		{"AWS's policies cannot be deleted", drop(administrator), denied("DeletePolicy")},
-		{"or changed", try(w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: new(administrator), PolicyDocument: &some}), denied("CreatePolicyVersion")},
+		{"or changed", check.Try(w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: new(administrator), PolicyDocument: &some}), denied("CreatePolicyVersion")},
 		{"in any way", setDefault(administrator, "v1"), denied("SetDefaultPolicyVersion")},
 		{"at all", dropVersion(administrator, "v1"), denied("DeletePolicyVersion")},
-		{"or tagged", try(w.TagPolicy, &iam.TagPolicyInput{PolicyArn: new(administrator), Tags: []types.Tag{{Key: new("a"), Value: new("b")}}}), denied("TagPolicy")},
+		{"or tagged", check.Try(w.TagPolicy, &iam.TagPolicyInput{PolicyArn: new(administrator), Tags: []types.Tag{{Key: new("a"), Value: new("b")}}}), denied("TagPolicy")},
 		{"they have one version", getVersion(administrator, "v1"), "ok"},
 		{"and no other", getVersion(administrator, "v2"), "NoSuchEntity: Policy " + administrator + " version v2 does not exist or is not attachable."},
 	})
@@ -183,7 +186,7 @@ func TestMalformedPolicies(t *testing.T) {
 		{document(allow("s3:*", "*", `"Sid":"A"`), allow("s3:*", "*", `"Sid":"A"`)), "Statement IDs (SID) in a single policy must be unique."},
 	} {
 		want := "MalformedPolicyDocument: " + tc.want
-		if got := try(w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: &tc.document})(); got != want {
+		if got := check.Try(w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: &tc.document})(); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", tc.document, got, want)
 		}
 	}
@@ -194,27 +197,27 @@ func TestPolicyVersions(t *testing.T) {
 	w := newWorld(t)
 	arn := w.managed(t, "p", allow("s3:*", "*"))
 	for i := range 3 {
-		v := must(t, w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &arn, PolicyDocument: new(document(allow("ec2:*", "*"))), SetAsDefault: i == 1}).PolicyVersion
-		equal(t, "id", *v.VersionId, fmt.Sprintf("v%d", i+2))
-		equal(t, "default", v.IsDefaultVersion, i == 1)
+		v := check.Must(t, w.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &arn, PolicyDocument: new(document(allow("ec2:*", "*"))), SetAsDefault: i == 1}).PolicyVersion
+		check.Equal(t, "id", *v.VersionId, fmt.Sprintf("v%d", i+2))
+		check.Equal(t, "default", v.IsDefaultVersion, i == 1)
 	}
 	var ids []string
 	in := &iam.ListPolicyVersionsInput{PolicyArn: &arn, MaxItems: new(int32(3))}
 	for {
-		page := must(t, w.ListPolicyVersions, in)
+		page := check.Must(t, w.ListPolicyVersions, in)
 		for _, v := range page.Versions {
 			ids = append(ids, *v.VersionId)
-			equal(t, "default "+*v.VersionId, v.IsDefaultVersion, *v.VersionId == "v3")
-			equal(t, "without document", v.Document == nil, true)
+			check.Equal(t, "default "+*v.VersionId, v.IsDefaultVersion, *v.VersionId == "v3")
+			check.Equal(t, "without document", v.Document == nil, true)
 		}
 		if !page.IsTruncated {
 			break
 		}
 		in.Marker = page.Marker
 	}
-	equal(t, "newest first", strings.Join(ids, " "), "v4 v3 v2 v1")
-	aws := must(t, w.ListPolicyVersions, &iam.ListPolicyVersionsInput{PolicyArn: new(readOnly)}).Versions
-	equal(t, "of AWS", len(aws) == 1 && aws[0].IsDefaultVersion, true)
+	check.Equal(t, "newest first", strings.Join(ids, " "), "v4 v3 v2 v1")
+	aws := check.Must(t, w.ListPolicyVersions, &iam.ListPolicyVersionsInput{PolicyArn: new(readOnly)}).Versions
+	check.Equal(t, "of AWS", len(aws) == 1 && aws[0].IsDefaultVersion, true)
 }
 
 // allPolicies lists in pages of size and returns the names, and how many pages there were.
@@ -222,7 +225,7 @@ func allPolicies(t *testing.T, w *world, in iam.ListPoliciesInput, size int32) (
 	t.Helper()
 	in.MaxItems = &size
 	for {
-		page := must(t, w.ListPolicies, &in)
+		page := check.Must(t, w.ListPolicies, &in)
 		pages++
 		if len(page.Policies) > int(size) || page.IsTruncated != (page.Marker != nil) {
 			t.Fatalf("a page of %d, truncated %v, marker %v", len(page.Policies), page.IsTruncated, page.Marker)
@@ -240,17 +243,17 @@ func allPolicies(t *testing.T, w *world, in iam.ListPoliciesInput, size int32) (
 func TestListPolicies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("app"), AssumeRolePolicyDocument: new(trust(w.account))})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("app"), AssumeRolePolicyDocument: new(trust(w.account))})
 	long := "/" + strings.Repeat(strings.Repeat("p", 99)+"/", 5) // a marker of it would be longer than AWS allows
 	for i, path := range []string{"/", "/a/", "/a/b/", "/b/", long, long, long} {
-		must(t, w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new(fmt.Sprintf("p%d", i)), Path: &path, PolicyDocument: new(document(allow("s3:*", "*")))})
+		check.Must(t, w.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new(fmt.Sprintf("p%d", i)), Path: &path, PolicyDocument: new(document(allow("s3:*", "*")))})
 	}
 	for _, arn := range []string{w.arn("policy/p0"), w.arn("policy/a/b/p2"), lambdaBasic, w.arn("policy" + long + "p4"), w.arn("policy" + long + "p6")} {
-		must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
+		check.Must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &arn})
 	}
-	must(t, w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: new(w.arn("policy/p0"))})
-	must(t, w.PutRolePermissionsBoundary, &iam.PutRolePermissionsBoundaryInput{RoleName: new("app"), PermissionsBoundary: new(readOnly)})
+	check.Must(t, w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: new(w.arn("policy/p0"))})
+	check.Must(t, w.PutRolePermissionsBoundary, &iam.PutRolePermissionsBoundaryInput{RoleName: new("app"), PermissionsBoundary: new(readOnly)})
 
 	const (
 		aws = "AWSKeyManagementServicePowerUser AdministratorAccess CloudWatchLogsFullAccess PowerUserAccess ReadOnlyAccess SecretsManagerReadWrite SecurityAudit AWSLambdaBasicExecutionRole AWSLambdaVPCAccessExecutionRole"
@@ -277,23 +280,23 @@ func TestListPolicies(t *testing.T) {
 	} {
 		for _, size := range []int32{1, 2, 9, 1000} {
 			names, pages := allPolicies(t, w, tc.in, size)
-			equal(t, fmt.Sprintf("%s by %d", tc.rule, size), strings.Join(names, " "), tc.want)
-			equal(t, fmt.Sprintf("pages of %s by %d", tc.rule, size), pages, max(1, (len(names)+int(size)-1)/int(size)))
+			check.Equal(t, fmt.Sprintf("%s by %d", tc.rule, size), strings.Join(names, " "), tc.want)
+			check.Equal(t, fmt.Sprintf("pages of %s by %d", tc.rule, size), pages, max(1, (len(names)+int(size)-1)/int(size)))
 		}
 	}
-	counts := must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: new(w.arn("policy/p0"))}).Policy
-	equal(t, "counts", fmt.Sprint(*counts.AttachmentCount, *counts.PermissionsBoundaryUsageCount), "1 1")
+	counts := check.Must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: new(w.arn("policy/p0"))}).Policy
+	check.Equal(t, "counts", fmt.Sprint(*counts.AttachmentCount, *counts.PermissionsBoundaryUsageCount), "1 1")
 
 	// A row that is gone between two pages takes none of the others with it.
-	first := must(t, w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal, MaxItems: new(int32(6))})
-	equal(t, "last of the first page", *first.Policies[5].PolicyName, "p5")
-	equal(t, "length of a marker", len(*first.Marker) <= 320, true)
-	must(t, w.DeletePolicy, &iam.DeletePolicyInput{PolicyArn: first.Policies[5].Arn})
-	second := must(t, w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal, Marker: first.Marker})
-	equal(t, "p6 on the second page", slices.ContainsFunc(second.Policies, func(p types.Policy) bool { return *p.PolicyName == "p6" }), true)
-	run(t, []rule{
-		{"a marker of something else", try(w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeAws, Marker: first.Marker}), "ValidationError: Invalid Marker."},
-		{"no marker", try(w.ListPolicies, &iam.ListPoliciesInput{Marker: new("AGxvY2Fs!")}), "ValidationError: Invalid Marker."},
+	first := check.Must(t, w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal, MaxItems: new(int32(6))})
+	check.Equal(t, "last of the first page", *first.Policies[5].PolicyName, "p5")
+	check.Equal(t, "length of a marker", len(*first.Marker) <= 320, true)
+	check.Must(t, w.DeletePolicy, &iam.DeletePolicyInput{PolicyArn: first.Policies[5].Arn})
+	second := check.Must(t, w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal, Marker: first.Marker})
+	check.Equal(t, "p6 on the second page", slices.ContainsFunc(second.Policies, func(p types.Policy) bool { return *p.PolicyName == "p6" }), true)
+	check.Run(t, []check.Rule{
+		{"a marker of something else", check.Try(w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeAws, Marker: first.Marker}), "ValidationError: Invalid Marker."},
+		{"no marker", check.Try(w.ListPolicies, &iam.ListPoliciesInput{Marker: new("AGxvY2Fs!")}), "ValidationError: Invalid Marker."},
 	})
 }
 
@@ -302,20 +305,20 @@ func TestListEntitiesForPolicy(t *testing.T) {
 	w := newWorld(t)
 	arn := w.managed(t, "p", allow("s3:*", "*"))
 	for _, name := range []string{"u1", "u2", "u3"} {
-		must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name, Path: new("/" + name[:1] + "/")})
-		must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: &arn})
+		check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name, Path: new("/" + name[:1] + "/")})
+		check.Must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: &arn})
 	}
 	for _, name := range []string{"u2", "u4"} { // u2 both ways
 		if name == "u4" {
-			must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name})
+			check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name})
 		}
-		must(t, w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: &name, PermissionsBoundary: &arn})
+		check.Must(t, w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: &name, PermissionsBoundary: &arn})
 	}
-	must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("g1")})
-	must(t, w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: new("g1"), PolicyArn: &arn})
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r1"), Path: new("/u/"), AssumeRolePolicyDocument: new(trust(w.account)), PermissionsBoundary: &arn})
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r2"), AssumeRolePolicyDocument: new(trust(w.account))})
-	must(t, w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: new("r2"), PolicyArn: &arn})
+	check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("g1")})
+	check.Must(t, w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: new("g1"), PolicyArn: &arn})
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r1"), Path: new("/u/"), AssumeRolePolicyDocument: new(trust(w.account)), PermissionsBoundary: &arn})
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r2"), AssumeRolePolicyDocument: new(trust(w.account))})
+	check.Must(t, w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: new("r2"), PolicyArn: &arn})
 	for _, tc := range []struct {
 		rule string
 		in   iam.ListEntitiesForPolicyInput
@@ -335,7 +338,7 @@ func TestListEntitiesForPolicy(t *testing.T) {
 			var groups, users, roles []string
 			tc.in.PolicyArn, tc.in.MaxItems, tc.in.Marker = &arn, &size, nil
 			for {
-				page := must(t, w.ListEntitiesForPolicy, &tc.in)
+				page := check.Must(t, w.ListEntitiesForPolicy, &tc.in)
 				for _, g := range page.PolicyGroups {
 					groups = append(groups, *g.GroupName)
 				}
@@ -351,12 +354,12 @@ func TestListEntitiesForPolicy(t *testing.T) {
 				tc.in.Marker = page.Marker
 			}
 			slices.Sort(roles) // bounded ones come last
-			equal(t, fmt.Sprintf("%s by %d", tc.rule, size), strings.Join(slices.Concat(groups, users, roles), " "), tc.want)
+			check.Equal(t, fmt.Sprintf("%s by %d", tc.rule, size), strings.Join(slices.Concat(groups, users, roles), " "), tc.want)
 		}
 	}
-	run(t, []rule{
-		{"of AWS's policy", try(w.ListEntitiesForPolicy, &iam.ListEntitiesForPolicyInput{PolicyArn: new(administrator)}), "ok"},
-		{"of none", try(w.ListEntitiesForPolicy, &iam.ListEntitiesForPolicyInput{PolicyArn: new(w.arn("policy/none"))}), "NoSuchEntity: Policy " + w.arn("policy/none") + " was not found."},
+	check.Run(t, []check.Rule{
+		{"of AWS's policy", check.Try(w.ListEntitiesForPolicy, &iam.ListEntitiesForPolicyInput{PolicyArn: new(administrator)}), "ok"},
+		{"of none", check.Try(w.ListEntitiesForPolicy, &iam.ListEntitiesForPolicyInput{PolicyArn: new(w.arn("policy/none"))}), "NoSuchEntity: Policy " + w.arn("policy/none") + " was not found."},
 	})
 }
 
@@ -369,13 +372,13 @@ func TestPolicyTags(t *testing.T) {
 		for i := 0; i < len(kv); i += 2 {
 			in.Tags = append(in.Tags, types.Tag{Key: &kv[i], Value: &kv[i+1]})
 		}
-		return try(w.TagPolicy, in)
+		return check.Try(w.TagPolicy, in)
 	}
 	list := func() string {
 		text := ""
 		in := &iam.ListPolicyTagsInput{PolicyArn: &arn, MaxItems: new(int32(1))}
 		for {
-			page := must(t, w.ListPolicyTags, in)
+			page := check.Must(t, w.ListPolicyTags, in)
 			for _, tag := range page.Tags {
 				text += *tag.Key + "=" + *tag.Value + " "
 			}
@@ -386,7 +389,7 @@ func TestPolicyTags(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("ü", 128)
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"none", list, ""},
 		{"two", tag("b", "1", "a", "2"), "ok"},
 		{"by key", list, "a=2 b=1 "},
@@ -395,10 +398,10 @@ func TestPolicyTags(t *testing.T) {
 		{"a long key", tag(long, "x"), "ok"},
 		{"its marker is short enough", list, "a=2 B=3 " + long + "=x "},
 		{"twice", tag("c", "1", "C", "2"), "InvalidInput: Duplicate tag keys found. Please note that Tag keys are case insensitive."},
-		{"untag", try(w.UntagPolicy, &iam.UntagPolicyInput{PolicyArn: &arn, TagKeys: []string{"A", long, "nobody"}}), "ok"},
+		{"untag", check.Try(w.UntagPolicy, &iam.UntagPolicyInput{PolicyArn: &arn, TagKeys: []string{"A", long, "nobody"}}), "ok"},
 		{"one is left", list, "B=3 "},
-		{"of AWS", try(w.ListPolicyTags, &iam.ListPolicyTagsInput{PolicyArn: new(administrator)}), "ok"},
-		{"of none", try(w.ListPolicyTags, &iam.ListPolicyTagsInput{PolicyArn: new(w.arn("policy/none"))}), "NoSuchEntity: Policy " + w.arn("policy/none") + " was not found."},
+		{"of AWS", check.Try(w.ListPolicyTags, &iam.ListPolicyTagsInput{PolicyArn: new(administrator)}), "ok"},
+		{"of none", check.Try(w.ListPolicyTags, &iam.ListPolicyTagsInput{PolicyArn: new(w.arn("policy/none"))}), "NoSuchEntity: Policy " + w.arn("policy/none") + " was not found."},
 	})
 }
 
@@ -417,8 +420,8 @@ func TestPolicyAccess(t *testing.T) {
 		allow("iam:AttachUserPolicy", w.arn("user/ben"), `"Condition":{"ArnEquals":{"iam:PolicyARN":"`+w.arn("policy/dev/*")+`"}}`),
 		allow("iam:PutUserPolicy", "*", `"Condition":{"StringEquals":{"iam:PermissionsBoundary":"`+readOnly+`"}}`),
 	)
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ben"), PermissionsBoundary: new(readOnly)})
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("cem"), PermissionsBoundary: new(administrator)})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ben"), PermissionsBoundary: new(readOnly)})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("cem"), PermissionsBoundary: new(administrator)})
 	some := document(allow("s3:*", "*"))
 	red := w.managed(t, "red", allow("s3:*", "*"))
 	denied := func(action, resource string) string {
@@ -428,39 +431,39 @@ func TestPolicyAccess(t *testing.T) {
 		return append([]types.Tag{{Key: new("team"), Value: &value}}, more...)
 	}
 	mine := w.arn("policy/dev/mine")
-	run(t, []rule{
-		{"on another path", try(ana.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("x"), PolicyDocument: &some}), denied("CreatePolicy", "policy x")},
-		{"with a tag that is not allowed", try(ana.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("mine"), Path: new("/dev/"), PolicyDocument: &some, Tags: team("red")}), denied("TagPolicy", "policy mine")},
-		{"with tags, of which one is allowed", try(ana.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("mine"), Path: new("/dev/"), PolicyDocument: &some, Tags: team("blue", types.Tag{Key: new("x"), Value: new("")})}), denied("TagPolicy", "policy mine")},
-		{"with the one", try(ana.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("mine"), Path: new("/dev/"), PolicyDocument: &some, Tags: team("blue")}), "ok"},
-		{"tagged blue", try(ana.GetPolicy, &iam.GetPolicyInput{PolicyArn: &mine}), "ok"},
-		{"not tagged", try(ana.GetPolicy, &iam.GetPolicyInput{PolicyArn: &red}), denied("GetPolicy", "policy "+red)},
-		{"not there, which is not told", try(ana.GetPolicy, &iam.GetPolicyInput{PolicyArn: new(w.arn("policy/none"))}), denied("GetPolicy", "policy "+w.arn("policy/none"))},
-		{"a new version of a blue one", try(ana.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &mine, PolicyDocument: &some, SetAsDefault: true}), "ok"},
-		{"of another", try(ana.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &red, PolicyDocument: &some}), denied("CreatePolicyVersion", "policy "+red)},
-		{"tag", try(ana.TagPolicy, &iam.TagPolicyInput{PolicyArn: &mine, Tags: team("green")}), denied("TagPolicy", "policy "+mine)},
-		{"untag", try(ana.UntagPolicy, &iam.UntagPolicyInput{PolicyArn: &mine, TagKeys: []string{"team"}}), denied("UntagPolicy", "policy "+mine)},
-		{"untag what may be", try(ana.UntagPolicy, &iam.UntagPolicyInput{PolicyArn: &mine, TagKeys: []string{"old"}}), "ok"},
-		{"attach what may be", try(ana.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ben"), PolicyArn: &mine}), "ok"},
-		{"attach to another", try(ana.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("cem"), PolicyArn: &mine}), denied("AttachUserPolicy", "user cem")},
-		{"attach another", try(ana.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ben"), PolicyArn: &red}), denied("AttachUserPolicy", "user ben")},
-		{"under the boundary", try(ana.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ben"), PolicyName: new("p"), PolicyDocument: &some}), "ok"},
-		{"under another", try(ana.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("cem"), PolicyName: new("p"), PolicyDocument: &some}), denied("PutUserPolicy", "user cem")},
-		{"under none", try(ana.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("p"), PolicyDocument: &some}), denied("PutUserPolicy", "user ana")},
+	check.Run(t, []check.Rule{
+		{"on another path", check.Try(ana.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("x"), PolicyDocument: &some}), denied("CreatePolicy", "policy x")},
+		{"with a tag that is not allowed", check.Try(ana.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("mine"), Path: new("/dev/"), PolicyDocument: &some, Tags: team("red")}), denied("TagPolicy", "policy mine")},
+		{"with tags, of which one is allowed", check.Try(ana.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("mine"), Path: new("/dev/"), PolicyDocument: &some, Tags: team("blue", types.Tag{Key: new("x"), Value: new("")})}), denied("TagPolicy", "policy mine")},
+		{"with the one", check.Try(ana.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("mine"), Path: new("/dev/"), PolicyDocument: &some, Tags: team("blue")}), "ok"},
+		{"tagged blue", check.Try(ana.GetPolicy, &iam.GetPolicyInput{PolicyArn: &mine}), "ok"},
+		{"not tagged", check.Try(ana.GetPolicy, &iam.GetPolicyInput{PolicyArn: &red}), denied("GetPolicy", "policy "+red)},
+		{"not there, which is not told", check.Try(ana.GetPolicy, &iam.GetPolicyInput{PolicyArn: new(w.arn("policy/none"))}), denied("GetPolicy", "policy "+w.arn("policy/none"))},
+		{"a new version of a blue one", check.Try(ana.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &mine, PolicyDocument: &some, SetAsDefault: true}), "ok"},
+		{"of another", check.Try(ana.CreatePolicyVersion, &iam.CreatePolicyVersionInput{PolicyArn: &red, PolicyDocument: &some}), denied("CreatePolicyVersion", "policy "+red)},
+		{"tag", check.Try(ana.TagPolicy, &iam.TagPolicyInput{PolicyArn: &mine, Tags: team("green")}), denied("TagPolicy", "policy "+mine)},
+		{"untag", check.Try(ana.UntagPolicy, &iam.UntagPolicyInput{PolicyArn: &mine, TagKeys: []string{"team"}}), denied("UntagPolicy", "policy "+mine)},
+		{"untag what may be", check.Try(ana.UntagPolicy, &iam.UntagPolicyInput{PolicyArn: &mine, TagKeys: []string{"old"}}), "ok"},
+		{"attach what may be", check.Try(ana.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ben"), PolicyArn: &mine}), "ok"},
+		{"attach to another", check.Try(ana.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("cem"), PolicyArn: &mine}), denied("AttachUserPolicy", "user cem")},
+		{"attach another", check.Try(ana.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ben"), PolicyArn: &red}), denied("AttachUserPolicy", "user ben")},
+		{"under the boundary", check.Try(ana.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ben"), PolicyName: new("p"), PolicyDocument: &some}), "ok"},
+		{"under another", check.Try(ana.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("cem"), PolicyName: new("p"), PolicyDocument: &some}), denied("PutUserPolicy", "user cem")},
+		{"under none", check.Try(ana.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("p"), PolicyDocument: &some}), denied("PutUserPolicy", "user ana")},
 	})
 }
 
 func TestAWSManagedPolicies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	listed := must(t, w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeAws}).Policies
-	equal(t, "policies", len(listed), 9)
+	listed := check.Must(t, w.ListPolicies, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeAws}).Policies
+	check.Equal(t, "policies", len(listed), 9)
 	ids := map[string]bool{}
 	for _, p := range listed {
-		got := must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: p.Arn}).Policy
-		equal(t, "id of "+*p.PolicyName, *got.PolicyId, *p.PolicyId)
-		equal(t, "a description", got.Description != nil && *got.Description != "", true)
-		v := must(t, w.GetPolicyVersion, &iam.GetPolicyVersionInput{PolicyArn: p.Arn, VersionId: p.DefaultVersionId}).PolicyVersion
+		got := check.Must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: p.Arn}).Policy
+		check.Equal(t, "id of "+*p.PolicyName, *got.PolicyId, *p.PolicyId)
+		check.Equal(t, "a description", got.Description != nil && *got.Description != "", true)
+		v := check.Must(t, w.GetPolicyVersion, &iam.GetPolicyVersionInput{PolicyArn: p.Arn, VersionId: p.DefaultVersionId}).PolicyVersion
 		if _, err := policy.Parse([]byte(plain(t, v.Document)), policy.Identity); err != nil {
 			t.Errorf("%s: %v", *p.PolicyName, err)
 		}

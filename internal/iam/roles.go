@@ -118,7 +118,7 @@ func createRole(r *api.Request, in *iamapi.CreateRoleInput, e *entity) (_ *iamap
 	}
 	role := &Role{
 		ID: newID("AROA"), Account: r.Account, Name: e.name, Path: e.path, Created: table.At(r.Time),
-		Description: str(in.Description), MaxSession: defaultMaxSession, Boundary: str(in.PermissionsBoundary),
+		Description: api.Value(in.Description), MaxSession: defaultMaxSession, Boundary: api.Value(in.PermissionsBoundary),
 	}
 	if in.MaxSessionDuration != nil {
 		role.MaxSession = int(*in.MaxSessionDuration)

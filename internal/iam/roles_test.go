@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
@@ -24,40 +26,40 @@ func TestRole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	boundary := w.managed(t, "limit", allow("*", "*"))
-	made := must(t, w.CreateRole, &iam.CreateRoleInput{
+	made := check.Must(t, w.CreateRole, &iam.CreateRoleInput{
 		RoleName: new("Deploy"), Path: new("/ci/"), AssumeRolePolicyDocument: new(trust(w.account)), Description: new("deploys"),
 		MaxSessionDuration: new(int32(7200)), PermissionsBoundary: &boundary, Tags: []types.Tag{{Key: new("team"), Value: new("blue")}},
 	}).Role
-	equal(t, "ARN", *made.Arn, w.arn("role/ci/Deploy"))
-	equal(t, "id", strings.HasPrefix(*made.RoleId, "AROA") && len(*made.RoleId) == 21, true)
-	got := must(t, w.GetRole, &iam.GetRoleInput{RoleName: new("deploy")}).Role
-	equal(t, "description", *got.Description, "deploys")
-	equal(t, "duration", *got.MaxSessionDuration, 7200)
-	equal(t, "boundary", *got.PermissionsBoundary.PermissionsBoundaryArn, boundary)
-	equal(t, "tag", *got.Tags[0].Value, "blue")
-	equal(t, "last use", got.RoleLastUsed != nil && got.RoleLastUsed.LastUsedDate == nil && got.RoleLastUsed.Region == nil, true)
+	check.Equal(t, "ARN", *made.Arn, w.arn("role/ci/Deploy"))
+	check.Equal(t, "id", strings.HasPrefix(*made.RoleId, "AROA") && len(*made.RoleId) == 21, true)
+	got := check.Must(t, w.GetRole, &iam.GetRoleInput{RoleName: new("deploy")}).Role
+	check.Equal(t, "description", *got.Description, "deploys")
+	check.Equal(t, "duration", *got.MaxSessionDuration, 7200)
+	check.Equal(t, "boundary", *got.PermissionsBoundary.PermissionsBoundaryArn, boundary)
+	check.Equal(t, "tag", *got.Tags[0].Value, "blue")
+	check.Equal(t, "last use", got.RoleLastUsed != nil && got.RoleLastUsed.LastUsedDate == nil && got.RoleLastUsed.Region == nil, true)
 	// A bare account is shown as its root, and everything that is not unreserved encoded.
 	shown := trust(w.arn("root"))
-	equal(t, "trust policy", trustOf(t, got), shown)
-	equal(t, "encoded", *got.AssumeRolePolicyDocument, strings.ReplaceAll(url.QueryEscape(shown), "+", "%20"))
-	equal(t, "trust policy of the answer", trustOf(t, made), shown)
+	check.Equal(t, "trust policy", trustOf(t, got), shown)
+	check.Equal(t, "encoded", *got.AssumeRolePolicyDocument, strings.ReplaceAll(url.QueryEscape(shown), "+", "%20"))
+	check.Equal(t, "trust policy of the answer", trustOf(t, made), shown)
 
-	must(t, w.UpdateRole, &iam.UpdateRoleInput{RoleName: new("deploy"), MaxSessionDuration: new(int32(3600))})
-	updated := must(t, w.UpdateRoleDescription, &iam.UpdateRoleDescriptionInput{RoleName: new("deploy"), Description: new("other")}).Role
-	equal(t, "updated", fmt.Sprint(*updated.MaxSessionDuration)+" "+*updated.Description, "3600 other")
-	must(t, w.UpdateRole, &iam.UpdateRoleInput{RoleName: new("deploy"), Description: new("")})
-	listed := must(t, w.ListRoles, &iam.ListRolesInput{PathPrefix: new("/ci/")}).Roles
-	equal(t, "listed", len(listed), 1)
-	equal(t, "listed with the trust policy", trustOf(t, &listed[0]), shown)
-	equal(t, "listed without", listed[0].Tags == nil && listed[0].PermissionsBoundary == nil && listed[0].RoleLastUsed == nil && listed[0].Description == nil, true)
-	equal(t, "elsewhere", len(must(t, w.ListRoles, &iam.ListRolesInput{PathPrefix: new("/cd/")}).Roles), 0)
+	check.Must(t, w.UpdateRole, &iam.UpdateRoleInput{RoleName: new("deploy"), MaxSessionDuration: new(int32(3600))})
+	updated := check.Must(t, w.UpdateRoleDescription, &iam.UpdateRoleDescriptionInput{RoleName: new("deploy"), Description: new("other")}).Role
+	check.Equal(t, "updated", fmt.Sprint(*updated.MaxSessionDuration)+" "+*updated.Description, "3600 other")
+	check.Must(t, w.UpdateRole, &iam.UpdateRoleInput{RoleName: new("deploy"), Description: new("")})
+	listed := check.Must(t, w.ListRoles, &iam.ListRolesInput{PathPrefix: new("/ci/")}).Roles
+	check.Equal(t, "listed", len(listed), 1)
+	check.Equal(t, "listed with the trust policy", trustOf(t, &listed[0]), shown)
+	check.Equal(t, "listed without", listed[0].Tags == nil && listed[0].PermissionsBoundary == nil && listed[0].RoleLastUsed == nil && listed[0].Description == nil, true)
+	check.Equal(t, "elsewhere", len(check.Must(t, w.ListRoles, &iam.ListRolesInput{PathPrefix: new("/cd/")}).Roles), 0)
 }
 
 func TestTrustPolicies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana"), Path: new("/dev/")})
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(trust(w.account))})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana"), Path: new("/dev/")})
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(trust(w.account))})
 	statement := func(members string) string {
 		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` + members + `}]}`
 	}
@@ -92,12 +94,12 @@ func TestTrustPolicies(t *testing.T) {
 		{"2048 characters", statement(me + `"Action":"sts:AssumeRole","Sid":"` + strings.Repeat("x", 2048-len(statement(me+`"Action":"sts:AssumeRole","Sid":""`))) + `"`), "ok"},
 		{"one more", statement(me + `"Action":"sts:AssumeRole","Sid":"` + strings.Repeat("x", 2049-len(statement(me+`"Action":"sts:AssumeRole","Sid":""`))) + `"`), "LimitExceeded: Cannot exceed quota for ACLSizePerRole: 2048"},
 	} {
-		update := try(w.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: &c.document})()
-		equal(t, c.name, update, c.want)
-		create := try(w.CreateRole, &iam.CreateRoleInput{RoleName: new("other"), AssumeRolePolicyDocument: &c.document})()
-		equal(t, c.name+" on creation", create, c.want)
+		update := check.Try(w.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: &c.document})()
+		check.Equal(t, c.name, update, c.want)
+		create := check.Try(w.CreateRole, &iam.CreateRoleInput{RoleName: new("other"), AssumeRolePolicyDocument: &c.document})()
+		check.Equal(t, c.name+" on creation", create, c.want)
 		if create == "ok" {
-			must(t, w.DeleteRole, &iam.DeleteRoleInput{RoleName: new("other")})
+			check.Must(t, w.DeleteRole, &iam.DeleteRoleInput{RoleName: new("other")})
 		}
 	}
 }
@@ -107,16 +109,16 @@ func TestTrustPolicies(t *testing.T) {
 func TestTrustedIndividuals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id := *must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")}).User.UserId
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(trust(w.arn("user/ana")))})
-	shown := func() string { return trustOf(t, must(t, w.GetRole, &iam.GetRoleInput{RoleName: new("r")}).Role) }
-	equal(t, "there", shown(), trust(w.arn("user/ana")))
-	must(t, w.DeleteUser, &iam.DeleteUserInput{UserName: new("ana")})
-	equal(t, "gone", shown(), trust(id))
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
-	equal(t, "made anew", shown(), trust(id))
-	run(t, []rule{
-		{"what is shown cannot be put back", try(w.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: new(shown())}),
+	id := *check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")}).User.UserId
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(trust(w.arn("user/ana")))})
+	shown := func() string { return trustOf(t, check.Must(t, w.GetRole, &iam.GetRoleInput{RoleName: new("r")}).Role) }
+	check.Equal(t, "there", shown(), trust(w.arn("user/ana")))
+	check.Must(t, w.DeleteUser, &iam.DeleteUserInput{UserName: new("ana")})
+	check.Equal(t, "gone", shown(), trust(id))
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	check.Equal(t, "made anew", shown(), trust(id))
+	check.Run(t, []check.Rule{
+		{"what is shown cannot be put back", check.Try(w.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: new(shown())}),
 			`MalformedPolicyDocument: Invalid principal in policy: "AWS":"` + id + `"`},
 	})
 }
@@ -129,12 +131,12 @@ func TestRoleRules(t *testing.T) {
 	create := func(change func(*iam.CreateRoleInput)) func() string {
 		in := &iam.CreateRoleInput{RoleName: r, AssumeRolePolicyDocument: new(trust(w.account))}
 		change(in)
-		return try(w.CreateRole, in)
+		return check.Try(w.CreateRole, in)
 	}
-	del := try(w.DeleteRole, &iam.DeleteRoleInput{RoleName: r})
+	del := check.Try(w.DeleteRole, &iam.DeleteRoleInput{RoleName: r})
 	nobody := "NoSuchEntity: The role with name nobody cannot be found."
 	reserved := "InvalidInput: The path /aws-service-role/ and role names that begin with AWSServiceRoleFor are reserved for service-linked roles."
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"create", create(func(*iam.CreateRoleInput) {}), "ok"},
 		{"taken in any case", create(func(in *iam.CreateRoleInput) { in.RoleName = new("R") }), "EntityAlreadyExists: Role with name R already exists."},
 		{"59 minutes", create(func(in *iam.CreateRoleInput) { in.MaxSessionDuration = new(int32(3599)) }), "ValidationError: 1 validation error detected: Value '3599' at 'maxSessionDuration' failed to satisfy constraint: Member must have value greater than or equal to 3600"},
@@ -143,22 +145,22 @@ func TestRoleRules(t *testing.T) {
 		{"a service's path", create(func(in *iam.CreateRoleInput) { in.Path, in.RoleName = new("/aws-service-role/x/"), new("x") }), reserved},
 		{"a service's name", create(func(in *iam.CreateRoleInput) { in.RoleName = new("AWSServiceRoleForX") }), reserved},
 		{"no such boundary", create(func(in *iam.CreateRoleInput) { in.RoleName, in.PermissionsBoundary = new("x"), new(w.arn("policy/q")) }), "NoSuchEntity: Scope ARN: " + w.arn("policy/q") + " does not exist or is not attachable."},
-		{"get", try(w.GetRole, &iam.GetRoleInput{RoleName: new("nobody")}), nobody},
-		{"update", try(w.UpdateRole, &iam.UpdateRoleInput{RoleName: new("nobody")}), nobody},
-		{"describe", try(w.UpdateRoleDescription, &iam.UpdateRoleDescriptionInput{RoleName: new("nobody"), Description: new("")}), nobody},
-		{"trust", try(w.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("nobody"), PolicyDocument: new(trust(w.account))}), nobody},
-		{"delete", try(w.DeleteRole, &iam.DeleteRoleInput{RoleName: new("nobody")}), nobody},
+		{"get", check.Try(w.GetRole, &iam.GetRoleInput{RoleName: new("nobody")}), nobody},
+		{"update", check.Try(w.UpdateRole, &iam.UpdateRoleInput{RoleName: new("nobody")}), nobody},
+		{"describe", check.Try(w.UpdateRoleDescription, &iam.UpdateRoleDescriptionInput{RoleName: new("nobody"), Description: new("")}), nobody},
+		{"trust", check.Try(w.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("nobody"), PolicyDocument: new(trust(w.account))}), nobody},
+		{"delete", check.Try(w.DeleteRole, &iam.DeleteRoleInput{RoleName: new("nobody")}), nobody},
 
-		{"attach", try(w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: r, PolicyArn: &policy}), "ok"},
-		{"put", try(w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: r, PolicyName: new("own"), PolicyDocument: new(document(allow("*", "*")))}), "ok"},
-		{"a profile", try(w.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: r}), "ok"},
-		{"in a profile", try(w.AddRoleToInstanceProfile, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: r, RoleName: r}), "ok"},
+		{"attach", check.Try(w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: r, PolicyArn: &policy}), "ok"},
+		{"put", check.Try(w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: r, PolicyName: new("own"), PolicyDocument: new(document(allow("*", "*")))}), "ok"},
+		{"a profile", check.Try(w.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: r}), "ok"},
+		{"in a profile", check.Try(w.AddRoleToInstanceProfile, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: r, RoleName: r}), "ok"},
 		{"delete with attached policy", del, "DeleteConflict: Cannot delete entity, must detach all policies first."},
-		{"detach", try(w.DetachRolePolicy, &iam.DetachRolePolicyInput{RoleName: r, PolicyArn: &policy}), "ok"},
+		{"detach", check.Try(w.DetachRolePolicy, &iam.DetachRolePolicyInput{RoleName: r, PolicyArn: &policy}), "ok"},
 		{"delete with inline policy", del, "DeleteConflict: Cannot delete entity, must delete policies first."},
-		{"delete policy", try(w.DeleteRolePolicy, &iam.DeleteRolePolicyInput{RoleName: r, PolicyName: new("own")}), "ok"},
+		{"delete policy", check.Try(w.DeleteRolePolicy, &iam.DeleteRolePolicyInput{RoleName: r, PolicyName: new("own")}), "ok"},
 		{"delete with profile", del, "DeleteConflict: Cannot delete entity, must remove roles from instance profile first."},
-		{"out of the profile", try(w.RemoveRoleFromInstanceProfile, &iam.RemoveRoleFromInstanceProfileInput{InstanceProfileName: r, RoleName: r}), "ok"},
+		{"out of the profile", check.Try(w.RemoveRoleFromInstanceProfile, &iam.RemoveRoleFromInstanceProfileInput{InstanceProfileName: r, RoleName: r}), "ok"},
 		{"delete at last", del, "ok"},
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -128,69 +127,21 @@ const metadataLife = 100 // years
 func (s *Service) samlProviderOperations() []api.Bound {
 	return []api.Bound{
 		api.Preparing(api.Bind(iamapi.CreateSAMLProvider, resolveCreateSAMLProvider, createSAMLProvider), prepareCreateSAMLProvider),
-		api.Bind(iamapi.GetSAMLProvider, onSAMLProvider(func(in *iamapi.GetSAMLProviderInput) *string { return in.SAMLProviderArn }), getSAMLProvider),
+		api.Bind(iamapi.GetSAMLProvider, onProvider(&samlKind, func(in *iamapi.GetSAMLProviderInput) *string { return in.SAMLProviderArn }), getSAMLProvider),
 		api.Bind(iamapi.ListSAMLProviders, onNothing[iamapi.ListSAMLProvidersInput], listSAMLProviders),
-		api.Preparing(api.Bind(iamapi.UpdateSAMLProvider, onSAMLProvider(func(in *iamapi.UpdateSAMLProviderInput) *string { return in.SAMLProviderArn }), updateSAMLProvider), prepareUpdateSAMLProvider),
-		api.Bind(iamapi.DeleteSAMLProvider, onSAMLProvider(func(in *iamapi.DeleteSAMLProviderInput) *string { return in.SAMLProviderArn }), deleteSAMLProvider),
+		api.Preparing(api.Bind(iamapi.UpdateSAMLProvider, onProvider(&samlKind, func(in *iamapi.UpdateSAMLProviderInput) *string { return in.SAMLProviderArn }), updateSAMLProvider), prepareUpdateSAMLProvider),
+		api.Bind(iamapi.DeleteSAMLProvider, onProvider(&samlKind, func(in *iamapi.DeleteSAMLProviderInput) *string { return in.SAMLProviderArn }), deleteSAMLProvider),
 		api.Bind(iamapi.TagSAMLProvider, resolveTagSAMLProvider, tagSAMLProvider),
 		api.Bind(iamapi.UntagSAMLProvider, resolveUntagSAMLProvider, untagSAMLProvider),
-		api.Bind(iamapi.ListSAMLProviderTags, onSAMLProvider(func(in *iamapi.ListSAMLProviderTagsInput) *string { return in.SAMLProviderArn }), listSAMLProviderTags),
+		api.Bind(iamapi.ListSAMLProviderTags, onProvider(&samlKind, func(in *iamapi.ListSAMLProviderTagsInput) *string { return in.SAMLProviderArn }), listSAMLProviderTags),
 	}
 }
 
-// samlTarget is the provider that an operation names.
-type samlTarget struct {
-	arn           string
-	account, name string
-	provider      *SAMLProvider // shared; nil: there is none
-}
+type samlTarget = providerTarget[SAMLProvider]
 
-func locateSAMLProvider(r *api.Request, text string) (t samlTarget, access api.Access, err error) {
-	a, name, err := parseARN(text, "saml-provider")
-	if err != nil {
-		return t, access, err
-	}
-	t = samlTarget{arn: text, account: a.Account, name: name}
-	var tags []policy.Tag
-	switch t.provider, err = SAMLProviders.Get(r.Tx, table.K(t.account, t.name)); {
-	case err == nil && a.Partition != r.Partition():
-		t.provider = nil
-	case errors.Is(err, table.ErrNotFound):
-		t.provider = nil
-	case err != nil:
-		return t, access, err
-	default:
-		tags = t.provider.Tags
-	}
-	return t, named(r, text, a, tags), nil
-}
-
-// onSAMLProvider resolves operations on the provider whose ARN get returns.
-func onSAMLProvider[I any](get func(*I) *string) func(*api.Request, *I) (samlTarget, api.Access, error) {
-	return func(r *api.Request, in *I) (samlTarget, api.Access, error) { return locateSAMLProvider(r, *get(in)) }
-}
-
-// found returns the provider, shared, to a caller whose action was authorized.
-func (t *samlTarget) found() (*SAMLProvider, error) {
-	if t.provider == nil {
-		return nil, iamapi.NoSuchEntityException("Manifest not found for arn " + t.arn)
-	}
-	return t.provider, nil
-}
-
-// change puts the provider as edit makes it.
-func (t *samlTarget) change(r *api.Request, edit func(*SAMLProvider) error) error {
-	if _, err := t.found(); err != nil {
-		return err
-	}
-	p, err := SAMLProviders.Edit(r.Tx, table.K(t.account, t.name))
-	if err != nil {
-		return err
-	}
-	if err := edit(p); err != nil {
-		return err
-	}
-	return SAMLProviders.Put(r.Tx, p)
+var samlKind = providerKind[SAMLProvider]{
+	resource: "saml-provider", absent: "Manifest not found for arn ",
+	rows: &SAMLProviders, tags: func(p *SAMLProvider) []policy.Tag { return p.Tags },
 }
 
 // prepared is metadata that was parsed before the transaction, and what was wrong with it:
@@ -345,7 +296,7 @@ func deleteSAMLProvider(r *api.Request, _ *iamapi.DeleteSAMLProviderInput, t sam
 }
 
 func resolveTagSAMLProvider(r *api.Request, in *iamapi.TagSAMLProviderInput) (samlTarget, api.Access, error) {
-	t, a, err := locateSAMLProvider(r, *in.SAMLProviderArn)
+	t, a, err := samlKind.locate(r, *in.SAMLProviderArn)
 	a.RequestTags = requestTags(in.Tags)
 	return t, a, err
 }
@@ -358,7 +309,7 @@ func tagSAMLProvider(r *api.Request, in *iamapi.TagSAMLProviderInput, t samlTarg
 }
 
 func resolveUntagSAMLProvider(r *api.Request, in *iamapi.UntagSAMLProviderInput) (samlTarget, api.Access, error) {
-	t, a, err := locateSAMLProvider(r, *in.SAMLProviderArn)
+	t, a, err := samlKind.locate(r, *in.SAMLProviderArn)
 	a.TagKeys = in.TagKeys
 	return t, a, err
 }

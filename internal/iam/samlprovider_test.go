@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"coffer/internal/coffertest/check"
 	coffer "coffer/internal/iam"
 )
 
@@ -97,7 +98,7 @@ func TestSAMLKeysHaveUsualSizes(t *testing.T) {
 			want = "InvalidInput: Could not parse metadata"
 		}
 		document := metadata("", keyDescriptor("signing", text))
-		if got := try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new(fmt.Sprintf("p%d", i)), SAMLMetadataDocument: &document})(); got != want {
+		if got := check.Try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new(fmt.Sprintf("p%d", i)), SAMLMetadataDocument: &document})(); got != want {
 			t.Errorf("%s: %s", tc.name, got)
 		}
 		der, err := base64.StdEncoding.DecodeString(text)
@@ -139,48 +140,48 @@ func TestSAMLProvider(t *testing.T) {
 	w := newWorld(t)
 	one, two := certificate(t), certificate(t)
 	text := "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + metadata(` validUntil="2031-02-03T04:05:06.789Z"`, keyDescriptor("signing", one)+keyDescriptor("encryption", two))
-	made := must(t, w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("Corp.IdP"), SAMLMetadataDocument: &text, Tags: tags("team=blue")})
+	made := check.Must(t, w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("Corp.IdP"), SAMLMetadataDocument: &text, Tags: tags("team=blue")})
 	arn := *made.SAMLProviderArn
-	equal(t, "ARN", arn, w.arn("saml-provider/Corp.IdP"))
-	equal(t, "tags", texts(made.Tags), "team=blue")
-	got := must(t, w.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: &arn})
-	equal(t, "metadata as given", *got.SAMLMetadataDocument, text)
-	equal(t, "valid until", got.ValidUntil.Format(time.RFC3339), "2031-02-03T04:05:06Z")
-	equal(t, "UUID", len(*got.SAMLProviderUUID) >= 22 && strings.Trim(*got.SAMLProviderUUID, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "", true)
-	equal(t, "tags", texts(got.Tags), "team=blue")
+	check.Equal(t, "ARN", arn, w.arn("saml-provider/Corp.IdP"))
+	check.Equal(t, "tags", texts(made.Tags), "team=blue")
+	got := check.Must(t, w.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: &arn})
+	check.Equal(t, "metadata as given", *got.SAMLMetadataDocument, text)
+	check.Equal(t, "valid until", got.ValidUntil.Format(time.RFC3339), "2031-02-03T04:05:06Z")
+	check.Equal(t, "UUID", len(*got.SAMLProviderUUID) >= 22 && strings.Trim(*got.SAMLProviderUUID, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "", true)
+	check.Equal(t, "tags", texts(got.Tags), "team=blue")
 
 	other := metadata("", keyDescriptor("", two))
-	must(t, w.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: &arn, SAMLMetadataDocument: &other})
-	changed := must(t, w.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: &arn})
-	equal(t, "other metadata", *changed.SAMLMetadataDocument, other)
-	equal(t, "the same provider", *changed.SAMLProviderUUID+changed.CreateDate.String(), *got.SAMLProviderUUID+got.CreateDate.String())
-	equal(t, "valid for a century", changed.ValidUntil.Year()-time.Now().UTC().Year(), 100)
+	check.Must(t, w.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: &arn, SAMLMetadataDocument: &other})
+	changed := check.Must(t, w.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: &arn})
+	check.Equal(t, "other metadata", *changed.SAMLMetadataDocument, other)
+	check.Equal(t, "the same provider", *changed.SAMLProviderUUID+changed.CreateDate.String(), *got.SAMLProviderUUID+got.CreateDate.String())
+	check.Equal(t, "valid for a century", changed.ValidUntil.Year()-time.Now().UTC().Year(), 100)
 
 	tagged := func() string {
-		return texts(must(t, w.ListSAMLProviderTags, &iam.ListSAMLProviderTagsInput{SAMLProviderArn: &arn}).Tags)
+		return texts(check.Must(t, w.ListSAMLProviderTags, &iam.ListSAMLProviderTagsInput{SAMLProviderArn: &arn}).Tags)
 	}
 	list := func() string {
 		text := ""
-		for _, p := range must(t, w.ListSAMLProviders, &iam.ListSAMLProvidersInput{}).SAMLProviderList {
+		for _, p := range check.Must(t, w.ListSAMLProviders, &iam.ListSAMLProvidersInput{}).SAMLProviderList {
 			text += *p.Arn + " " + p.ValidUntil.Format("2006")
 		}
 		return text
 	}
-	get := try(w.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: &arn})
-	drop := try(w.DeleteSAMLProvider, &iam.DeleteSAMLProviderInput{SAMLProviderArn: &arn})
+	get := check.Try(w.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: &arn})
+	drop := check.Try(w.DeleteSAMLProvider, &iam.DeleteSAMLProviderInput{SAMLProviderArn: &arn})
 	missing := "NoSuchEntity: Manifest not found for arn " + arn
-	run(t, []rule{
-		{"tag", try(w.TagSAMLProvider, &iam.TagSAMLProviderInput{SAMLProviderArn: &arn, Tags: tags("a=b")}), "ok"}, {"tags", tagged, "a=b team=blue"},
-		{"untag", try(w.UntagSAMLProvider, &iam.UntagSAMLProviderInput{SAMLProviderArn: &arn, TagKeys: []string{"A"}}), "ok"}, {"tags", tagged, "team=blue"},
+	check.Run(t, []check.Rule{
+		{"tag", check.Try(w.TagSAMLProvider, &iam.TagSAMLProviderInput{SAMLProviderArn: &arn, Tags: tags("a=b")}), "ok"}, {"tags", tagged, "a=b team=blue"},
+		{"untag", check.Try(w.UntagSAMLProvider, &iam.UntagSAMLProviderInput{SAMLProviderArn: &arn, TagKeys: []string{"A"}}), "ok"}, {"tags", tagged, "team=blue"},
 		{"list", list, arn + " " + changed.ValidUntil.Format("2006")},
-		{"the name is taken", try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("corp.idp"), SAMLMetadataDocument: &text}), "EntityAlreadyExists: Provider with name corp.idp already exists."},
-		{"encrypted assertions", try(w.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: &arn, AssertionEncryptionMode: types.AssertionEncryptionModeTypeRequired}), "InvalidInput: Coffer does not decrypt SAML assertions: AssertionEncryptionMode and private keys cannot be set."},
-		{"a private key", try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("x"), SAMLMetadataDocument: &text, AddPrivateKey: new("key")}), "InvalidInput: Coffer does not decrypt SAML assertions: AssertionEncryptionMode and private keys cannot be set."},
-		{"nothing to update", try(w.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: &arn}), "InvalidInput: There is nothing to update."},
+		{"the name is taken", check.Try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("corp.idp"), SAMLMetadataDocument: &text}), "EntityAlreadyExists: Provider with name corp.idp already exists."},
+		{"encrypted assertions", check.Try(w.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: &arn, AssertionEncryptionMode: types.AssertionEncryptionModeTypeRequired}), "InvalidInput: Coffer does not decrypt SAML assertions: AssertionEncryptionMode and private keys cannot be set."},
+		{"a private key", check.Try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("x"), SAMLMetadataDocument: &text, AddPrivateKey: new("key")}), "InvalidInput: Coffer does not decrypt SAML assertions: AssertionEncryptionMode and private keys cannot be set."},
+		{"nothing to update", check.Try(w.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: &arn}), "InvalidInput: There is nothing to update."},
 		{"delete", drop, "ok"}, {"delete again", drop, missing}, {"it is gone", get, missing}, {"list", list, ""},
-		{"no tags", try(w.ListSAMLProviderTags, &iam.ListSAMLProviderTagsInput{SAMLProviderArn: &arn}), missing},
-		{"no update", try(w.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: &arn, SAMLMetadataDocument: &other}), missing},
-		{"the name is free", try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("Corp.IdP"), SAMLMetadataDocument: &text}), "ok"},
+		{"no tags", check.Try(w.ListSAMLProviderTags, &iam.ListSAMLProviderTagsInput{SAMLProviderArn: &arn}), missing},
+		{"no update", check.Try(w.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: &arn, SAMLMetadataDocument: &other}), missing},
+		{"the name is free", check.Try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("Corp.IdP"), SAMLMetadataDocument: &text}), "ok"},
 	})
 }
 
@@ -194,7 +195,7 @@ func TestSAMLMetadata(t *testing.T) {
 	n := 0
 	create := func(text string) string {
 		n++
-		return try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new(fmt.Sprintf("p%d", n)), SAMLMetadataDocument: &text})()
+		return check.Try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new(fmt.Sprintf("p%d", n)), SAMLMetadataDocument: &text})()
 	}
 	var eleven string
 	for range 11 {
@@ -239,7 +240,7 @@ func TestSAMLMetadata(t *testing.T) {
 		if strings.HasPrefix(tc.want, "ValidationError") {
 			got = got[:min(len(got), len(tc.want))]
 		}
-		equal(t, tc.rule, got, tc.want)
+		check.Equal(t, tc.rule, got, tc.want)
 	}
 }
 
@@ -248,19 +249,19 @@ func TestSAMLProviderRules(t *testing.T) {
 	w := newWorld(t)
 	text := metadata("", keyDescriptor("signing", certificate(t)))
 	for i := range 100 {
-		must(t, w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new(fmt.Sprintf("p%d", i)), SAMLMetadataDocument: &text})
+		check.Must(t, w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new(fmt.Sprintf("p%d", i)), SAMLMetadataDocument: &text})
 	}
 	ana := w.user(t, "ana", allow("iam:GetSAMLProvider", w.arn("saml-provider/p1?")), allow("iam:CreateSAMLProvider", "*"))
 	denied := func(action, name string) string {
 		return "AccessDenied: User: " + w.arn("user/ana") + " is not authorized to perform: iam:" + action + " on resource: " + w.arn("saml-provider/"+name) + " because no identity-based policy allows the iam:" + action + " action"
 	}
 	broken := strings.Repeat("x", 1000)
-	run(t, []rule{
-		{"the 101st", try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("more"), SAMLMetadataDocument: &text}), "LimitExceeded: Cannot exceed quota for SAMLProvidersPerAccount: 100"},
-		{"get what may be", try(ana.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: new(w.arn("saml-provider/p12"))}), "ok"},
-		{"and what may not", try(ana.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: new(w.arn("saml-provider/p2"))}), denied("GetSAMLProvider", "p2")},
-		{"nor with tags", try(ana.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("x"), SAMLMetadataDocument: &text, Tags: tags("a=b")}), denied("TagSAMLProvider", "x")},
-		{"whether metadata is good is told to those who may", try(ana.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: new(w.arn("saml-provider/p2")), SAMLMetadataDocument: &broken}), denied("UpdateSAMLProvider", "p2")},
-		{"no ARN", try(w.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: new("this-is-not-an-arn-at-all")}), "ValidationError: Invalid ARN:  Could not be parsed!"},
+	check.Run(t, []check.Rule{
+		{"the 101st", check.Try(w.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("more"), SAMLMetadataDocument: &text}), "LimitExceeded: Cannot exceed quota for SAMLProvidersPerAccount: 100"},
+		{"get what may be", check.Try(ana.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: new(w.arn("saml-provider/p12"))}), "ok"},
+		{"and what may not", check.Try(ana.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: new(w.arn("saml-provider/p2"))}), denied("GetSAMLProvider", "p2")},
+		{"nor with tags", check.Try(ana.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("x"), SAMLMetadataDocument: &text, Tags: tags("a=b")}), denied("TagSAMLProvider", "x")},
+		{"whether metadata is good is told to those who may", check.Try(ana.UpdateSAMLProvider, &iam.UpdateSAMLProviderInput{SAMLProviderArn: new(w.arn("saml-provider/p2")), SAMLMetadataDocument: &broken}), denied("UpdateSAMLProvider", "p2")},
+		{"no ARN", check.Try(w.GetSAMLProvider, &iam.GetSAMLProviderInput{SAMLProviderArn: new("this-is-not-an-arn-at-all")}), "ValidationError: Invalid ARN:  Could not be parsed!"},
 	})
 }

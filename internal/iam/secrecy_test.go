@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 )
 
@@ -15,11 +17,11 @@ import (
 func TestNothingSecretIsRecorded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
 	key := w.keys(t, "ana")
-	d := must(t, w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("phone")}).VirtualMFADevice
+	d := check.Must(t, w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("phone")}).VirtualMFADevice
 	first, second := codeOf(t, d.Base32StringSeed, -1), codeOf(t, d.Base32StringSeed, 0)
-	must(t, w.EnableMFADevice, &iam.EnableMFADeviceInput{UserName: new("ana"), SerialNumber: d.SerialNumber, AuthenticationCode1: first, AuthenticationCode2: second})
+	check.Must(t, w.EnableMFADevice, &iam.EnableMFADeviceInput{UserName: new("ana"), SerialNumber: d.SerialNumber, AuthenticationCode1: first, AuthenticationCode2: second})
 	w.Stop(t)
 	var log []byte
 	err := filepath.WalkDir(w.Dir.Audit(), func(path string, e os.DirEntry, err error) error {

@@ -168,16 +168,9 @@ func underPath(r *api.Request, pathPrefix *string) table.Range {
 func requestTags(tags []iamapi.Tag) []policy.Tag {
 	out := make([]policy.Tag, 0, len(tags))
 	for i := range tags {
-		out = append(out, policy.Tag{Key: str(tags[i].Key), Value: str(tags[i].Value)})
+		out = append(out, policy.Tag{Key: api.Value(tags[i].Key), Value: api.Value(tags[i].Value)})
 	}
 	return out
-}
-
-func str(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
 }
 
 // pathOf is the path of an entity about to be made; "/" unless the request says.

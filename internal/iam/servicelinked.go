@@ -139,7 +139,7 @@ func createServiceLinkedRole(r *api.Request, in *iamapi.CreateServiceLinkedRoleI
 	}
 	role := &Role{
 		ID: newID("AROA"), Account: r.Account, Name: t.name, Path: t.path, Created: table.At(r.Time),
-		Description: str(in.Description), MaxSession: defaultMaxSession, Service: t.service.principal,
+		Description: api.Value(in.Description), MaxSession: defaultMaxSession, Service: t.service.principal,
 		Trust: linkedTrust(t.service.principal),
 	}
 	if err := insertRole(r, role); err != nil {

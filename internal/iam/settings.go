@@ -141,9 +141,9 @@ func getAccountPasswordPolicy(r *api.Request, _ *iamapi.GetAccountPasswordPolicy
 func updateAccountPasswordPolicy(r *api.Request, in *iamapi.UpdateAccountPasswordPolicyInput, _ struct{}) (*iamapi.UpdateAccountPasswordPolicyOutput, error) {
 	p := &PasswordPolicy{
 		Account: r.Account, MinimumLength: defaultPasswordLength,
-		Symbols: isTrue(in.RequireSymbols), Numbers: isTrue(in.RequireNumbers),
-		Uppercase: isTrue(in.RequireUppercaseCharacters), Lowercase: isTrue(in.RequireLowercaseCharacters),
-		Changeable: isTrue(in.AllowUsersToChangePassword), HardExpiry: isTrue(in.HardExpiry),
+		Symbols: api.Value(in.RequireSymbols), Numbers: api.Value(in.RequireNumbers),
+		Uppercase: api.Value(in.RequireUppercaseCharacters), Lowercase: api.Value(in.RequireLowercaseCharacters),
+		Changeable: api.Value(in.AllowUsersToChangePassword), HardExpiry: api.Value(in.HardExpiry),
 	}
 	for _, n := range []struct{ to, from *int64 }{
 		{&p.MinimumLength, in.MinimumPasswordLength}, {&p.MaxAge, in.MaxPasswordAge}, {&p.Reuse, in.PasswordReusePrevention},
@@ -165,8 +165,6 @@ func deleteAccountPasswordPolicy(r *api.Request, _ *iamapi.DeleteAccountPassword
 	}
 	return &iamapi.DeleteAccountPasswordPolicyOutput{}, PasswordPolicies.Delete(r.Tx, table.K(r.Account))
 }
-
-func isTrue(b *bool) bool { return b != nil && *b }
 
 // getAccountSummary counts nothing that there are many of: it takes as long for an
 // account with thousands of users as for an empty one.

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 )
 
@@ -12,7 +14,7 @@ func TestAccountAlias(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	aliases := func() string {
-		out := must(t, w.ListAccountAliases, &iam.ListAccountAliasesInput{})
+		out := check.Must(t, w.ListAccountAliases, &iam.ListAccountAliasesInput{})
 		text := ""
 		for _, a := range out.AccountAliases {
 			text += a + " "
@@ -20,12 +22,12 @@ func TestAccountAlias(t *testing.T) {
 		return text
 	}
 	create := func(a string) func() string {
-		return try(w.CreateAccountAlias, &iam.CreateAccountAliasInput{AccountAlias: &a})
+		return check.Try(w.CreateAccountAlias, &iam.CreateAccountAliasInput{AccountAlias: &a})
 	}
 	remove := func(a string) func() string {
-		return try(w.DeleteAccountAlias, &iam.DeleteAccountAliasInput{AccountAlias: &a})
+		return check.Try(w.DeleteAccountAlias, &iam.DeleteAccountAliasInput{AccountAlias: &a})
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"none", aliases, ""},
 		{"create", create("example"), "ok"},
 		{"there", aliases, "example "},
@@ -44,30 +46,32 @@ func TestPasswordPolicy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	none := "NoSuchEntity: The Password Policy with domain name " + w.account + " cannot be found."
-	run(t, []rule{
-		{"none", try(w.GetAccountPasswordPolicy, &iam.GetAccountPasswordPolicyInput{}), none},
-		{"none to delete", try(w.DeleteAccountPasswordPolicy, &iam.DeleteAccountPasswordPolicyInput{}), none},
-		{"too short", try(w.UpdateAccountPasswordPolicy, &iam.UpdateAccountPasswordPolicyInput{MinimumPasswordLength: new(int32(5))}), "ValidationError: 1 validation error detected: Value '5' at 'minimumPasswordLength' failed to satisfy constraint: Member must have value greater than or equal to 6"},
-		{"set", try(w.UpdateAccountPasswordPolicy, &iam.UpdateAccountPasswordPolicyInput{MinimumPasswordLength: new(int32(14)), RequireNumbers: true, MaxPasswordAge: new(int32(90)), PasswordReusePrevention: new(int32(24)), HardExpiry: new(true)}), "ok"},
+	check.Run(t, []check.Rule{
+		{"none", check.Try(w.GetAccountPasswordPolicy, &iam.GetAccountPasswordPolicyInput{}), none},
+		{"none to delete", check.Try(w.DeleteAccountPasswordPolicy, &iam.DeleteAccountPasswordPolicyInput{}), none},
+		{"too short", check.Try(w.UpdateAccountPasswordPolicy, &iam.UpdateAccountPasswordPolicyInput{MinimumPasswordLength: new(int32(5))}), "ValidationError: 1 validation error detected: Value '5' at 'minimumPasswordLength' failed to satisfy constraint: Member must have value greater than or equal to 6"},
+		{"set", check.Try(w.UpdateAccountPasswordPolicy, &iam.UpdateAccountPasswordPolicyInput{MinimumPasswordLength: new(int32(14)), RequireNumbers: true, MaxPasswordAge: new(int32(90)), PasswordReusePrevention: new(int32(24)), HardExpiry: new(true)}), "ok"},
 	})
-	p := must(t, w.GetAccountPasswordPolicy, &iam.GetAccountPasswordPolicyInput{}).PasswordPolicy
-	equal(t, "length", *p.MinimumPasswordLength, 14)
-	equal(t, "flags", p.RequireNumbers && !p.RequireSymbols && !p.AllowUsersToChangePassword && p.ExpirePasswords && *p.HardExpiry, true)
-	equal(t, "days", *p.MaxPasswordAge, 90)
-	equal(t, "reuse", *p.PasswordReusePrevention, 24)
-	must(t, w.UpdateAccountPasswordPolicy, &iam.UpdateAccountPasswordPolicyInput{RequireSymbols: true})
-	p = must(t, w.GetAccountPasswordPolicy, &iam.GetAccountPasswordPolicyInput{}).PasswordPolicy
-	equal(t, "what is not given has its default", *p.MinimumPasswordLength == 6 && p.RequireSymbols && !p.RequireNumbers && !p.ExpirePasswords && p.MaxPasswordAge == nil && p.PasswordReusePrevention == nil, true)
-	run(t, []rule{
-		{"delete", try(w.DeleteAccountPasswordPolicy, &iam.DeleteAccountPasswordPolicyInput{}), "ok"},
-		{"gone", try(w.GetAccountPasswordPolicy, &iam.GetAccountPasswordPolicyInput{}), none},
+	p := check.Must(t, w.GetAccountPasswordPolicy, &iam.GetAccountPasswordPolicyInput{}).PasswordPolicy
+	check.Equal(t, "length", *p.MinimumPasswordLength, 14)
+	check.Equal(t, "flags", p.RequireNumbers && !p.RequireSymbols && !p.AllowUsersToChangePassword && p.ExpirePasswords && *p.HardExpiry, true)
+	check.Equal(t, "days", *p.MaxPasswordAge, 90)
+	check.Equal(t, "reuse", *p.PasswordReusePrevention, 24)
+	check.Must(t, w.UpdateAccountPasswordPolicy, &iam.UpdateAccountPasswordPolicyInput{RequireSymbols: true})
+	p = check.Must(t, w.GetAccountPasswordPolicy, &iam.GetAccountPasswordPolicyInput{}).PasswordPolicy
+	check.Equal(t, "what is not given has its default", *p.MinimumPasswordLength == 6 && p.RequireSymbols && !p.RequireNumbers && !p.ExpirePasswords && p.MaxPasswordAge == nil && p.PasswordReusePrevention == nil, true)
+	check.Run(t, []check.Rule{
+		{"delete", check.Try(w.DeleteAccountPasswordPolicy, &iam.DeleteAccountPasswordPolicyInput{}), "ok"},
+		{"gone", check.Try(w.GetAccountPasswordPolicy, &iam.GetAccountPasswordPolicyInput{}), none},
 	})
 }
 
 func TestAccountSummary(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	summary := func() map[string]int32 { return must(t, w.GetAccountSummary, &iam.GetAccountSummaryInput{}).SummaryMap }
+	summary := func() map[string]int32 {
+		return check.Must(t, w.GetAccountSummary, &iam.GetAccountSummaryInput{}).SummaryMap
+	}
 	empty := summary()
 	for key, want := range map[string]int32{
 		"Users": 0, "Groups": 0, "Roles": 0, "Policies": 0, "PolicyVersionsInUse": 0, "InstanceProfiles": 0, "MFADevices": 0, "MFADevicesInUse": 0, "Providers": 0,
@@ -79,21 +83,21 @@ func TestAccountSummary(t *testing.T) {
 	}
 	w.managed(t, "p", allow("*", "*"))
 	for _, n := range []string{"a", "b", "c"} {
-		must(t, w.CreateUser, &iam.CreateUserInput{UserName: &n})
-		must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: &n})
-		must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: &n, AssumeRolePolicyDocument: new(trust(w.account))})
-		must(t, w.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: &n})
-		must(t, w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: &n})
-		must(t, w.CreateOpenIDConnectProvider, &iam.CreateOpenIDConnectProviderInput{Url: new("https://" + n + ".example.com")})
+		check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: &n})
+		check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: &n})
+		check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: &n, AssumeRolePolicyDocument: new(trust(w.account))})
+		check.Must(t, w.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: &n})
+		check.Must(t, w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: &n})
+		check.Must(t, w.CreateOpenIDConnectProvider, &iam.CreateOpenIDConnectProviderInput{Url: new("https://" + n + ".example.com")})
 	}
-	must(t, w.DeleteUser, &iam.DeleteUserInput{UserName: new("a")})
-	must(t, w.DeleteRole, &iam.DeleteRoleInput{RoleName: new("b")})
-	must(t, w.DeleteVirtualMFADevice, &iam.DeleteVirtualMFADeviceInput{SerialNumber: new(w.arn("mfa/c"))})
+	check.Must(t, w.DeleteUser, &iam.DeleteUserInput{UserName: new("a")})
+	check.Must(t, w.DeleteRole, &iam.DeleteRoleInput{RoleName: new("b")})
+	check.Must(t, w.DeleteVirtualMFADevice, &iam.DeleteVirtualMFADeviceInput{SerialNumber: new(w.arn("mfa/c"))})
 	full := summary()
 	for key, want := range map[string]int32{"Users": 2, "Groups": 3, "Roles": 2, "Policies": 1, "PolicyVersionsInUse": 1, "InstanceProfiles": 3, "MFADevices": 2, "Providers": 3} {
-		equal(t, key, full[key], want)
+		check.Equal(t, key, full[key], want)
 	}
-	equal(t, "as many figures as before", len(full), len(empty))
+	check.Equal(t, "as many figures as before", len(full), len(empty))
 }
 
 // Those who make things at the same time share a count, and lose none.
@@ -101,7 +105,7 @@ func TestConcurrentCounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	limit := w.managed(t, "limit", allow("*", "*"))
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
 	const workers, each = 8, 10
 	results := make(chan string, 2*workers*each)
 	var wg sync.WaitGroup
@@ -109,9 +113,9 @@ func TestConcurrentCounts(t *testing.T) {
 		wg.Go(func() {
 			for j := range each {
 				name := fmt.Sprintf("r-%d-%d", i, j)
-				results <- try(w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.arn("user/ana"))), PermissionsBoundary: &limit})()
+				results <- check.Try(w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.arn("user/ana"))), PermissionsBoundary: &limit})()
 				if j%2 == 0 {
-					results <- try(w.DeleteRole, &iam.DeleteRoleInput{RoleName: &name})()
+					results <- check.Try(w.DeleteRole, &iam.DeleteRoleInput{RoleName: &name})()
 				}
 			}
 		})
@@ -123,6 +127,6 @@ func TestConcurrentCounts(t *testing.T) {
 			t.Error(r)
 		}
 	}
-	equal(t, "roles", must(t, w.GetAccountSummary, &iam.GetAccountSummaryInput{}).SummaryMap["Roles"], workers*each/2)
-	equal(t, "boundaries", *must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &limit}).Policy.PermissionsBoundaryUsageCount, workers*each/2)
+	check.Equal(t, "roles", check.Must(t, w.GetAccountSummary, &iam.GetAccountSummaryInput{}).SummaryMap["Roles"], workers*each/2)
+	check.Equal(t, "boundaries", *check.Must(t, w.GetPolicy, &iam.GetPolicyInput{PolicyArn: &limit}).Policy.PermissionsBoundaryUsageCount, workers*each/2)
 }

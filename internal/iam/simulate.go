@@ -437,7 +437,7 @@ func (sim *simulation) giveContext(entries []iamapi.ContextEntry) error {
 			return iamapi.InvalidInputException("A context entry has no key name.")
 		}
 		name := *e.ContextKeyName
-		kind, list := strings.CutSuffix(str(e.ContextKeyType), "List")
+		kind, list := strings.CutSuffix(api.Value(e.ContextKeyType), "List")
 		if !list && e.ContextKeyType != nil && len(e.ContextKeyValues) != 1 {
 			return iamapi.InvalidInputException("Context key " + name + " of type " + kind + " needs one value.")
 		}

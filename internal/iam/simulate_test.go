@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	iamapi "coffer/internal/api/iam"
+	"coffer/internal/coffertest/check"
 	coffer "coffer/internal/iam"
 	"coffer/internal/table"
 )
@@ -113,20 +114,20 @@ func TestSimulateCustomPolicy(t *testing.T) {
 		if tc.in.ActionNames == nil {
 			tc.in.ActionNames = []string{"s3:GetObject"}
 		}
-		results := must(t, w.SimulateCustomPolicy, &tc.in).EvaluationResults
+		results := check.Must(t, w.SimulateCustomPolicy, &tc.in).EvaluationResults
 		if len(results) != 1 {
 			t.Fatalf("%s: %d results", tc.rule, len(results))
 		}
-		equal(t, tc.rule, told(results[0]), tc.want)
-		equal(t, "action", *results[0].EvalActionName, tc.in.ActionNames[0])
+		check.Equal(t, tc.rule, told(results[0]), tc.want)
+		check.Equal(t, "action", *results[0].EvalActionName, tc.in.ActionNames[0])
 		specific := results[0].ResourceSpecificResults
 		if len(tc.in.ResourceArns) == 0 {
-			equal(t, "resource", *results[0].EvalResourceName, "*")
-			equal(t, "no specific result", len(specific), 0)
+			check.Equal(t, "resource", *results[0].EvalResourceName, "*")
+			check.Equal(t, "no specific result", len(specific), 0)
 			continue
 		}
-		equal(t, "resource", *results[0].EvalResourceName, tc.in.ResourceArns[0])
-		equal(t, "specific result", len(specific) == 1 && *specific[0].EvalResourceName == tc.in.ResourceArns[0] && specific[0].EvalResourceDecision == results[0].EvalDecision, true)
+		check.Equal(t, "resource", *results[0].EvalResourceName, tc.in.ResourceArns[0])
+		check.Equal(t, "specific result", len(specific) == 1 && *specific[0].EvalResourceName == tc.in.ResourceArns[0] && specific[0].EvalResourceDecision == results[0].EvalDecision, true)
 	}
 }
 
@@ -142,13 +143,13 @@ func TestSimulatedPositions(t *testing.T) {
 		{"{\"Statement\":[{\"Sid\":\"A\",\"Effect\":\"Allow\",\"Action\":\"ec2:*\",\"Resource\":\"*\"},\r\n\t{\"Effect\":\"Allow\",\"Action\":\"s3:*\",\"Resource\":\"arn:aws:s3:::\u00fc*\"},\n{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}]}", "2:66-3:47"},
 	} {
 		in := &iam.SimulateCustomPolicyInput{PolicyInputList: []string{tc.document}, ActionNames: []string{"s3:GetObject"}, ResourceArns: []string{bucket}}
-		matched := must(t, w.SimulateCustomPolicy, in).EvaluationResults[0].MatchedStatements
+		matched := check.Must(t, w.SimulateCustomPolicy, in).EvaluationResults[0].MatchedStatements
 		if len(matched) != 1 {
 			t.Fatalf("%s: %d statements", tc.document, len(matched))
 		}
 		m := matched[0]
-		equal(t, tc.document, fmt.Sprintf("%d:%d-%d:%d", m.StartPosition.Line, m.StartPosition.Column, m.EndPosition.Line, m.EndPosition.Column), tc.want)
-		equal(t, "type", m.SourcePolicyType, "IAM Policy")
+		check.Equal(t, tc.document, fmt.Sprintf("%d:%d-%d:%d", m.StartPosition.Line, m.StartPosition.Column, m.EndPosition.Line, m.EndPosition.Column), tc.want)
+		check.Equal(t, "type", m.SourcePolicyType, "IAM Policy")
 	}
 }
 
@@ -156,16 +157,16 @@ func TestSimulatePrincipalPolicy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	reads := w.managed(t, "reads", allow("secretsmanager:GetSecretValue", "*"))
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana"), Path: new("/dev/"), Tags: tags("team=blue")})
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ben"), Tags: tags("team=red"), PermissionsBoundary: new(readOnly)})
-	must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("writers")})
-	must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("writers"), UserName: new("ana")})
-	must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("writers"), UserName: new("ben")})
-	must(t, w.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: new("writers"), PolicyName: new("put_it"), PolicyDocument: new(document(allow("secretsmanager:PutSecretValue", "*", `"Condition":{"StringEquals":{"aws:PrincipalTag/team":"blue"}}`)))})
-	must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &reads})
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("app"), AssumeRolePolicyDocument: new(trust(w.account))})
-	must(t, w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("app"), PolicyName: new("own"), PolicyDocument: new(document(allow("secretsmanager:*", "*"), deny("secretsmanager:DeleteSecret", "*")))})
-	must(t, w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: new("app"), PolicyArn: new(administrator)})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana"), Path: new("/dev/"), Tags: tags("team=blue")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ben"), Tags: tags("team=red"), PermissionsBoundary: new(readOnly)})
+	check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("writers")})
+	check.Must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("writers"), UserName: new("ana")})
+	check.Must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("writers"), UserName: new("ben")})
+	check.Must(t, w.PutGroupPolicy, &iam.PutGroupPolicyInput{GroupName: new("writers"), PolicyName: new("put_it"), PolicyDocument: new(document(allow("secretsmanager:PutSecretValue", "*", `"Condition":{"StringEquals":{"aws:PrincipalTag/team":"blue"}}`)))})
+	check.Must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &reads})
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("app"), AssumeRolePolicyDocument: new(trust(w.account))})
+	check.Must(t, w.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("app"), PolicyName: new("own"), PolicyDocument: new(document(allow("secretsmanager:*", "*"), deny("secretsmanager:DeleteSecret", "*")))})
+	check.Must(t, w.AttachRolePolicy, &iam.AttachRolePolicyInput{RoleName: new("app"), PolicyArn: new(administrator)})
 	ana, ben, group, role := w.arn("user/dev/ana"), w.arn("user/ben"), w.arn("group/writers"), w.arn("role/app")
 	for _, tc := range []struct {
 		rule string
@@ -186,20 +187,20 @@ func TestSimulatePrincipalPolicy(t *testing.T) {
 		{"a role", iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: []string{"secretsmanager:GetSecretValue"}}, "allowed by=role_app_own,AdministratorAccess"},
 		{"a role that is denied", iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: []string{"secretsmanager:DeleteSecret"}}, "explicitDeny by=role_app_own"},
 	} {
-		results := must(t, w.SimulatePrincipalPolicy, &tc.in).EvaluationResults
-		equal(t, tc.rule, told(results[0]), tc.want)
+		results := check.Must(t, w.SimulatePrincipalPolicy, &tc.in).EvaluationResults
+		check.Equal(t, tc.rule, told(results[0]), tc.want)
 	}
 	// AWS's own example: AdministratorAccess, as AWS formats it.
-	m := must(t, w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: []string{"s3:GetObject"}}).EvaluationResults[0].MatchedStatements[0]
-	equal(t, "position", fmt.Sprintf("%d:%d-%d:%d", m.StartPosition.Line, m.StartPosition.Column, m.EndPosition.Line, m.EndPosition.Column), "3:17-8:6")
-	run(t, []rule{
-		{"nobody", try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("user/nobody")), ActionNames: []string{"s3:GetObject"}}), "NoSuchEntity: The user with name nobody cannot be found."},
-		{"on another path", try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("user/ana")), ActionNames: []string{"s3:GetObject"}}), "NoSuchEntity: The user with name ana cannot be found."},
-		{"no role", try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("role/nobody")), ActionNames: []string{"s3:GetObject"}}), "NoSuchEntity: The role with name nobody cannot be found."},
-		{"no group", try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("group/nobody")), ActionNames: []string{"s3:GetObject"}}), "NoSuchEntity: The group with name nobody cannot be found."},
-		{"the root", try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("root")), ActionNames: []string{"s3:GetObject"}}), "InvalidInput: Invalid Entity Arn: " + w.arn("root") + " does not clearly define entity type and name."},
-		{"a session", try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new("arn:aws:sts::" + w.account + ":assumed-role/app/x"), ActionNames: []string{"s3:GetObject"}}), "InvalidInput: Invalid Entity Arn: arn:aws:sts::" + w.account + ":assumed-role/app/x does not clearly define entity type and name."},
-		{"another account", try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new("arn:aws:iam::999999999999:user/ana"), ActionNames: []string{"s3:GetObject"}}), "AccessDenied: User: " + w.arn("root") + " is not authorized to perform: iam:SimulatePrincipalPolicy on resource: arn:aws:iam::999999999999:user/ana because no resource-based policy allows the iam:SimulatePrincipalPolicy action"},
+	m := check.Must(t, w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: []string{"s3:GetObject"}}).EvaluationResults[0].MatchedStatements[0]
+	check.Equal(t, "position", fmt.Sprintf("%d:%d-%d:%d", m.StartPosition.Line, m.StartPosition.Column, m.EndPosition.Line, m.EndPosition.Column), "3:17-8:6")
+	check.Run(t, []check.Rule{
+		{"nobody", check.Try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("user/nobody")), ActionNames: []string{"s3:GetObject"}}), "NoSuchEntity: The user with name nobody cannot be found."},
+		{"on another path", check.Try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("user/ana")), ActionNames: []string{"s3:GetObject"}}), "NoSuchEntity: The user with name ana cannot be found."},
+		{"no role", check.Try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("role/nobody")), ActionNames: []string{"s3:GetObject"}}), "NoSuchEntity: The role with name nobody cannot be found."},
+		{"no group", check.Try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("group/nobody")), ActionNames: []string{"s3:GetObject"}}), "NoSuchEntity: The group with name nobody cannot be found."},
+		{"the root", check.Try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn("root")), ActionNames: []string{"s3:GetObject"}}), "InvalidInput: Invalid Entity Arn: " + w.arn("root") + " does not clearly define entity type and name."},
+		{"a session", check.Try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new("arn:aws:sts::" + w.account + ":assumed-role/app/x"), ActionNames: []string{"s3:GetObject"}}), "InvalidInput: Invalid Entity Arn: arn:aws:sts::" + w.account + ":assumed-role/app/x does not clearly define entity type and name."},
+		{"another account", check.Try(w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new("arn:aws:iam::999999999999:user/ana"), ActionNames: []string{"s3:GetObject"}}), "AccessDenied: User: " + w.arn("root") + " is not authorized to perform: iam:SimulatePrincipalPolicy on resource: arn:aws:iam::999999999999:user/ana because no resource-based policy allows the iam:SimulatePrincipalPolicy action"},
 	})
 }
 
@@ -211,7 +212,7 @@ func TestSimulationRules(t *testing.T) {
 	simulate := func(change func(*iam.SimulateCustomPolicyInput)) func() string {
 		in := &iam.SimulateCustomPolicyInput{PolicyInputList: some, ActionNames: []string{get}}
 		change(in)
-		return try(w.SimulateCustomPolicy, in)
+		return check.Try(w.SimulateCustomPolicy, in)
 	}
 	type in = iam.SimulateCustomPolicyInput
 	context := func(e ...types.ContextEntry) func() string { return simulate(func(i *in) { i.ContextEntries = e }) }
@@ -222,7 +223,7 @@ func TestSimulationRules(t *testing.T) {
 		}
 		return arns
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"a policy that is none", simulate(func(i *in) { i.PolicyInputList = []string{some[0], `{`} }), "InvalidInput: Invalid policy PolicyInputList.2: This policy contains invalid Json"},
 		{"a boundary that is none", simulate(func(i *in) { i.PermissionsBoundaryPolicyInputList = []string{`{}`} }), "InvalidInput: Invalid policy PermissionsBoundaryPolicyInputList.1: Syntax errors in policy."},
 		{"two boundaries", simulate(func(i *in) { i.PermissionsBoundaryPolicyInputList = []string{some[0], some[0]} }), "InvalidInput: Only one permissions boundary policy can be simulated."},
@@ -259,27 +260,27 @@ func TestSimulationRules(t *testing.T) {
 		PolicyInputList: []string{document(allow("ec2:*", "*"), deny("ec2:*", "arn:aws:ec2:*:*:subnet/*"))}, ActionNames: []string{"ec2:RunInstances"},
 		ResourceHandlingOption: new("EC2-VPC-InstanceStore"), ResourceArns: ec2("instance", "image", "security-group", "network-interface"),
 	}
-	equal(t, "launch", told(must(t, w.SimulateCustomPolicy, launch).EvaluationResults[0]), "allowed by=PolicyInputList.1,PolicyInputList.1,PolicyInputList.1,PolicyInputList.1")
+	check.Equal(t, "launch", told(check.Must(t, w.SimulateCustomPolicy, launch).EvaluationResults[0]), "allowed by=PolicyInputList.1,PolicyInputList.1,PolicyInputList.1,PolicyInputList.1")
 	launch.ResourceHandlingOption, launch.ResourceArns = new("EC2-VPC-InstanceStore-Subnet"), append(ec2("subnet"), launch.ResourceArns...)
-	out := must(t, w.SimulateCustomPolicy, launch).EvaluationResults
-	equal(t, "one result", len(out) == 1 && len(out[0].ResourceSpecificResults) == 5 && *out[0].EvalResourceName == "*", true)
-	equal(t, "a subnet is denied", out[0].EvalDecision, types.PolicyEvaluationDecisionTypeExplicitDeny)
-	equal(t, "an image is not", out[0].ResourceSpecificResults[2].EvalResourceDecision, types.PolicyEvaluationDecisionTypeAllowed)
+	out := check.Must(t, w.SimulateCustomPolicy, launch).EvaluationResults
+	check.Equal(t, "one result", len(out) == 1 && len(out[0].ResourceSpecificResults) == 5 && *out[0].EvalResourceName == "*", true)
+	check.Equal(t, "a subnet is denied", out[0].EvalDecision, types.PolicyEvaluationDecisionTypeExplicitDeny)
+	check.Equal(t, "an image is not", out[0].ResourceSpecificResults[2].EvalResourceDecision, types.PolicyEvaluationDecisionTypeAllowed)
 
 	// Pages: each action with each resource, in order.
 	in2 := &iam.SimulateCustomPolicyInput{PolicyInputList: some, ActionNames: []string{"s3:A", "s3:B", "ec2:C"}, ResourceArns: []string{"arn:aws:s3:::a", "arn:aws:s3:::b"}, MaxItems: new(int32(4))}
 	var got []string
 	for {
-		page := must(t, w.SimulateCustomPolicy, in2)
+		page := check.Must(t, w.SimulateCustomPolicy, in2)
 		for _, r := range page.EvaluationResults {
 			got = append(got, *r.EvalActionName+(*r.EvalResourceName)[12:]+" "+string(r.EvalDecision))
 		}
 		if in2.Marker = page.Marker; !page.IsTruncated {
 			break
 		}
-		equal(t, "a full page", len(page.EvaluationResults), 4)
+		check.Equal(t, "a full page", len(page.EvaluationResults), 4)
 	}
-	equal(t, "pages", strings.Join(got, ", "), "s3:A:a allowed, s3:A:b allowed, s3:B:a allowed, s3:B:b allowed, ec2:C:a implicitDeny, ec2:C:b implicitDeny")
+	check.Equal(t, "pages", strings.Join(got, ", "), "s3:A:a allowed, s3:A:b allowed, s3:B:a allowed, s3:B:b allowed, ec2:C:a implicitDeny, ec2:C:b implicitDeny")
 }
 
 // Work is bounded by page, whatever is asked for: it goes on with the next.
@@ -291,20 +292,20 @@ func TestSimulationOfMuchComesInPages(t *testing.T) {
 		in.ActionNames = append(in.ActionNames, fmt.Sprintf("s3:Do%d", i))
 		in.ResourceArns = append(in.ResourceArns, fmt.Sprintf("arn:aws:s3:::%s%d", strings.Repeat("b", 900), i))
 	}
-	first := must(t, w.SimulateCustomPolicy, in)
+	first := check.Must(t, w.SimulateCustomPolicy, in)
 	if n := len(first.EvaluationResults); n == 0 || n > 10 || !first.IsTruncated {
 		t.Errorf("a page of %d, truncated %v", n, first.IsTruncated)
 	}
 	in.Marker = first.Marker
-	equal(t, "the next begins behind it", *must(t, w.SimulateCustomPolicy, in).EvaluationResults[0].EvalResourceName, in.ResourceArns[len(first.EvaluationResults)])
+	check.Equal(t, "the next begins behind it", *check.Must(t, w.SimulateCustomPolicy, in).EvaluationResults[0].EvalResourceName, in.ResourceArns[len(first.EvaluationResults)])
 }
 
 // What is simulated is what happens.
 func TestSimulationAgreesWithCalls(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	made := must(t, w.SecretsManager(t).CreateSecret, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("x")})
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana"), Tags: tags("team=blue")})
+	made := check.Must(t, w.SecretsManager(t).CreateSecret, &secretsmanager.CreateSecretInput{Name: new("s"), SecretString: new("x")})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana"), Tags: tags("team=blue")})
 	sm := secretsmanager.NewFromConfig(w.ConfigFor("eu-west-1", w.keys(t, "ana")))
 	for _, statements := range [][]string{
 		{allow("secretsmanager:*", "*")},
@@ -315,11 +316,11 @@ func TestSimulationAgreesWithCalls(t *testing.T) {
 		{allow("secretsmanager:*", "*", `"Condition":{"StringNotEquals":{"aws:username":"ana"}}`)},
 		{allow("secretsmanager:*", "*", `"Condition":{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/an?"}}`)},
 	} {
-		must(t, w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: new(document(statements...))})
-		simulated := must(t, w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{
+		check.Must(t, w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: new(document(statements...))})
+		simulated := check.Must(t, w.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{
 			PolicySourceArn: new(w.arn("user/ana")), ActionNames: []string{"secretsmanager:GetSecretValue"}, ResourceArns: []string{*made.ARN},
 		}).EvaluationResults[0].EvalDecision
-		called := try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: new("s")})()
+		called := check.Try(sm.GetSecretValue, &secretsmanager.GetSecretValueInput{SecretId: new("s")})()
 		if (simulated == types.PolicyEvaluationDecisionTypeAllowed) != (called == "ok") || (simulated == types.PolicyEvaluationDecisionTypeExplicitDeny) != strings.Contains(called, "explicit deny") {
 			t.Errorf("%v: simulated %s, called %s", statements, simulated, called)
 		}
@@ -333,26 +334,26 @@ func TestContextKeys(t *testing.T) {
 	first := document(allow("s3:*", "arn:aws:s3:::${aws:username}/${saml:sub, 'x'}/*", condition(`"aws:SourceVpce":"${aws:PrincipalTag/team}","AWS:USERNAME":"x"`)))
 	second := document(deny("s3:*", "*", condition(`"aws:sourceVPCE":"x","aws:RequestTag/${aws:TagKeys}":"x"`)))
 	keys := func(names []string) string { return strings.Join(names, " ") }
-	got := must(t, w.GetContextKeysForCustomPolicy, &iam.GetContextKeysForCustomPolicyInput{PolicyInputList: []string{first, second}}).ContextKeyNames
-	equal(t, "keys", keys(got), "aws:username saml:sub aws:SourceVpce aws:PrincipalTag/team aws:RequestTag/${aws:TagKeys}")
-	equal(t, "none", len(must(t, w.GetContextKeysForCustomPolicy, &iam.GetContextKeysForCustomPolicyInput{PolicyInputList: []string{document(allow("s3:*", "*"))}}).ContextKeyNames), 0)
+	got := check.Must(t, w.GetContextKeysForCustomPolicy, &iam.GetContextKeysForCustomPolicyInput{PolicyInputList: []string{first, second}}).ContextKeyNames
+	check.Equal(t, "keys", keys(got), "aws:username saml:sub aws:SourceVpce aws:PrincipalTag/team aws:RequestTag/${aws:TagKeys}")
+	check.Equal(t, "none", len(check.Must(t, w.GetContextKeysForCustomPolicy, &iam.GetContextKeysForCustomPolicyInput{PolicyInputList: []string{document(allow("s3:*", "*"))}}).ContextKeyNames), 0)
 
 	arn := w.managed(t, "p", allow("s3:*", "*", condition(`"s3:prefix":"x"`)))
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
-	must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("g")})
-	must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("g"), UserName: new("ana")})
-	must(t, w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: new("g"), PolicyArn: &arn})
-	must(t, w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: &first})
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new("ana")})
+	check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("g")})
+	check.Must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("g"), UserName: new("ana")})
+	check.Must(t, w.AttachGroupPolicy, &iam.AttachGroupPolicyInput{GroupName: new("g"), PolicyArn: &arn})
+	check.Must(t, w.PutUserPolicy, &iam.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("own"), PolicyDocument: &first})
 	of := func(source string, more ...string) string {
-		names := must(t, w.GetContextKeysForPrincipalPolicy, &iam.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: new(w.arn(source)), PolicyInputList: more}).ContextKeyNames
+		names := check.Must(t, w.GetContextKeysForPrincipalPolicy, &iam.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: new(w.arn(source)), PolicyInputList: more}).ContextKeyNames
 		slices.Sort(names)
 		return keys(names)
 	}
-	equal(t, "of a user and its groups", of("user/ana"), "aws:PrincipalTag/team aws:SourceVpce aws:username s3:prefix saml:sub")
-	equal(t, "of a group and a policy", of("group/g", document(allow("s3:*", "*", condition(`"s3:max-keys":"1"`)))), "s3:max-keys s3:prefix")
-	run(t, []rule{
-		{"nobody", try(w.GetContextKeysForPrincipalPolicy, &iam.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: new(w.arn("role/nobody"))}), "NoSuchEntity: The role with name nobody cannot be found."},
-		{"no policy", try(w.GetContextKeysForCustomPolicy, &iam.GetContextKeysForCustomPolicyInput{PolicyInputList: []string{"[]"}}), "InvalidInput: Invalid policy PolicyInputList.1: Syntax errors in policy."},
+	check.Equal(t, "of a user and its groups", of("user/ana"), "aws:PrincipalTag/team aws:SourceVpce aws:username s3:prefix saml:sub")
+	check.Equal(t, "of a group and a policy", of("group/g", document(allow("s3:*", "*", condition(`"s3:max-keys":"1"`)))), "s3:max-keys s3:prefix")
+	check.Run(t, []check.Rule{
+		{"nobody", check.Try(w.GetContextKeysForPrincipalPolicy, &iam.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: new(w.arn("role/nobody"))}), "NoSuchEntity: The role with name nobody cannot be found."},
+		{"no policy", check.Try(w.GetContextKeysForCustomPolicy, &iam.GetContextKeysForCustomPolicyInput{PolicyInputList: []string{"[]"}}), "InvalidInput: Invalid policy PolicyInputList.1: Syntax errors in policy."},
 	})
 }
 
@@ -367,11 +368,11 @@ func TestSimulationAccess(t *testing.T) {
 	source := func(of string) *iam.SimulatePrincipalPolicyInput {
 		return &iam.SimulatePrincipalPolicyInput{PolicySourceArn: new(w.arn(of)), ActionNames: []string{"s3:GetObject"}}
 	}
-	run(t, []rule{
-		{"the own", try(ana.SimulatePrincipalPolicy, source("user/ana")), "ok"},
-		{"another's", try(ana.SimulatePrincipalPolicy, source("user/ben")), denied("SimulatePrincipalPolicy", w.arn("user/ben"))},
-		{"custom", try(ana.SimulateCustomPolicy, &iam.SimulateCustomPolicyInput{PolicyInputList: []string{document(allow("*", "*"))}, ActionNames: []string{"s3:GetObject"}}), denied("SimulateCustomPolicy", "*")},
-		{"keys", try(ana.GetContextKeysForPrincipalPolicy, &iam.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: new(w.arn("role/app"))}), "NoSuchEntity: The role with name app cannot be found."},
+	check.Run(t, []check.Rule{
+		{"the own", check.Try(ana.SimulatePrincipalPolicy, source("user/ana")), "ok"},
+		{"another's", check.Try(ana.SimulatePrincipalPolicy, source("user/ben")), denied("SimulatePrincipalPolicy", w.arn("user/ben"))},
+		{"custom", check.Try(ana.SimulateCustomPolicy, &iam.SimulateCustomPolicyInput{PolicyInputList: []string{document(allow("*", "*"))}, ActionNames: []string{"s3:GetObject"}}), denied("SimulateCustomPolicy", "*")},
+		{"keys", check.Try(ana.GetContextKeysForPrincipalPolicy, &iam.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: new(w.arn("role/app"))}), "NoSuchEntity: The role with name app cannot be found."},
 	})
 }
 
@@ -411,9 +412,9 @@ func TestSimulationWithinAnOrganization(t *testing.T) {
 	for _, r := range calls(b, iamapi.SimulatePrincipalPolicy, &iamapi.SimulatePrincipalPolicyInput{PolicySourceArn: new(arnOfBench("user/ana")), ActionNames: actions}).EvaluationResults {
 		got = append(got, fmt.Sprint(*r.EvalDecision, " ", *r.OrganizationsDecisionDetail.AllowedByOrganizations, " ", len(r.MatchedStatements)))
 	}
-	equal(t, "decisions", strings.Join(got, ", "), "allowed true 1, explicitDeny false 0, implicitDeny true 0")
+	check.Equal(t, "decisions", strings.Join(got, ", "), "allowed true 1, explicitDeny false 0, implicitDeny true 0")
 	// Policies given as texts are of no account.
 	for _, r := range calls(b, iamapi.SimulateCustomPolicy, &iamapi.SimulateCustomPolicyInput{PolicyInputList: []string{document(allow("s3:*", "*"))}, ActionNames: actions[:2]}).EvaluationResults {
-		equal(t, "custom", *r.EvalDecision+fmt.Sprint(r.OrganizationsDecisionDetail == nil), "allowedtrue")
+		check.Equal(t, "custom", *r.EvalDecision+fmt.Sprint(r.OrganizationsDecisionDetail == nil), "allowedtrue")
 	}
 }

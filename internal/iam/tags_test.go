@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
@@ -38,53 +40,53 @@ func TestTags(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	n := new("n")
-	must(t, w.CreateUser, &iam.CreateUserInput{UserName: n})
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: n, AssumeRolePolicyDocument: new(trust(w.account))})
-	must(t, w.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: n})
-	serial := must(t, w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: n}).VirtualMFADevice.SerialNumber
+	check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: n})
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: n, AssumeRolePolicyDocument: new(trust(w.account))})
+	check.Must(t, w.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: n})
+	serial := check.Must(t, w.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: n}).VirtualMFADevice.SerialNumber
 	for _, e := range []tagged{
 		{"user",
 			func(tags []types.Tag) func() string {
-				return try(w.TagUser, &iam.TagUserInput{UserName: n, Tags: tags})
+				return check.Try(w.TagUser, &iam.TagUserInput{UserName: n, Tags: tags})
 			},
 			func(keys ...string) func() string {
-				return try(w.UntagUser, &iam.UntagUserInput{UserName: n, TagKeys: keys})
+				return check.Try(w.UntagUser, &iam.UntagUserInput{UserName: n, TagKeys: keys})
 			},
 			func(t *testing.T, from *string, items *int32) ([]types.Tag, *string) {
-				out := must(t, w.ListUserTags, &iam.ListUserTagsInput{UserName: n, Marker: from, MaxItems: items})
+				out := check.Must(t, w.ListUserTags, &iam.ListUserTagsInput{UserName: n, Marker: from, MaxItems: items})
 				return out.Tags, out.Marker
 			}},
 		{"role",
 			func(tags []types.Tag) func() string {
-				return try(w.TagRole, &iam.TagRoleInput{RoleName: n, Tags: tags})
+				return check.Try(w.TagRole, &iam.TagRoleInput{RoleName: n, Tags: tags})
 			},
 			func(keys ...string) func() string {
-				return try(w.UntagRole, &iam.UntagRoleInput{RoleName: n, TagKeys: keys})
+				return check.Try(w.UntagRole, &iam.UntagRoleInput{RoleName: n, TagKeys: keys})
 			},
 			func(t *testing.T, from *string, items *int32) ([]types.Tag, *string) {
-				out := must(t, w.ListRoleTags, &iam.ListRoleTagsInput{RoleName: n, Marker: from, MaxItems: items})
+				out := check.Must(t, w.ListRoleTags, &iam.ListRoleTagsInput{RoleName: n, Marker: from, MaxItems: items})
 				return out.Tags, out.Marker
 			}},
 		{"instance profile",
 			func(tags []types.Tag) func() string {
-				return try(w.TagInstanceProfile, &iam.TagInstanceProfileInput{InstanceProfileName: n, Tags: tags})
+				return check.Try(w.TagInstanceProfile, &iam.TagInstanceProfileInput{InstanceProfileName: n, Tags: tags})
 			},
 			func(keys ...string) func() string {
-				return try(w.UntagInstanceProfile, &iam.UntagInstanceProfileInput{InstanceProfileName: n, TagKeys: keys})
+				return check.Try(w.UntagInstanceProfile, &iam.UntagInstanceProfileInput{InstanceProfileName: n, TagKeys: keys})
 			},
 			func(t *testing.T, from *string, items *int32) ([]types.Tag, *string) {
-				out := must(t, w.ListInstanceProfileTags, &iam.ListInstanceProfileTagsInput{InstanceProfileName: n, Marker: from, MaxItems: items})
+				out := check.Must(t, w.ListInstanceProfileTags, &iam.ListInstanceProfileTagsInput{InstanceProfileName: n, Marker: from, MaxItems: items})
 				return out.Tags, out.Marker
 			}},
 		{"MFA device",
 			func(tags []types.Tag) func() string {
-				return try(w.TagMFADevice, &iam.TagMFADeviceInput{SerialNumber: serial, Tags: tags})
+				return check.Try(w.TagMFADevice, &iam.TagMFADeviceInput{SerialNumber: serial, Tags: tags})
 			},
 			func(keys ...string) func() string {
-				return try(w.UntagMFADevice, &iam.UntagMFADeviceInput{SerialNumber: serial, TagKeys: keys})
+				return check.Try(w.UntagMFADevice, &iam.UntagMFADeviceInput{SerialNumber: serial, TagKeys: keys})
 			},
 			func(t *testing.T, from *string, items *int32) ([]types.Tag, *string) {
-				out := must(t, w.ListMFADeviceTags, &iam.ListMFADeviceTagsInput{SerialNumber: serial, Marker: from, MaxItems: items})
+				out := check.Must(t, w.ListMFADeviceTags, &iam.ListMFADeviceTagsInput{SerialNumber: serial, Marker: from, MaxItems: items})
 				return out.Tags, out.Marker
 			}},
 	} {
@@ -102,7 +104,7 @@ func (e tagged) test(t *testing.T) {
 	for i := range 50 {
 		fifty = append(fifty, fmt.Sprintf("k%02d=", i))
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"none", all, ""},
 		{"add", e.tag(tags("Team=blue", "cost=1")), "ok"},
 		{"sorted by key", all, "cost=1 Team=blue"},
@@ -134,8 +136,8 @@ func (e tagged) test(t *testing.T) {
 			break
 		}
 	}
-	equal(t, "pages", len(pages), 50)
-	equal(t, "in order", texts(pages[6:9]), "k06= K07=x k08=")
+	check.Equal(t, "pages", len(pages), 50)
+	check.Equal(t, "in order", texts(pages[6:9]), "k06= K07=x k08=")
 }
 
 func TestTagsOnCreation(t *testing.T) {
@@ -146,13 +148,13 @@ func TestTagsOnCreation(t *testing.T) {
 		return "AccessDenied: User: " + w.arn("user/ana") + " is not authorized to perform: iam:" + action + " on resource: " + w.arn(on) + " because no identity-based policy allows the iam:" + action + " action"
 	}
 	blue := tags("team=blue")
-	run(t, []rule{
-		{"no tags", try(ana.CreateUser, &iam.CreateUserInput{UserName: new("x")}), "ok"},
-		{"tags", try(ana.CreateUser, &iam.CreateUserInput{UserName: new("y"), Tags: blue}), no("TagUser", "user/y")},
-		{"of a role", try(ana.CreateRole, &iam.CreateRoleInput{RoleName: new("y"), AssumeRolePolicyDocument: new(trust(w.account)), Tags: blue}), no("TagRole", "role/y")},
-		{"of an instance profile", try(ana.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: new("y"), Tags: blue}), no("TagInstanceProfile", "instance-profile/y")},
-		{"of a device", try(ana.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("y"), Tags: blue}), no("TagMFADevice", "mfa/y")},
-		{"twice", try(w.CreateUser, &iam.CreateUserInput{UserName: new("y"), Tags: tags("a=", "A=")}), "InvalidInput: Duplicate tag keys found. Please note that Tag keys are case insensitive."},
+	check.Run(t, []check.Rule{
+		{"no tags", check.Try(ana.CreateUser, &iam.CreateUserInput{UserName: new("x")}), "ok"},
+		{"tags", check.Try(ana.CreateUser, &iam.CreateUserInput{UserName: new("y"), Tags: blue}), no("TagUser", "user/y")},
+		{"of a role", check.Try(ana.CreateRole, &iam.CreateRoleInput{RoleName: new("y"), AssumeRolePolicyDocument: new(trust(w.account)), Tags: blue}), no("TagRole", "role/y")},
+		{"of an instance profile", check.Try(ana.CreateInstanceProfile, &iam.CreateInstanceProfileInput{InstanceProfileName: new("y"), Tags: blue}), no("TagInstanceProfile", "instance-profile/y")},
+		{"of a device", check.Try(ana.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("y"), Tags: blue}), no("TagMFADevice", "mfa/y")},
+		{"twice", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("y"), Tags: tags("a=", "A=")}), "InvalidInput: Duplicate tag keys found. Please note that Tag keys are case insensitive."},
 	})
 }
 
@@ -161,8 +163,8 @@ func TestTagsDecide(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for name, team := range map[string]string{"bo": "blue", "ro": "red"} {
-		must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name, Tags: tags("team=" + team)})
-		must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.account)), Tags: tags("team=" + team)})
+		check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: &name, Tags: tags("team=" + team)})
+		check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(trust(w.account)), Tags: tags("team=" + team)})
 	}
 	is := func(key string) string { return `"Condition":{"StringEquals":{"` + key + `":"blue"}}` }
 	ana := w.user(t, "ana",
@@ -176,21 +178,21 @@ func TestTagsDecide(t *testing.T) {
 		return "AccessDenied: User: " + w.arn("user/ana") + " is not authorized to perform: iam:" + action + " on resource: " + on + " because no identity-based policy allows the iam:" + action + " action"
 	}
 	tag := func(pairs ...string) func() string {
-		return try(ana.TagUser, &iam.TagUserInput{UserName: new("bo"), Tags: tags(pairs...)})
+		return check.Try(ana.TagUser, &iam.TagUserInput{UserName: new("bo"), Tags: tags(pairs...)})
 	}
-	run(t, []rule{
-		{"a blue user", try(ana.GetUser, &iam.GetUserInput{UserName: new("bo")}), "ok"},
-		{"a red user", try(ana.GetUser, &iam.GetUserInput{UserName: new("ro")}), no("GetUser", "user ro")},
-		{"nobody", try(ana.GetUser, &iam.GetUserInput{UserName: new("nobody")}), no("GetUser", "user nobody")},
-		{"a blue role", try(ana.GetRole, &iam.GetRoleInput{RoleName: new("bo")}), "ok"},
-		{"a red role", try(ana.GetRole, &iam.GetRoleInput{RoleName: new("ro")}), no("GetRole", "role ro")},
+	check.Run(t, []check.Rule{
+		{"a blue user", check.Try(ana.GetUser, &iam.GetUserInput{UserName: new("bo")}), "ok"},
+		{"a red user", check.Try(ana.GetUser, &iam.GetUserInput{UserName: new("ro")}), no("GetUser", "user ro")},
+		{"nobody", check.Try(ana.GetUser, &iam.GetUserInput{UserName: new("nobody")}), no("GetUser", "user nobody")},
+		{"a blue role", check.Try(ana.GetRole, &iam.GetRoleInput{RoleName: new("bo")}), "ok"},
+		{"a red role", check.Try(ana.GetRole, &iam.GetRoleInput{RoleName: new("ro")}), no("GetRole", "role ro")},
 		{"tag blue", tag("team=blue", "x=1"), "ok"},
 		{"tag red", tag("team=red"), no("TagUser", "user bo")},
 		{"tag another key", tag("team=blue", "y=1"), no("TagUser", "user bo")},
-		{"untag", try(ana.UntagUser, &iam.UntagUserInput{UserName: new("bo"), TagKeys: []string{"x"}}), "ok"},
-		{"untag another key", try(ana.UntagUser, &iam.UntagUserInput{UserName: new("bo"), TagKeys: []string{"x", "team"}}), no("UntagUser", "user bo")},
-		{"of no team", try(ana.ListUserTags, &iam.ListUserTagsInput{UserName: new("bo")}), no("ListUserTags", "user bo")},
-		{"into the team", try(w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tags("team=blue")}), "ok"},
-		{"of the team", try(ana.ListUserTags, &iam.ListUserTagsInput{UserName: new("bo")}), "ok"},
+		{"untag", check.Try(ana.UntagUser, &iam.UntagUserInput{UserName: new("bo"), TagKeys: []string{"x"}}), "ok"},
+		{"untag another key", check.Try(ana.UntagUser, &iam.UntagUserInput{UserName: new("bo"), TagKeys: []string{"x", "team"}}), no("UntagUser", "user bo")},
+		{"of no team", check.Try(ana.ListUserTags, &iam.ListUserTagsInput{UserName: new("bo")}), no("ListUserTags", "user bo")},
+		{"into the team", check.Try(w.TagUser, &iam.TagUserInput{UserName: new("ana"), Tags: tags("team=blue")}), "ok"},
+		{"of the team", check.Try(ana.ListUserTags, &iam.ListUserTagsInput{UserName: new("bo")}), "ok"},
 	})
 }

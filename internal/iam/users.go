@@ -108,7 +108,7 @@ func resolveCreateUser(r *api.Request, in *iamapi.CreateUserInput) (*entity, api
 }
 
 func createUser(r *api.Request, in *iamapi.CreateUserInput, e *entity) (_ *iamapi.CreateUserOutput, err error) {
-	u := &User{ID: newID("AIDA"), Account: r.Account, Name: e.name, Path: e.path, Created: table.At(r.Time), Boundary: str(in.PermissionsBoundary)}
+	u := &User{ID: newID("AIDA"), Account: r.Account, Name: e.name, Path: e.path, Created: table.At(r.Time), Boundary: api.Value(in.PermissionsBoundary)}
 	if u.Tags, err = mergeTags(nil, in.Tags); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
@@ -12,25 +14,25 @@ func TestUser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	boundary := w.managed(t, "limit", allow("*", "*"))
-	made := must(t, w.CreateUser, &iam.CreateUserInput{
+	made := check.Must(t, w.CreateUser, &iam.CreateUserInput{
 		UserName: new("Ana"), Path: new("/dev/db/"), PermissionsBoundary: &boundary,
 		Tags: []types.Tag{{Key: new("team"), Value: new("blue")}, {Key: new("Cost Center"), Value: new("")}},
 	}).User
-	equal(t, "ARN", *made.Arn, w.arn("user/dev/db/Ana"))
-	equal(t, "id", strings.HasPrefix(*made.UserId, "AIDA") && len(*made.UserId) == 21, true)
-	got := must(t, w.GetUser, &iam.GetUserInput{UserName: new("ana")}).User // names are found in any case
-	equal(t, "name", *got.UserName, "Ana")
-	equal(t, "id again", *got.UserId, *made.UserId)
-	equal(t, "path", *got.Path, "/dev/db/")
-	equal(t, "boundary", *got.PermissionsBoundary.PermissionsBoundaryArn, boundary)
-	equal(t, "boundary type", got.PermissionsBoundary.PermissionsBoundaryType, types.PermissionsBoundaryAttachmentTypePolicy)
-	equal(t, "tags", len(got.Tags), 2)
-	equal(t, "created", got.CreateDate.Equal(*made.CreateDate), true)
-	equal(t, "password", got.PasswordLastUsed == nil, true)
+	check.Equal(t, "ARN", *made.Arn, w.arn("user/dev/db/Ana"))
+	check.Equal(t, "id", strings.HasPrefix(*made.UserId, "AIDA") && len(*made.UserId) == 21, true)
+	got := check.Must(t, w.GetUser, &iam.GetUserInput{UserName: new("ana")}).User // names are found in any case
+	check.Equal(t, "name", *got.UserName, "Ana")
+	check.Equal(t, "id again", *got.UserId, *made.UserId)
+	check.Equal(t, "path", *got.Path, "/dev/db/")
+	check.Equal(t, "boundary", *got.PermissionsBoundary.PermissionsBoundaryArn, boundary)
+	check.Equal(t, "boundary type", got.PermissionsBoundary.PermissionsBoundaryType, types.PermissionsBoundaryAttachmentTypePolicy)
+	check.Equal(t, "tags", len(got.Tags), 2)
+	check.Equal(t, "created", got.CreateDate.Equal(*made.CreateDate), true)
+	check.Equal(t, "password", got.PasswordLastUsed == nil, true)
 
-	listed := must(t, w.ListUsers, &iam.ListUsersInput{}).Users
-	equal(t, "listed", len(listed), 1)
-	equal(t, "listed without tags and boundary", listed[0].Tags == nil && listed[0].PermissionsBoundary == nil, true)
+	listed := check.Must(t, w.ListUsers, &iam.ListUsersInput{}).Users
+	check.Equal(t, "listed", len(listed), 1)
+	check.Equal(t, "listed without tags and boundary", listed[0].Tags == nil && listed[0].PermissionsBoundary == nil, true)
 }
 
 func TestUserRules(t *testing.T) {
@@ -38,26 +40,26 @@ func TestUserRules(t *testing.T) {
 	w := newWorld(t)
 	nobody := "NoSuchEntity: The user with name nobody cannot be found."
 	missing := w.arn("policy/missing")
-	run(t, []rule{
-		{"create", try(w.CreateUser, &iam.CreateUserInput{UserName: new("ana")}), "ok"},
-		{"the name is taken", try(w.CreateUser, &iam.CreateUserInput{UserName: new("ana")}), "EntityAlreadyExists: User with name ana already exists."},
-		{"in any case, on any path", try(w.CreateUser, &iam.CreateUserInput{UserName: new("ANA"), Path: new("/x/")}), "EntityAlreadyExists: User with name ANA already exists."},
-		{"a name with a blank", try(w.CreateUser, &iam.CreateUserInput{UserName: new("a b")}), `ValidationError: 1 validation error detected: Value 'a b' at 'userName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]+`},
-		{"64 characters", try(w.CreateUser, &iam.CreateUserInput{UserName: new(strings.Repeat("x", 64))}), "ok"},
-		{"65 characters", try(w.CreateUser, &iam.CreateUserInput{UserName: new(strings.Repeat("x", 65))}), "ValidationError: 1 validation error detected: Value '" + strings.Repeat("x", 65) + "' at 'userName' failed to satisfy constraint: Member must have length less than or equal to 64"},
-		{"a path without slash", try(w.CreateUser, &iam.CreateUserInput{UserName: new("b"), Path: new("/x")}), `ValidationError: 1 validation error detected: Value '/x' at 'path' failed to satisfy constraint: Member must satisfy regular expression pattern: (\u002F)|(\u002F[\u0021-\u007E]+\u002F)`},
-		{"no such boundary", try(w.CreateUser, &iam.CreateUserInput{UserName: new("b"), PermissionsBoundary: &missing}), "NoSuchEntity: Scope ARN: " + missing + " does not exist or is not attachable."},
-		{"a boundary that is no ARN", try(w.CreateUser, &iam.CreateUserInput{UserName: new("b"), PermissionsBoundary: new("policy/limit-of-all-users")}), "InvalidInput: ARN policy/limit-of-all-users is not valid."},
-		{"AWS's policy as boundary", try(w.CreateUser, &iam.CreateUserInput{UserName: new("b"), PermissionsBoundary: new("arn:aws:iam::aws:policy/AdministratorAccess")}), "ok"},
-		{"get nobody", try(w.GetUser, &iam.GetUserInput{UserName: new("nobody")}), nobody},
-		{"update nobody", try(w.UpdateUser, &iam.UpdateUserInput{UserName: new("nobody"), NewUserName: new("somebody")}), nobody},
-		{"delete nobody", try(w.DeleteUser, &iam.DeleteUserInput{UserName: new("nobody")}), nobody},
-		{"rename to a name that is taken", try(w.UpdateUser, &iam.UpdateUserInput{UserName: new("ana"), NewUserName: new("B")}), "EntityAlreadyExists: User with name B already exists."},
-		{"rename to the same in another case", try(w.UpdateUser, &iam.UpdateUserInput{UserName: new("ana"), NewUserName: new("Ana")}), "ok"},
-		{"delete", try(w.DeleteUser, &iam.DeleteUserInput{UserName: new("b")}), "ok"},
-		{"delete again", try(w.DeleteUser, &iam.DeleteUserInput{UserName: new("b")}), "NoSuchEntity: The user with name b cannot be found."},
-		{"the name is free", try(w.CreateUser, &iam.CreateUserInput{UserName: new("b")}), "ok"},
-		{"an invalid marker", try(w.ListUsers, &iam.ListUsersInput{Marker: new("x")}), "ValidationError: Invalid Marker."},
+	check.Run(t, []check.Rule{
+		{"create", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("ana")}), "ok"},
+		{"the name is taken", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("ana")}), "EntityAlreadyExists: User with name ana already exists."},
+		{"in any case, on any path", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("ANA"), Path: new("/x/")}), "EntityAlreadyExists: User with name ANA already exists."},
+		{"a name with a blank", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("a b")}), `ValidationError: 1 validation error detected: Value 'a b' at 'userName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]+`},
+		{"64 characters", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new(strings.Repeat("x", 64))}), "ok"},
+		{"65 characters", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new(strings.Repeat("x", 65))}), "ValidationError: 1 validation error detected: Value '" + strings.Repeat("x", 65) + "' at 'userName' failed to satisfy constraint: Member must have length less than or equal to 64"},
+		{"a path without slash", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("b"), Path: new("/x")}), `ValidationError: 1 validation error detected: Value '/x' at 'path' failed to satisfy constraint: Member must satisfy regular expression pattern: (\u002F)|(\u002F[\u0021-\u007E]+\u002F)`},
+		{"no such boundary", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("b"), PermissionsBoundary: &missing}), "NoSuchEntity: Scope ARN: " + missing + " does not exist or is not attachable."},
+		{"a boundary that is no ARN", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("b"), PermissionsBoundary: new("policy/limit-of-all-users")}), "InvalidInput: ARN policy/limit-of-all-users is not valid."},
+		{"AWS's policy as boundary", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("b"), PermissionsBoundary: new("arn:aws:iam::aws:policy/AdministratorAccess")}), "ok"},
+		{"get nobody", check.Try(w.GetUser, &iam.GetUserInput{UserName: new("nobody")}), nobody},
+		{"update nobody", check.Try(w.UpdateUser, &iam.UpdateUserInput{UserName: new("nobody"), NewUserName: new("somebody")}), nobody},
+		{"delete nobody", check.Try(w.DeleteUser, &iam.DeleteUserInput{UserName: new("nobody")}), nobody},
+		{"rename to a name that is taken", check.Try(w.UpdateUser, &iam.UpdateUserInput{UserName: new("ana"), NewUserName: new("B")}), "EntityAlreadyExists: User with name B already exists."},
+		{"rename to the same in another case", check.Try(w.UpdateUser, &iam.UpdateUserInput{UserName: new("ana"), NewUserName: new("Ana")}), "ok"},
+		{"delete", check.Try(w.DeleteUser, &iam.DeleteUserInput{UserName: new("b")}), "ok"},
+		{"delete again", check.Try(w.DeleteUser, &iam.DeleteUserInput{UserName: new("b")}), "NoSuchEntity: The user with name b cannot be found."},
+		{"the name is free", check.Try(w.CreateUser, &iam.CreateUserInput{UserName: new("b")}), "ok"},
+		{"an invalid marker", check.Try(w.ListUsers, &iam.ListUsersInput{Marker: new("x")}), "ValidationError: Invalid Marker."},
 	})
 }
 
@@ -65,16 +67,16 @@ func TestUserRules(t *testing.T) {
 func TestGetUserSelf(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	root := must(t, w.GetUser, &iam.GetUserInput{}).User
-	equal(t, "root's ARN", *root.Arn, w.arn("root"))
-	equal(t, "root's id", *root.UserId, w.account)
-	equal(t, "root's name and path", root.UserName == nil && root.Path == nil, true)
-	equal(t, "root's date", root.CreateDate.IsZero(), false)
+	root := check.Must(t, w.GetUser, &iam.GetUserInput{}).User
+	check.Equal(t, "root's ARN", *root.Arn, w.arn("root"))
+	check.Equal(t, "root's id", *root.UserId, w.account)
+	check.Equal(t, "root's name and path", root.UserName == nil && root.Path == nil, true)
+	check.Equal(t, "root's date", root.CreateDate.IsZero(), false)
 
 	ana := w.user(t, "ana", allow("iam:GetUser", w.arn("user/${aws:username}")))
-	equal(t, "the user", *must(t, ana.GetUser, &iam.GetUserInput{}).User.UserName, "ana")
-	run(t, []rule{
-		{"another user", try(ana.GetUser, &iam.GetUserInput{UserName: new("bo")}),
+	check.Equal(t, "the user", *check.Must(t, ana.GetUser, &iam.GetUserInput{}).User.UserName, "ana")
+	check.Run(t, []check.Rule{
+		{"another user", check.Try(ana.GetUser, &iam.GetUserInput{UserName: new("bo")}),
 			"AccessDenied: User: " + w.arn("user/ana") + " is not authorized to perform: iam:GetUser on resource: user bo because no identity-based policy allows the iam:GetUser action"},
 	})
 }
@@ -86,24 +88,24 @@ func TestRenamedUser(t *testing.T) {
 	boundary, attached := w.managed(t, "limit", allow("*", "*")), w.managed(t, "all", allow("iam:List*", "*"))
 	w.user(t, "ana")
 	own := w.keys(t, "ana")
-	must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("devs")})
-	must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("devs"), UserName: new("ana")})
-	must(t, w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: &boundary})
-	must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &attached})
-	must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(trust(w.arn("user/ana")))})
+	check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("devs")})
+	check.Must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("devs"), UserName: new("ana")})
+	check.Must(t, w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: new("ana"), PermissionsBoundary: &boundary})
+	check.Must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: new("ana"), PolicyArn: &attached})
+	check.Must(t, w.CreateRole, &iam.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(trust(w.arn("user/ana")))})
 
-	must(t, w.UpdateUser, &iam.UpdateUserInput{UserName: new("ANA"), NewUserName: new("Berta"), NewPath: new("/lead/")})
-	equal(t, "the keys' user", w.who(t, own), w.arn("user/lead/Berta"))
+	check.Must(t, w.UpdateUser, &iam.UpdateUserInput{UserName: new("ANA"), NewUserName: new("Berta"), NewPath: new("/lead/")})
+	check.Equal(t, "the keys' user", w.who(t, own), w.arn("user/lead/Berta"))
 	as := iam.NewFromConfig(w.ConfigFor("us-east-1", own))
-	users := must(t, as.ListUsers, &iam.ListUsersInput{PathPrefix: new("/lead/")}).Users // the attached policy
-	equal(t, "users below the new path", len(users), 1)
-	equal(t, "users below the old path", len(must(t, as.ListUsers, &iam.ListUsersInput{PathPrefix: new("/dev")}).Users), 0)
-	equal(t, "groups", *must(t, as.ListGroupsForUser, &iam.ListGroupsForUserInput{UserName: new("berta")}).Groups[0].GroupName, "devs")
-	equal(t, "members", *must(t, w.GetGroup, &iam.GetGroupInput{GroupName: new("devs")}).Users[0].UserName, "Berta")
-	equal(t, "keys", *must(t, as.ListAccessKeys, &iam.ListAccessKeysInput{}).AccessKeyMetadata[0].UserName, "Berta")
-	equal(t, "boundary", *must(t, w.GetUser, &iam.GetUserInput{UserName: new("Berta")}).User.PermissionsBoundary.PermissionsBoundaryArn, boundary)
-	equal(t, "the trust policy", trustOf(t, must(t, w.GetRole, &iam.GetRoleInput{RoleName: new("r")}).Role), trust(w.arn("user/lead/Berta")))
-	equal(t, "the old name", try(w.GetUser, &iam.GetUserInput{UserName: new("ana")})(), "NoSuchEntity: The user with name ana cannot be found.")
+	users := check.Must(t, as.ListUsers, &iam.ListUsersInput{PathPrefix: new("/lead/")}).Users // the attached policy
+	check.Equal(t, "users below the new path", len(users), 1)
+	check.Equal(t, "users below the old path", len(check.Must(t, as.ListUsers, &iam.ListUsersInput{PathPrefix: new("/dev")}).Users), 0)
+	check.Equal(t, "groups", *check.Must(t, as.ListGroupsForUser, &iam.ListGroupsForUserInput{UserName: new("berta")}).Groups[0].GroupName, "devs")
+	check.Equal(t, "members", *check.Must(t, w.GetGroup, &iam.GetGroupInput{GroupName: new("devs")}).Users[0].UserName, "Berta")
+	check.Equal(t, "keys", *check.Must(t, as.ListAccessKeys, &iam.ListAccessKeysInput{}).AccessKeyMetadata[0].UserName, "Berta")
+	check.Equal(t, "boundary", *check.Must(t, w.GetUser, &iam.GetUserInput{UserName: new("Berta")}).User.PermissionsBoundary.PermissionsBoundaryArn, boundary)
+	check.Equal(t, "the trust policy", trustOf(t, check.Must(t, w.GetRole, &iam.GetRoleInput{RoleName: new("r")}).Role), trust(w.arn("user/lead/Berta")))
+	check.Equal(t, "the old name", check.Try(w.GetUser, &iam.GetUserInput{UserName: new("ana")})(), "NoSuchEntity: The user with name ana cannot be found.")
 }
 
 // Each thing that is left has its own refusal.
@@ -112,24 +114,24 @@ func TestDeleteUserConflicts(t *testing.T) {
 	w := newWorld(t)
 	ana := new("ana")
 	policy := w.managed(t, "p", allow("*", "*"))
-	del := try(w.DeleteUser, &iam.DeleteUserInput{UserName: ana})
+	del := check.Try(w.DeleteUser, &iam.DeleteUserInput{UserName: ana})
 	w.user(t, "ana", allow("*", "*"))
-	key := *must(t, w.ListAccessKeys, &iam.ListAccessKeysInput{UserName: ana}).AccessKeyMetadata[0].AccessKeyId
-	must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: ana, PolicyArn: &policy})
-	must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("g")})
-	must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("g"), UserName: ana})
-	must(t, w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: ana, PermissionsBoundary: &policy})
-	run(t, []rule{
+	key := *check.Must(t, w.ListAccessKeys, &iam.ListAccessKeysInput{UserName: ana}).AccessKeyMetadata[0].AccessKeyId
+	check.Must(t, w.AttachUserPolicy, &iam.AttachUserPolicyInput{UserName: ana, PolicyArn: &policy})
+	check.Must(t, w.CreateGroup, &iam.CreateGroupInput{GroupName: new("g")})
+	check.Must(t, w.AddUserToGroup, &iam.AddUserToGroupInput{GroupName: new("g"), UserName: ana})
+	check.Must(t, w.PutUserPermissionsBoundary, &iam.PutUserPermissionsBoundaryInput{UserName: ana, PermissionsBoundary: &policy})
+	check.Run(t, []check.Rule{
 		{"attached", del, "DeleteConflict: Cannot delete entity, must detach all policies first."},
-		{"detach", try(w.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: ana, PolicyArn: &policy}), "ok"},
+		{"detach", check.Try(w.DetachUserPolicy, &iam.DetachUserPolicyInput{UserName: ana, PolicyArn: &policy}), "ok"},
 		{"in a group", del, "DeleteConflict: Cannot delete entity, must remove users from group first."},
-		{"leave", try(w.RemoveUserFromGroup, &iam.RemoveUserFromGroupInput{UserName: ana, GroupName: new("g")}), "ok"},
+		{"leave", check.Try(w.RemoveUserFromGroup, &iam.RemoveUserFromGroupInput{UserName: ana, GroupName: new("g")}), "ok"},
 		{"inline", del, "DeleteConflict: Cannot delete entity, must delete policies first."},
-		{"delete policy", try(w.DeleteUserPolicy, &iam.DeleteUserPolicyInput{UserName: ana, PolicyName: new("own")}), "ok"},
+		{"delete policy", check.Try(w.DeleteUserPolicy, &iam.DeleteUserPolicyInput{UserName: ana, PolicyName: new("own")}), "ok"},
 		{"keys", del, "DeleteConflict: Cannot delete entity, must delete access keys first."},
-		{"delete key", try(w.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: ana, AccessKeyId: &key}), "ok"},
+		{"delete key", check.Try(w.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: ana, AccessKeyId: &key}), "ok"},
 		{"the boundary goes with the user", del, "ok"},
-		{"and counts no more", try(w.DeletePolicy, &iam.DeletePolicyInput{PolicyArn: &policy}), "ok"},
+		{"and counts no more", check.Try(w.DeletePolicy, &iam.DeletePolicyInput{PolicyArn: &policy}), "ok"},
 	})
 }
 
@@ -138,7 +140,7 @@ func TestListUsersPages(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"/", "/a/", "/a/b/", "/ab/"} {
 		for _, name := range []string{"x", "y", "z"} {
-			must(t, w.CreateUser, &iam.CreateUserInput{UserName: new(name + strings.ReplaceAll(path, "/", "-")), Path: &path})
+			check.Must(t, w.CreateUser, &iam.CreateUserInput{UserName: new(name + strings.ReplaceAll(path, "/", "-")), Path: &path})
 		}
 	}
 	for prefix, want := range map[string]int{"": 12, "/": 12, "/a": 9, "/a/": 6, "/a/b/": 3, "/c/": 0} {
@@ -148,11 +150,11 @@ func TestListUsersPages(t *testing.T) {
 		}
 		seen := map[string]bool{}
 		for {
-			out := must(t, w.ListUsers, in)
+			out := check.Must(t, w.ListUsers, in)
 			for _, u := range out.Users {
 				seen[*u.UserName] = true
 			}
-			equal(t, prefix+": a marker if and only if there is more", out.Marker != nil, out.IsTruncated)
+			check.Equal(t, prefix+": a marker if and only if there is more", out.Marker != nil, out.IsTruncated)
 			if len(out.Users) > 2 {
 				t.Errorf("%s: a page of %d", prefix, len(out.Users))
 			}
@@ -160,6 +162,6 @@ func TestListUsersPages(t *testing.T) {
 				break
 			}
 		}
-		equal(t, "users below "+prefix, len(seen), want)
+		check.Equal(t, "users below "+prefix, len(seen), want)
 	}
 }

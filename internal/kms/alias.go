@@ -6,6 +6,7 @@ import (
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/page"
 	"coffer/internal/table"
 )
 
@@ -192,12 +193,12 @@ func deleteAlias(r *api.Request, _ *kmsapi.DeleteAliasInput, n naming) (*kmsapi.
 // simply not there.
 func listAliases(r *api.Request, in *kmsapi.ListAliasesInput, _ struct{}) (*kmsapi.ListAliasesOutput, error) {
 	out := &kmsapi.ListAliasesOutput{Aliases: []kmsapi.AliasListEntry{}}
-	add := func(p *page, a *Alias) (more bool, err error) {
+	add := func(p *page.Page, a *Alias) (more bool, err error) {
 		if k, err := liveKey(r, a.Account, a.KeyID); err != nil || k == nil {
 			return true, err // gone with its key
 		}
-		if len(out.Aliases) == p.limit {
-			out.NextMarker = p.next(*out.Aliases[p.limit-1].AliasName)
+		if len(out.Aliases) == p.Limit {
+			out.NextMarker = p.Next(*out.Aliases[p.Limit-1].AliasName)
 			return false, nil
 		}
 		out.Aliases = append(out.Aliases, kmsapi.AliasListEntry{
@@ -214,7 +215,7 @@ func listAliases(r *api.Request, in *kmsapi.ListAliasesInput, _ struct{}) (*kmsa
 		if err != nil {
 			return nil, err
 		}
-		for e, err := range Aliases.Scan(r.Tx, p.rows(table.K(r.Account, r.Region))) {
+		for e, err := range Aliases.Scan(r.Tx, p.Rows(table.K(r.Account, r.Region))) {
 			if err != nil {
 				return nil, err
 			}
@@ -239,7 +240,7 @@ func listAliases(r *api.Request, in *kmsapi.ListAliasesInput, _ struct{}) (*kmsa
 		if err != nil {
 			return nil, err
 		}
-		for e, err := range Aliases.ScanIndex(r.Tx, aliasIndex, p.rows(table.K(r.Account, r.Region, t.key.ID))) {
+		for e, err := range Aliases.ScanIndex(r.Tx, aliasIndex, p.Rows(table.K(r.Account, r.Region, t.key.ID))) {
 			if err != nil {
 				return nil, err
 			}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 )
 
@@ -136,8 +137,8 @@ func TestSignAndVerify(t *testing.T) {
 					}
 					bad := bytes.Clone(signature)
 					bad[len(bad)-1] ^= 1
-					refused(t, algorithm, verify(form, given, bad), "KMSInvalidSignatureException", "")
-					refused(t, algorithm, verify(form, append([]byte{given[0] ^ 1}, given[1:]...), signature), "KMSInvalidSignatureException", "")
+					apitest.Refused(t, algorithm, verify(form, given, bad), "KMSInvalidSignatureException", "")
+					apitest.Refused(t, algorithm, verify(form, append([]byte{given[0] ^ 1}, given[1:]...), signature), "KMSInvalidSignatureException", "")
 				}
 			}
 		}
@@ -279,11 +280,11 @@ func TestRSAEncryption(t *testing.T) {
 		refuse(c, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: m.KeyId, Plaintext: make(api.Sensitive, most+1), EncryptionAlgorithm: &algorithm}, "ValidationException", text[algorithm])
 	}
 	blob := encrypt(oaep256, 10)
-	refused(t, "the other algorithm", decrypt(new(oaep1), blob), "InvalidCiphertextException", "")
-	refused(t, "cut", decrypt(new(oaep256), blob[1:]), "InvalidCiphertextException", "")
-	refused(t, "of a symmetric key", decrypt(new(oaep256), c.encrypt(*sym.KeyId, "x")), "InvalidCiphertextException", "")
+	apitest.Refused(t, "the other algorithm", decrypt(new(oaep1), blob), "InvalidCiphertextException", "")
+	apitest.Refused(t, "cut", decrypt(new(oaep256), blob[1:]), "InvalidCiphertextException", "")
+	apitest.Refused(t, "of a symmetric key", decrypt(new(oaep256), c.encrypt(*sym.KeyId, "x")), "InvalidCiphertextException", "")
 	const incompatible = "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec RSA_2048."
-	refused(t, "no algorithm", decrypt(nil, blob), "InvalidKeyUsageException", incompatible)
+	apitest.Refused(t, "no algorithm", decrypt(nil, blob), "InvalidKeyUsageException", incompatible)
 	refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: blob, EncryptionAlgorithm: new(oaep256)}, "InvalidCiphertextException", "") // no KeyId
 	refuse(c, kmsapi.Decrypt, &kmsapi.DecryptInput{KeyId: sym.KeyId, CiphertextBlob: blob}, "InvalidCiphertextException", "")
 	refuse(c, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: m.KeyId, Plaintext: api.Sensitive("x")}, "InvalidKeyUsageException", incompatible)
@@ -368,7 +369,7 @@ func TestStatesOfAsymmetricKeys(t *testing.T) {
 			if code == "" && err != nil {
 				t.Errorf("%s: %v", name, err)
 			} else if code != "" {
-				refused(t, name, err, code, *k.Arn+text)
+				apitest.Refused(t, name, err, code, *k.Arn+text)
 			}
 		}
 	}
@@ -443,10 +444,10 @@ func TestMACs(t *testing.T) {
 		}
 		for _, bad := range [][]byte{out.Mac[1:], append(bytes.Clone(out.Mac), 0), {1}} {
 			_, err := verify("m", bad)
-			refused(t, spec, err, "KMSInvalidMacException", "")
+			apitest.Refused(t, spec, err, "KMSInvalidMacException", "")
 		}
 		_, err := verify("M", out.Mac)
-		refused(t, spec, err, "KMSInvalidMacException", "")
+		apitest.Refused(t, spec, err, "KMSInvalidMacException", "")
 		refuse(c, kmsapi.GenerateMac, &kmsapi.GenerateMacInput{KeyId: m.KeyId, Message: api.Sensitive("m"), MacAlgorithm: &algorithm, DryRun: new(true)}, "DryRunOperationException", dryRunText)
 		refuse(c, kmsapi.VerifyMac, &kmsapi.VerifyMacInput{KeyId: m.KeyId, Message: api.Sensitive("m"), MacAlgorithm: &algorithm, Mac: out.Mac, DryRun: new(true)}, "DryRunOperationException", dryRunText)
 		other := map[string]string{"HMAC_SHA_512": "HMAC_SHA_256"}[algorithm]

@@ -17,84 +17,52 @@ import (
 // and opens every material. report gets one sentence per finding, naming the
 // row. The error is of the store, and ends the check. tx must be a View's.
 func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format string, args ...any)) error {
-	grants := make(map[string]int) // that keys say they have, and then do not
-	for e, err := range Keys.Scan(tx, table.Range{}) {
-		if errors.Is(err, table.ErrDamaged) {
-			report("kms.key: %v; the keys behind it are not checked", err)
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if e.Value.Grants != 0 {
-			grants[e.Value.ARN] = e.Value.Grants
-		}
-		if err := s.checkKey(ctx, tx, e.Value, func(format string, args ...any) {
-			report("kms.key %v: "+format, append([]any{e.Value.ARN}, args...)...)
-		}); err != nil {
-			return err
-		}
-	}
-	for e, err := range Aliases.Scan(tx, table.Range{}) {
-		if errors.Is(err, table.ErrDamaged) {
-			report("kms.alias: %v; the aliases behind it are not checked", err)
-			break
-		}
-		if err != nil {
-			return err
-		}
-		a := e.Value
-		if !isAliasName(a.Name) {
-			report("kms.alias %q of %s in %s: no alias can have that name", a.Name, a.Account, a.Region)
-		}
-		if err := exists(Keys.Load(tx, table.K(a.Account, a.Region, a.KeyID))); err != nil {
-			report("kms.alias %s of %s in %s: its key %s: %v", a.Name, a.Account, a.Region, a.KeyID, err)
-		}
-	}
-	for e, err := range Policies.Scan(tx, table.Range{}) {
-		if errors.Is(err, table.ErrDamaged) {
-			report("kms.policy: %v; the policies behind it are not checked", err)
-			break
-		}
-		if err != nil {
-			return err
-		}
-		p := e.Value
-		if err := exists(Keys.Load(tx, e.Key)); err != nil {
-			report("kms.policy of key %s of %s in %s: the key: %v", p.KeyID, p.Account, p.Region, err)
-		}
-		if _, err := policy.Parse([]byte(p.Text), policy.Key); err != nil {
-			report("kms.policy of key %s of %s in %s: %v", p.KeyID, p.Account, p.Region, err)
-		}
-	}
-	return checkGrants(ctx, tx, grants, report)
-}
-
-// checkGrants compares the grants with their keys, which claim to have so many, by ARN.
-func checkGrants(ctx context.Context, tx *table.Tx, claimed map[string]int, report func(format string, args ...any)) error {
-	for e, err := range Grants.Scan(tx, table.Range{}) {
-		if errors.Is(err, table.ErrDamaged) {
-			report("kms.grant: %v; the grants behind it are not checked, nor their number", err)
+	c := &table.Fsck{Ctx: ctx, Tx: tx, Report: report}
+	grants := make(map[string]int) // that keys say they have, less those they have, by ARN
+	err := errors.Join(
+		table.Each(c, &Keys, func(k *Key) error {
+			if k.Grants != 0 {
+				grants[k.ARN] = k.Grants
+			}
+			return s.checkKey(ctx, tx, k, func(format string, args ...any) {
+				report("kms.key %v: "+format, append([]any{k.ARN}, args...)...)
+			})
+		}),
+		table.Each(c, &Aliases, func(a *Alias) error {
+			if !isAliasName(a.Name) {
+				report("kms.alias %q of %s in %s: no alias can have that name", a.Name, a.Account, a.Region)
+			}
+			if err := exists(Keys.Load(tx, table.K(a.Account, a.Region, a.KeyID))); err != nil {
+				report("kms.alias %s of %s in %s: its key %s: %v", a.Name, a.Account, a.Region, a.KeyID, err)
+			}
 			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		g := e.Value
-		k, err := Keys.Get(tx, table.K(g.Account, g.Region, g.KeyID))
-		if err != nil {
-			report("kms.grant %s on key %s of %s in %s: the key: %v", g.ID, g.KeyID, g.Account, g.Region, err)
-			continue
-		}
-		claimed[k.ARN]--
-		if fault := g.check(k); fault != "" {
-			report("kms.grant %s on %s: %s", g.ID, k.ARN, fault)
-		}
+		}),
+		table.Each(c, &Policies, func(p *Policy) error {
+			if err := exists(Keys.Load(tx, Policies.Key(p))); err != nil {
+				report("kms.policy of key %s of %s in %s: the key: %v", p.KeyID, p.Account, p.Region, err)
+			}
+			if _, err := policy.Parse([]byte(p.Text), policy.Key); err != nil {
+				report("kms.policy of key %s of %s in %s: %v", p.KeyID, p.Account, p.Region, err)
+			}
+			return nil
+		}),
+		table.Each(c, &Grants, func(g *Grant) error {
+			k, err := Keys.Get(tx, table.K(g.Account, g.Region, g.KeyID))
+			if err != nil {
+				report("kms.grant %s on key %s of %s in %s: the key: %v", g.ID, g.KeyID, g.Account, g.Region, err)
+				return nil
+			}
+			grants[k.ARN]--
+			if fault := g.check(k); fault != "" {
+				report("kms.grant %s on %s: %s", g.ID, k.ARN, fault)
+			}
+			return nil
+		}),
+	)
+	if err != nil || c.Incomplete {
+		return err // what was counted is not all there is
 	}
-	for arn, n := range claimed {
+	for arn, n := range grants {
 		if n != 0 {
 			report("kms.key %s: has %d grants fewer than it counts", arn, n)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/fault"
 )
@@ -73,7 +74,7 @@ func TestEncryptionContext(t *testing.T) {
 			if tc.ok && err != nil {
 				t.Error(err)
 			} else if !tc.ok {
-				refused(t, "Decrypt", err, "InvalidCiphertextException", "")
+				apitest.Refused(t, "Decrypt", err, "InvalidCiphertextException", "")
 			}
 		})
 	}
@@ -116,7 +117,7 @@ func TestTamperedCiphertexts(t *testing.T) {
 		t.Helper()
 		_, err := call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: b, EncryptionContext: map[string]string{"k": "v"}})
 		if !isNoKey(err) {
-			refused(t, what, err, "InvalidCiphertextException", "")
+			apitest.Refused(t, what, err, "InvalidCiphertextException", "")
 		}
 		_, err = call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{KeyId: m.KeyId, CiphertextBlob: b, EncryptionContext: map[string]string{"k": "v"}})
 		if err == nil || err.Error() != "InvalidCiphertextException" && err.Error() != "IncorrectKeyException: "+incorrect {

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/envelope"
-	"coffer/internal/fault"
 	"coffer/internal/iam"
 	"coffer/internal/iam/iamtest"
 	"coffer/internal/kms"
@@ -250,7 +250,9 @@ func call[I, O any](c client, op api.Op[I, O], in *I) (*O, error) {
 		}
 	}
 	if err != nil {
-		known(c, op.Operation, err)
+		// AWS has the parameters that we refuse as unsupported; the model does not say that
+		// they can be refused.
+		apitest.Modelled(c, op.Operation, err, "NotAuthorizedException", "UnsupportedOperationException")
 		return nil, err
 	}
 	for _, f := range r.TakeAfter() {
@@ -258,28 +260,6 @@ func call[I, O any](c client, op api.Op[I, O], in *I) (*O, error) {
 	}
 	c.events = append(c.events, r.TakeEvents()...)
 	return any(out).(*O), nil
-}
-
-// known: every error is one that the model, or the framework, has.
-func known(t testing.TB, op *api.Operation, err error) {
-	t.Helper()
-	code := fault.Code(err)
-	switch code {
-	case "":
-		t.Errorf("%s: untyped error: %v", op.Name, err)
-	case "ValidationException", "AccessDeniedException", "NotAuthorizedException":
-		return
-	case "UnsupportedOperationException":
-		// AWS has the parameters that we refuse so; the model does not say
-		// that they can be refused.
-		return
-	}
-	for _, e := range op.Errors {
-		if e.Code == code {
-			return
-		}
-	}
-	t.Errorf("%s answers %s, which its model does not have", op.Name, code)
 }
 
 // must calls an operation that has to succeed.
@@ -296,19 +276,7 @@ func must[I, O any](c client, op api.Op[I, O], in *I) *O {
 func refuse[I, O any](c client, op api.Op[I, O], in *I, code, message string) {
 	c.Helper()
 	_, err := call(c, op, in)
-	refused(c, op.Name, err, code, message)
-}
-
-func refused(t testing.TB, what string, err error, code, message string) {
-	t.Helper()
-	if err == nil {
-		t.Errorf("%s: succeeded, want %s", what, code)
-		return
-	}
-	fe, ok := fault.As(err)
-	if !ok || fe.Code != code || fe.Message != message {
-		t.Errorf("%s:\n got %v\nwant %s: %s", what, err, code, message)
-	}
+	apitest.Refused(c, op.Name, err, code, message)
 }
 
 func (c client) createKey() *kmsapi.KeyMetadata {

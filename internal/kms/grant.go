@@ -12,6 +12,7 @@ import (
 
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
+	"coffer/internal/page"
 	"coffer/internal/policy"
 	"coffer/internal/table"
 )
@@ -394,7 +395,8 @@ func (g *Grant) pairs() map[string]string {
 
 // grantList is a page of grants under way.
 type grantList struct {
-	*page
+	*page.Page
+	r       *api.Request
 	entries []kmsapi.GrantListEntry
 	last    string // position of the last entry
 	marker  *string
@@ -402,22 +404,22 @@ type grantList struct {
 
 func newGrantList(r *api.Request, limit *int64, marker *string, filter string) (*grantList, error) {
 	p, err := newPage(r, limit, marker, 50, filter)
-	return &grantList{page: p, entries: []kmsapi.GrantListEntry{}}, err
+	return &grantList{Page: p, r: r, entries: []kmsapi.GrantListEntry{}}, err
 }
 
 // under is the range of the page's rows under prefix: what follows it is the position.
 func (l *grantList) under(prefix table.Key) table.Range {
 	rows := table.Range{Prefix: prefix}
-	if l.after != "" {
-		rows.After = prefix + table.K(strings.Split(l.after, "/")...)
+	if l.After != "" {
+		rows.After = prefix + table.K(strings.Split(l.After, "/")...)
 	}
 	return rows
 }
 
 // add adds the grant that stands at key; more is false behind the end of the page.
 func (l *grantList) add(rows table.Range, key table.Key, g *Grant) (more bool, err error) {
-	if len(l.entries) == l.limit {
-		l.marker = l.next(l.last)
+	if len(l.entries) == l.Limit {
+		l.marker = l.Next(l.last)
 		return false, nil
 	}
 	l.last = strings.Join(key[len(rows.Prefix):].Parts(), "/")

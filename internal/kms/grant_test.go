@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/iam"
 	"coffer/internal/kms"
@@ -173,7 +174,7 @@ func TestRefusedGrants(t *testing.T) {
 		{"a long key", symmetric, []string{"Decrypt"}, &kmsapi.GrantConstraints{EncryptionContextSubset: map[string]string{long: "a"}}, path + "Map keys must satisfy constraint: [Member must have length less than or equal to 384]"},
 	} {
 		_, err := call(c, kmsapi.CreateGrant, &kmsapi.CreateGrantInput{KeyId: tc.key.KeyId, GranteePrincipal: &alice, Operations: tc.operations, Constraints: tc.constraint})
-		refused(t, tc.name, err, "ValidationException", tc.text)
+		apitest.Refused(t, tc.name, err, "ValidationException", tc.text)
 	}
 	longest := map[string]string{long[2:]: long[2:]}
 	must(c, kmsapi.CreateGrant, &kmsapi.CreateGrantInput{KeyId: symmetric.KeyId, GranteePrincipal: &alice, Operations: []string{"Decrypt"}, Constraints: &kmsapi.GrantConstraints{EncryptionContextSubset: longest}})

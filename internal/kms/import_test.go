@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/iam/iamtest"
 	"coffer/internal/material"
@@ -302,15 +303,15 @@ func TestImportRefusals(t *testing.T) {
 		return err
 	}
 	const unsupported = "UnsupportedOperationException"
-	refused(t, "own key", parameters(*own.KeyId, oaep, "RSA_2048"), unsupported, *own.Arn+" origin is AWS_KMS which is not valid for this operation.")
-	refused(t, "PKCS #1 1.5", parameters(*m.KeyId, "RSAES_PKCS1_V1_5", "RSA_2048"), unsupported, "Wrapping algorithm RSAES_PKCS1_V1_5 is not supported any more.")
-	refused(t, "SM2", parameters(*m.KeyId, "SM2PKE", "SM2"), unsupported, "SM2 is available in China Regions only.")
-	refused(t, "key wrap of a symmetric key", parameters(*m.KeyId, "RSA_AES_KEY_WRAP_SHA_256", "RSA_2048"), unsupported, "Wrapping algorithm RSA_AES_KEY_WRAP_SHA_256 with wrapping key spec RSA_2048 cannot wrap key material of key spec SYMMETRIC_DEFAULT.")
+	apitest.Refused(t, "own key", parameters(*own.KeyId, oaep, "RSA_2048"), unsupported, *own.Arn+" origin is AWS_KMS which is not valid for this operation.")
+	apitest.Refused(t, "PKCS #1 1.5", parameters(*m.KeyId, "RSAES_PKCS1_V1_5", "RSA_2048"), unsupported, "Wrapping algorithm RSAES_PKCS1_V1_5 is not supported any more.")
+	apitest.Refused(t, "SM2", parameters(*m.KeyId, "SM2PKE", "SM2"), unsupported, "SM2 is available in China Regions only.")
+	apitest.Refused(t, "key wrap of a symmetric key", parameters(*m.KeyId, "RSA_AES_KEY_WRAP_SHA_256", "RSA_2048"), unsupported, "Wrapping algorithm RSA_AES_KEY_WRAP_SHA_256 with wrapping key spec RSA_2048 cannot wrap key material of key spec SYMMETRIC_DEFAULT.")
 	p521 := c.external("ECC_NIST_P521", "SIGN_VERIFY", false)
-	refused(t, "P-521 in 2048 bits", parameters(*p521.KeyId, oaep, "RSA_2048"), unsupported, "Wrapping algorithm RSAES_OAEP_SHA_256 with wrapping key spec RSA_2048 cannot wrap key material of key spec ECC_NIST_P521.")
-	refused(t, "no key", parameters("fake", oaep, "RSA_2048"), "NotFoundException", "Invalid keyId 'fake'")
+	apitest.Refused(t, "P-521 in 2048 bits", parameters(*p521.KeyId, oaep, "RSA_2048"), unsupported, "Wrapping algorithm RSAES_OAEP_SHA_256 with wrapping key spec RSA_2048 cannot wrap key material of key spec ECC_NIST_P521.")
+	apitest.Refused(t, "no key", parameters("fake", oaep, "RSA_2048"), "NotFoundException", "Invalid keyId 'fake'")
 	must(c, kmsapi.ScheduleKeyDeletion, &kmsapi.ScheduleKeyDeletionInput{KeyId: m.KeyId})
-	refused(t, "pending deletion", parameters(*m.KeyId, oaep, "RSA_2048"), "KMSInvalidStateException", *m.Arn+" is pending deletion.")
+	apitest.Refused(t, "pending deletion", parameters(*m.KeyId, oaep, "RSA_2048"), "KMSInvalidStateException", *m.Arn+" is pending deletion.")
 	refuse(c, kmsapi.ImportKeyMaterial, &good, "KMSInvalidStateException", *m.Arn+" is pending deletion.")
 	refuse(c, kmsapi.DeleteImportedKeyMaterial, &kmsapi.DeleteImportedKeyMaterialInput{KeyId: own.KeyId}, unsupported, *own.Arn+" origin is AWS_KMS which is not valid for this operation.")
 	refuse(c, kmsapi.DeleteImportedKeyMaterial, &kmsapi.DeleteImportedKeyMaterialInput{KeyId: m.KeyId, KeyMaterialId: own.CurrentKeyMaterialId}, "NotFoundException", "Key material "+*own.CurrentKeyMaterialId+" is not associated with the key: "+*m.Arn)

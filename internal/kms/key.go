@@ -370,15 +370,15 @@ func listKeys(r *api.Request, in *kmsapi.ListKeysInput, _ struct{}) (*kmsapi.Lis
 		return nil, err
 	}
 	out := &kmsapi.ListKeysOutput{Keys: []kmsapi.KeyListEntry{}}
-	for e, err := range Keys.Scan(r.Tx, p.rows(table.K(r.Account, r.Region))) {
+	for e, err := range Keys.Scan(r.Tx, p.Rows(table.K(r.Account, r.Region))) {
 		if err != nil {
 			return nil, err
 		}
 		if e.Value.over(r.Time) {
 			continue
 		}
-		if len(out.Keys) == p.limit {
-			out.NextMarker = p.next(*out.Keys[p.limit-1].KeyId)
+		if len(out.Keys) == p.Limit {
+			out.NextMarker = p.Next(*out.Keys[p.Limit-1].KeyId)
 			break
 		}
 		out.Keys = append(out.Keys, kmsapi.KeyListEntry{KeyId: new(e.Value.ID), KeyArn: new(e.Value.ARN)})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 )
 
@@ -169,7 +170,7 @@ func TestIdentifiers(t *testing.T) {
 			if message == "" && err != nil {
 				t.Errorf("%s of %q: %v", what, tc.id, err)
 			} else if message != "" {
-				refused(t, what+" of "+tc.id, err, notFound, message)
+				apitest.Refused(t, what+" of "+tc.id, err, notFound, message)
 			}
 		}
 		_, err := call(c, kmsapi.DescribeKey, &kmsapi.DescribeKeyInput{KeyId: &tc.id})
@@ -385,11 +386,11 @@ func TestKeyStates(t *testing.T) {
 						t.Error(err)
 					}
 				case "D":
-					refused(t, tc.name, err, "DisabledException", *m.Arn+" is disabled.")
+					apitest.Refused(t, tc.name, err, "DisabledException", *m.Arn+" is disabled.")
 				case "P":
-					refused(t, tc.name, err, "KMSInvalidStateException", *m.Arn+" is pending deletion.")
+					apitest.Refused(t, tc.name, err, "KMSInvalidStateException", *m.Arn+" is pending deletion.")
 				case "N":
-					refused(t, tc.name, err, "KMSInvalidStateException", *m.Arn+" is not pending deletion.")
+					apitest.Refused(t, tc.name, err, "KMSInvalidStateException", *m.Arn+" is not pending deletion.")
 				}
 			})
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 	"coffer/internal/policy"
 	"coffer/internal/table"
@@ -26,13 +27,13 @@ func TestManagedKeyAppearsOnFirstUse(t *testing.T) {
 
 	// Nobody but the service makes it, and the service only when it may write.
 	_, err := generate(root)
-	refused(t, "direct", err, "NotFoundException", absent)
+	apitest.Refused(t, "direct", err, "NotFoundException", absent)
 	_, err = generate(root.through("ssm.amazonaws.com"))
-	refused(t, "another service", err, "NotFoundException", absent)
+	apitest.Refused(t, "another service", err, "NotFoundException", absent)
 	reading := sm
 	reading.writing = false
 	_, err = generate(reading)
-	refused(t, "in a read", err, "NotFoundException", absent)
+	apitest.Refused(t, "in a read", err, "NotFoundException", absent)
 	refuse(sm, kmsapi.DescribeKey, &kmsapi.DescribeKeyInput{KeyId: new(managedAlias)}, "NotFoundException", absent)
 	refuse(sm, kmsapi.GenerateDataKey, &kmsapi.GenerateDataKeyInput{KeyId: new("alias/aws/ssm"), KeySpec: new("AES_256")}, "NotFoundException", "Alias "+root.arn("alias/aws/ssm")+" is not found.")
 	refuse(w.in(theirs, eu).through(throughSM), kmsapi.GenerateDataKey, &kmsapi.GenerateDataKeyInput{KeyId: new(root.arn(managedAlias)), KeySpec: new("AES_256")},
@@ -161,7 +162,7 @@ func TestManagedKeyIsUsedThroughItsServiceOnly(t *testing.T) {
 	context := map[string]string{"SecretARN": "a", "SecretVersionId": "v"}
 	deniedOn := func(arn, action string, err error) {
 		t.Helper()
-		refused(t, action, err, "AccessDeniedException", "User: arn:aws:iam::111122223333:root is not authorized to perform: "+action+" on resource: "+arn+
+		apitest.Refused(t, action, err, "AccessDeniedException", "User: arn:aws:iam::111122223333:root is not authorized to perform: "+action+" on resource: "+arn+
 			" because no resource-based policy allows the "+action+" action")
 	}
 	denied := func(_ client, action string, err error) {
@@ -171,7 +172,7 @@ func TestManagedKeyIsUsedThroughItsServiceOnly(t *testing.T) {
 	const hidden = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."
 	for _, c := range []client{root, root.through("ssm.amazonaws.com")} {
 		_, err = call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: dk.CiphertextBlob, EncryptionContext: context})
-		refused(t, "kms:Decrypt", err, "AccessDeniedException", hidden)
+		apitest.Refused(t, "kms:Decrypt", err, "AccessDeniedException", hidden)
 		_, err = call(c, kmsapi.Decrypt, &kmsapi.DecryptInput{CiphertextBlob: dk.CiphertextBlob, EncryptionContext: context, KeyId: d.KeyId})
 		denied(c, "kms:Decrypt", err)
 		_, err = call(c, kmsapi.Encrypt, &kmsapi.EncryptInput{KeyId: new(managedAlias), Plaintext: api.Sensitive("x")})
@@ -181,7 +182,7 @@ func TestManagedKeyIsUsedThroughItsServiceOnly(t *testing.T) {
 		_, err = call(c, kmsapi.GenerateDataKeyWithoutPlaintext, &kmsapi.GenerateDataKeyWithoutPlaintextInput{KeyId: d.KeyId, KeySpec: new("AES_256")})
 		denied(c, "kms:GenerateDataKeyWithoutPlaintext", err)
 		_, err = call(c, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: dk.CiphertextBlob, SourceEncryptionContext: context, DestinationKeyId: own.KeyId})
-		refused(t, "kms:ReEncryptFrom", err, "AccessDeniedException", hidden)
+		apitest.Refused(t, "kms:ReEncryptFrom", err, "AccessDeniedException", hidden)
 		_, err = call(c, kmsapi.ReEncrypt, &kmsapi.ReEncryptInput{CiphertextBlob: root.encrypt(*own.KeyId, "x"), DestinationKeyId: d.KeyId})
 		denied(c, "kms:ReEncryptTo", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 )
 
@@ -146,7 +147,7 @@ func TestMultiRegionRotation(t *testing.T) {
 		errOf(call(c2, kmsapi.DisableKeyRotation, &kmsapi.DisableKeyRotationInput{KeyId: &id})),
 		errOf(call(c2, kmsapi.RotateKeyOnDemand, &kmsapi.RotateKeyOnDemandInput{KeyId: &id})),
 	} {
-		refused(t, "on a replica", err, "UnsupportedOperationException", notPrimary)
+		apitest.Refused(t, "on a replica", err, "UnsupportedOperationException", notPrimary)
 	}
 	must(c, kmsapi.EnableKeyRotation, &kmsapi.EnableKeyRotationInput{KeyId: &id, RotationPeriodInDays: new(int64(90))})
 	c.replicate(id, ap)
@@ -261,17 +262,17 @@ func TestUpdatePrimaryRegion(t *testing.T) {
 	}
 	w.wantSet(id, eu, ap, us)
 	c.wantState(id, "Enabled")
-	refused(t, "by a replica", update(c, ap), "UnsupportedOperationException", c.arn("key/"+id)+" is not a multi-region primary key.")
-	refused(t, "to itself", update(c2, eu), "UnsupportedOperationException", c2.arn("key/"+id)+" is the multi-region primary key already.")
-	refused(t, "where none is", update(c2, "eu-west-2"), "NotFoundException", "Key 'arn:aws:kms:eu-west-2:"+ours+":key/"+id+"' does not exist")
+	apitest.Refused(t, "by a replica", update(c, ap), "UnsupportedOperationException", c.arn("key/"+id)+" is not a multi-region primary key.")
+	apitest.Refused(t, "to itself", update(c2, eu), "UnsupportedOperationException", c2.arn("key/"+id)+" is the multi-region primary key already.")
+	apitest.Refused(t, "where none is", update(c2, "eu-west-2"), "NotFoundException", "Key 'arn:aws:kms:eu-west-2:"+ours+":key/"+id+"' does not exist")
 	// A region that the key never was in replicates from the new primary key.
 	c2.replicate(id, "eu-west-2")
 	w.wantSet(id, eu, ap, "eu-west-2", us)
 	must(c, kmsapi.DisableKey, &kmsapi.DisableKeyInput{KeyId: &id})
-	refused(t, "to a disabled one", update(c2, us), "DisabledException", c.arn("key/"+id)+" is disabled.")
+	apitest.Refused(t, "to a disabled one", update(c2, us), "DisabledException", c.arn("key/"+id)+" is disabled.")
 	must(c, kmsapi.EnableKey, &kmsapi.EnableKeyInput{KeyId: &id})
 	must(c2, kmsapi.DisableKey, &kmsapi.DisableKeyInput{KeyId: &id})
-	refused(t, "from a disabled one", update(c2, us), "DisabledException", c2.arn("key/"+id)+" is disabled.")
+	apitest.Refused(t, "from a disabled one", update(c2, us), "DisabledException", c2.arn("key/"+id)+" is disabled.")
 	must(c2, kmsapi.EnableKey, &kmsapi.EnableKeyInput{KeyId: &id})
 	if err := update(c2, us); err != nil {
 		t.Fatal(err)

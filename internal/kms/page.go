@@ -1,73 +1,22 @@
 package kms
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
-	"strings"
-
 	"coffer/internal/api"
 	kmsapi "coffer/internal/api/kms"
-	"coffer/internal/table"
+	"coffer/internal/page"
 )
 
-// A marker says where a page ended, by name and not by number, so that a list
-// neither repeats nor skips what was there all along while others come and go:
-//
-//	base64url of: 1 (version) | check (8) | position
-//	check = SHA-256(operation 00 account 00 region 00 filter 00 position)[:8]
-//
-// The check binds it to the list it came from. It is no secret: a forged
-// position shows no more than the first page would.
-const (
-	markerVersion = 1
-	checkSize     = 8
-)
-
-// page is one page of a list.
-type page struct {
-	r      *api.Request
-	limit  int
-	filter string // what narrows the list, such as the key
-	after  string // position of the last page's end; empty: from the start
-}
-
-func newPage(r *api.Request, limit *int64, marker *string, usual int, filter string) (*page, error) {
-	p := &page{r: r, limit: usual, filter: filter}
+// newPage is the page of a list that a request asks for; usual is how many items it has if
+// the request does not say, filter what narrows the list, such as the key.
+func newPage(r *api.Request, limit *int64, marker *string, usual int, filter string) (*page.Page, error) {
 	if limit != nil {
-		p.limit = int(*limit)
+		usual = int(*limit)
 	}
-	if marker != nil {
-		b, err := base64.RawURLEncoding.Strict().DecodeString(*marker)
-		if err != nil || len(b) <= 1+checkSize || b[0] != markerVersion {
-			return nil, invalidMarker()
-		}
-		p.after = string(b[1+checkSize:])
-		if !bytes.Equal(b[1:1+checkSize], p.check(p.after)) {
-			return nil, invalidMarker()
-		}
+	p, ok := page.New(r, usual, marker, filter)
+	if !ok {
+		return nil, invalidMarker()
 	}
 	return p, nil
 }
 
 func invalidMarker() error { return kmsapi.InvalidMarkerException("The marker is not valid.") }
-
-func (p *page) check(position string) []byte {
-	sum := sha256.Sum256([]byte(strings.Join([]string{p.r.Op.Name, p.r.Account, p.r.Region, p.filter, position}, "\x00")))
-	return sum[:checkSize]
-}
-
-// next returns the marker of a page that ends at position.
-func (p *page) next(position string) *string {
-	b := append([]byte{markerVersion}, p.check(position)...)
-	return new(base64.RawURLEncoding.EncodeToString(append(b, position...)))
-}
-
-// rows is the range of the page's rows whose keys are prefix and the position.
-func (p *page) rows(prefix table.Key) table.Range {
-	r := table.Range{Prefix: prefix}
-	if p.after != "" {
-		r.After = prefix + table.K(p.after)
-	}
-	return r
-}

@@ -291,10 +291,10 @@ func listKeyRotations(r *api.Request, in *kmsapi.ListKeyRotationsInput, t target
 	if !all {
 		from = 1
 	}
-	if p.after != "" {
+	if p.After != "" {
 		// Materials are only ever added at the end, so a number is a place. The
 		// last may be gone if it was pending.
-		last, err := strconv.Atoi(p.after)
+		last, err := strconv.Atoi(p.After)
 		if err != nil || last < 0 || last > len(k.Materials) {
 			return nil, invalidMarker()
 		}
@@ -302,8 +302,8 @@ func listKeyRotations(r *api.Request, in *kmsapi.ListKeyRotationsInput, t target
 	}
 	out := &kmsapi.ListKeyRotationsOutput{Rotations: []kmsapi.RotationsListEntry{}}
 	for i := from; i < len(k.Materials) && (all || !k.Materials[i].Pending); i++ {
-		if len(out.Rotations) == p.limit {
-			out.NextMarker = p.next(strconv.Itoa(i - 1))
+		if len(out.Rotations) == p.Limit {
+			out.NextMarker = p.Next(strconv.Itoa(i - 1))
 			break
 		}
 		e, err := k.rotation(r, &k.Materials[i])

@@ -127,15 +127,15 @@ func listResourceTags(r *api.Request, in *kmsapi.ListResourceTagsInput, t target
 	}
 	out := &kmsapi.ListResourceTagsOutput{Tags: []kmsapi.Tag{}}
 	from := 0
-	if p.after != "" {
-		at, ok := findTag(k.Tags, p.after)
+	if p.After != "" {
+		at, ok := findTag(k.Tags, p.After)
 		if from = at; ok {
 			from++
 		}
 	}
 	for _, tag := range k.Tags[from:] {
-		if len(out.Tags) == p.limit {
-			out.NextMarker = p.next(*out.Tags[p.limit-1].TagKey)
+		if len(out.Tags) == p.Limit {
+			out.NextMarker = p.Next(*out.Tags[p.Limit-1].TagKey)
 			break
 		}
 		out.Tags = append(out.Tags, kmsapi.Tag{TagKey: new(tag.Key), TagValue: new(tag.Value)})

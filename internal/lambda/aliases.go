@@ -6,6 +6,7 @@ import (
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/page"
 	"coffer/internal/table"
 )
 
@@ -64,7 +65,7 @@ func createAlias(r *api.Request, in *lambdaapi.CreateAliasInput, t *target) (*la
 	if old != nil {
 		return nil, lambdaapi.ResourceConflictException(textAliasExists + f.arn() + ":" + *in.Name)
 	}
-	a := &Alias{Account: f.Account, Region: f.Region, UID: f.UID, Name: *in.Name, Description: str(in.Description), Revision: api.NewID()}
+	a := &Alias{Account: f.Account, Region: f.Region, UID: f.UID, Name: *in.Name, Description: api.Value(in.Description), Revision: api.NewID()}
 	if err := a.point(r.Tx, f, in.FunctionVersion, in.RoutingConfig); err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func listAliases(r *api.Request, in *lambdaapi.ListAliasesInput, t *target) (*la
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPage(r, in.MaxItems, in.Marker, f.UID+" "+str(in.FunctionVersion))
+	p, err := newPage(r, in.MaxItems, in.Marker, f.UID, api.Value(in.FunctionVersion))
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +145,8 @@ func listAliases(r *api.Request, in *lambdaapi.ListAliasesInput, t *target) (*la
 		if err != nil {
 			return nil, err
 		}
-		if len(out.Aliases) == p.limit {
-			out.NextMarker = p.next(*out.Aliases[p.limit-1].Name)
+		if len(out.Aliases) == p.Limit {
+			out.NextMarker = p.Next(*out.Aliases[p.Limit-1].Name)
 			break
 		}
 		out.Aliases = append(out.Aliases, a.shown(f))
@@ -155,10 +156,10 @@ func listAliases(r *api.Request, in *lambdaapi.ListAliasesInput, t *target) (*la
 
 // aliases goes through the aliases of the function from where the page starts, or
 // through those that mean a version.
-func (f *Function) aliases(tx *table.Tx, version *string, p *page) func(yield func(*Alias, error) bool) {
+func (f *Function) aliases(tx *table.Tx, version *string, p *page.Page) func(yield func(*Alias, error) bool) {
 	return func(yield func(*Alias, error) bool) {
 		if version == nil {
-			for e, err := range Aliases.Scan(tx, p.rows(f.part())) {
+			for e, err := range Aliases.Scan(tx, p.Rows(f.part())) {
 				if !yield(e.Value, err) {
 					return
 				}
@@ -169,7 +170,7 @@ func (f *Function) aliases(tx *table.Tx, version *string, p *page) func(yield fu
 		if !ok && *version != latest {
 			return
 		}
-		for e, err := range Aliases.ScanIndex(tx, byVersion, p.rows(f.part(numberPart(n)))) {
+		for e, err := range Aliases.ScanIndex(tx, byVersion, p.Rows(f.part(numberPart(n)))) {
 			var a *Alias
 			if err == nil {
 				a, err = Aliases.Get(tx, e.Record)

@@ -13,60 +13,34 @@ import (
 // and ends the check. tx must be a View's.
 func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format string, args ...any)) error {
 	c := checker{
-		ctx: ctx, tx: tx, report: report, functions: make(map[string]bool), purged: make(map[string]bool), layers: make(map[table.Key]int),
+		Fsck: &table.Fsck{Ctx: ctx, Tx: tx, Report: report}, functions: make(map[string]bool), purged: make(map[string]bool), layers: make(map[table.Key]int),
 		uses: make(map[table.Key]int), accounts: make(map[table.Key]*Account), backlogs: make(map[table.Key]int),
 	}
 	return errors.Join(
-		each(c, &Purges, func(p *Purge) error { c.functions[p.UID], c.purged[p.UID] = true, true; return nil }),
-		each(c, &Functions, c.function),
-		each(c, &Versions, c.version),
-		each(c, &Aliases, c.alias),
-		each(c, &Policies, func(p *Permissions) error { return c.owned("policy of "+p.Qualifier, p.UID) }),
-		each(c, &EventConfigs, func(e *EventConfig) error { return c.owned("event configuration of "+e.Qualifier, e.UID) }),
-		each(c, &LayerVersions, c.layerVersion),
-		each(c, &Layers, c.layer),
-		each(c, &Packages, c.stored),
-		each(c, &Accounts, c.account),
-		each(c, &Events, func(q *Queued) error { c.backlogs[table.K(q.Account, q.Region)]++; return nil }),
-		each(c, &Backlogs, c.backlog),
+		table.Each(c.Fsck, &Purges, func(p *Purge) error { c.functions[p.UID], c.purged[p.UID] = true, true; return nil }),
+		table.Each(c.Fsck, &Functions, c.function),
+		table.Each(c.Fsck, &Versions, c.version),
+		table.Each(c.Fsck, &Aliases, c.alias),
+		table.Each(c.Fsck, &Policies, func(p *Permissions) error { return c.owned("policy of "+p.Qualifier, p.UID) }),
+		table.Each(c.Fsck, &EventConfigs, func(e *EventConfig) error { return c.owned("event configuration of "+e.Qualifier, e.UID) }),
+		table.Each(c.Fsck, &LayerVersions, c.layerVersion),
+		table.Each(c.Fsck, &Layers, c.layer),
+		table.Each(c.Fsck, &Packages, c.stored),
+		table.Each(c.Fsck, &Accounts, c.account),
+		table.Each(c.Fsck, &Events, func(q *Queued) error { c.backlogs[table.K(q.Account, q.Region)]++; return nil }),
+		table.Each(c.Fsck, &Backlogs, c.backlog),
 		c.rest(),
 	)
 }
 
 type checker struct {
-	ctx       context.Context
-	tx        *table.Tx
-	report    func(format string, args ...any)
+	*table.Fsck
 	functions map[string]bool        // UIDs that are known, also of those being purged
 	purged    map[string]bool        // UIDs of those alone
 	layers    map[table.Key]int      // versions of layers
 	uses      map[table.Key]int      // of packages
 	accounts  map[table.Key]*Account // what they have
 	backlogs  map[table.Key]int      // events
-}
-
-// each checks the records of a collection. A damaged row ends it: what is
-// behind cannot be told apart from what is missing.
-func each[T any](c checker, rows *table.Collection[T], check func(*T) error) error {
-	for e, err := range rows.Scan(c.tx, table.Range{}) {
-		if errors.Is(err, table.ErrDamaged) {
-			c.report("%s: %v; the rows behind it are not checked", rows.Name, err)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if rows.Key(e.Value) != e.Key {
-			c.report("%s: row %q holds another record", rows.Name, e.Key.Parts())
-		}
-		if err := check(e.Value); err != nil {
-			return err
-		}
-		if err := c.ctx.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // of is what an account was found to have.
@@ -98,9 +72,9 @@ func (c checker) function(f *Function) error {
 
 // governed checks that there is a policy exactly where one is said to be.
 func (c checker) governed(what string, f *Function, qualifier string, has bool) error {
-	p, err := f.permissions(c.tx, qualifier)
+	p, err := f.permissions(c.Tx, qualifier)
 	if err == nil && has != (p != nil) {
-		c.report("%s: it says it has a policy or has none, and it is not so", what)
+		c.Report("%s: it says it has a policy or has none, and it is not so", what)
 	}
 	return err
 }
@@ -128,12 +102,12 @@ func (c checker) alias(a *Alias) error {
 		means = append(means, a.Also.Version)
 	}
 	for _, n := range means {
-		v, err := f.published(c.tx, n)
+		v, err := f.published(c.Tx, n)
 		if err != nil {
 			return err
 		}
 		if v == nil {
-			c.report("%s: version %d does not exist", what, n)
+			c.Report("%s: version %d does not exist", what, n)
 		}
 	}
 	return errors.Join(c.owned(what, a.UID), c.governed(what, f, a.Name, a.HasPolicy))
@@ -150,7 +124,7 @@ func (c checker) layerVersion(v *LayerVersion) error {
 func (c checker) layer(l *Layer) error {
 	k := table.K(l.Account, l.Region, l.Name)
 	if n := c.layers[k]; n != l.Versions {
-		c.report("layer %s of %s in %s: it counts %d versions and has %d", l.Name, l.Account, l.Region, l.Versions, n)
+		c.Report("layer %s of %s in %s: it counts %d versions and has %d", l.Name, l.Account, l.Region, l.Versions, n)
 	}
 	delete(c.layers, k)
 	return nil
@@ -158,7 +132,7 @@ func (c checker) layer(l *Layer) error {
 
 func (c checker) owned(what, uid string) error {
 	if !c.functions[uid] {
-		c.report("%s: its function does not exist", what)
+		c.Report("%s: its function does not exist", what)
 	}
 	return nil
 }
@@ -168,13 +142,13 @@ func (c checker) stored(p *Stored) error {
 	k := table.K(p.Account, p.Region, p.Digest)
 	c.of(p.Account, p.Region).Held += p.Size
 	if n := c.uses[k]; n != p.Uses {
-		c.report("package %s of %s in %s: it counts %d uses and has %d", p.Digest, p.Account, p.Region, p.Uses, n)
+		c.Report("package %s of %s in %s: it counts %d uses and has %d", p.Digest, p.Account, p.Region, p.Uses, n)
 	}
 	delete(c.uses, k)
 	var size int64
-	for e, err := range Chunks.Scan(c.tx, table.Range{Prefix: k}) {
+	for e, err := range Chunks.Scan(c.Tx, table.Range{Prefix: k}) {
 		if errors.Is(err, table.ErrDamaged) {
-			c.report("package %s of %s in %s: %v", p.Digest, p.Account, p.Region, err)
+			c.Report("package %s of %s in %s: %v", p.Digest, p.Account, p.Region, err)
 			return nil
 		}
 		if err != nil {
@@ -183,14 +157,14 @@ func (c checker) stored(p *Stored) error {
 		size += int64(len(e.Value.Bytes))
 	}
 	if p.Whole && size != p.Size {
-		c.report("package %s of %s in %s: %d of its %d bytes are there", p.Digest, p.Account, p.Region, size, p.Size)
+		c.Report("package %s of %s in %s: %d of its %d bytes are there", p.Digest, p.Account, p.Region, size, p.Size)
 	}
 	return nil
 }
 
 func (c checker) account(a *Account) error {
 	if is := *c.of(a.Account, a.Region); is != *a {
-		c.report("account %s in %s: it counts %d functions with %d bytes of code, %d bytes of packages and %d reserved, and has %d, %d, %d and %d",
+		c.Report("account %s in %s: it counts %d functions with %d bytes of code, %d bytes of packages and %d reserved, and has %d, %d, %d and %d",
 			a.Account, a.Region, a.Functions, a.Code, a.Held, a.Reserved, is.Functions, is.Code, is.Held, is.Reserved)
 	}
 	delete(c.accounts, table.K(a.Account, a.Region))
@@ -200,7 +174,7 @@ func (c checker) account(a *Account) error {
 func (c checker) backlog(b *Backlog) error {
 	k := table.K(b.Account, b.Region)
 	if n := c.backlogs[k]; n != b.Events {
-		c.report("account %s in %s: it counts %d events and has %d", b.Account, b.Region, b.Events, n)
+		c.Report("account %s in %s: it counts %d events and has %d", b.Account, b.Region, b.Events, n)
 	}
 	delete(c.backlogs, k)
 	return nil
@@ -209,16 +183,16 @@ func (c checker) backlog(b *Backlog) error {
 // rest reports what was counted and stands nowhere.
 func (c checker) rest() error {
 	for k := range c.uses {
-		c.report("package %q does not exist and is used", k.Parts())
+		c.Report("package %q does not exist and is used", k.Parts())
 	}
 	for k := range c.layers {
-		c.report("layer %q does not exist and has versions", k.Parts())
+		c.Report("layer %q does not exist and has versions", k.Parts())
 	}
 	for k := range c.accounts {
-		c.report("account %q has functions and counts nothing", k.Parts())
+		c.Report("account %q has functions and counts nothing", k.Parts())
 	}
 	for k := range c.backlogs {
-		c.report("account %q has events and counts none", k.Parts())
+		c.Report("account %q has events and counts none", k.Parts())
 	}
 	return nil
 }

@@ -71,11 +71,11 @@ func updated(in *lambdaapi.UpdateFunctionConfigurationInput) *settings {
 // checkCreate checks what only CreateFunction says.
 func checkCreate(in *lambdaapi.CreateFunctionInput) error {
 	switch {
-	case str(in.PackageType) == lambdaapi.PackageTypeImage:
+	case api.Value(in.PackageType) == lambdaapi.PackageTypeImage:
 		return lambdaapi.InvalidParameterValueException(textNoImages)
-	case str(in.Runtime) == "" || str(in.Handler) == "":
+	case api.Value(in.Runtime) == "" || api.Value(in.Handler) == "":
 		return lambdaapi.InvalidParameterValueException(textMandatory)
-	case str(in.CodeSigningConfigArn) != "":
+	case api.Value(in.CodeSigningConfigArn) != "":
 		return notHere("code signing", "CodeSigningConfigArn")
 	case in.TenancyConfig != nil:
 		return notHere("tenants", "TenancyConfig")
@@ -95,7 +95,7 @@ func notHere(what, member string) error {
 // check checks everything that can be known without looking anything up.
 func (c *settings) check() error {
 	switch {
-	case c.deadLetters != nil && str(c.deadLetters.TargetArn) != "":
+	case c.deadLetters != nil && api.Value(c.deadLetters.TargetArn) != "":
 		return notHere("dead-letter queues", "DeadLetterConfig")
 	case len(c.files) > 0:
 		return notHere("file systems", "FileSystemConfigs")
@@ -117,7 +117,7 @@ func (c *settings) check() error {
 		return lambdaapi.InvalidParameterValueException(fmt.Sprintf(textMemory, maxMemory))
 	case len(c.layers) > maxLayers:
 		return lambdaapi.InvalidParameterValueException(textLayers)
-	case c.logging != nil && str(c.logging.LogFormat) != lambdaapi.LogFormatJson && (c.logging.ApplicationLogLevel != nil || c.logging.SystemLogLevel != nil):
+	case c.logging != nil && api.Value(c.logging.LogFormat) != lambdaapi.LogFormatJson && (c.logging.ApplicationLogLevel != nil || c.logging.SystemLogLevel != nil):
 		return lambdaapi.InvalidParameterValueException(textLogLevels)
 	}
 	return checkVariables(c.environment)
@@ -171,7 +171,7 @@ func (c *settings) into(v *Version) {
 	if n := c.network; n != nil {
 		v.VPC = nil
 		if len(n.SubnetIds)+len(n.SecurityGroupIds) > 0 {
-			v.VPC = &Network{Subnets: n.SubnetIds, SecurityGroups: n.SecurityGroupIds, IPv6: isTrue(n.Ipv6AllowedForDualStack)}
+			v.VPC = &Network{Subnets: n.SubnetIds, SecurityGroups: n.SecurityGroupIds, IPv6: api.Value(n.Ipv6AllowedForDualStack)}
 		}
 	}
 	if l := c.logging; l != nil {
@@ -210,17 +210,17 @@ func usual(name string) Version {
 // described is a version as answers show it, by the name that it was asked for.
 func (s *Service) described(r *api.Request, ref reference, v *Version) (*lambdaapi.FunctionConfiguration, error) {
 	out := &lambdaapi.FunctionConfiguration{
-		FunctionName: new(ref.name), FunctionArn: new(ref.arn()), Runtime: nonEmpty(v.Runtime), Role: new(v.Role), Handler: new(v.Handler),
+		FunctionName: new(ref.name), FunctionArn: new(ref.arn()), Runtime: api.Optional(v.Runtime), Role: new(v.Role), Handler: new(v.Handler),
 		CodeSize: new(v.Code.Size), CodeSha256: v.Code.sha256(), Description: new(v.Description),
 		Timeout: new(int64(v.Timeout)), MemorySize: new(int64(v.Memory)), LastModified: new(v.Modified.Time().UTC().Format("2006-01-02T15:04:05.000-0700")),
-		Version: new(v.name()), KMSKeyArn: nonEmpty(v.KMSKey), TracingConfig: &lambdaapi.TracingConfigResponse{Mode: new(v.Tracing)},
+		Version: new(v.name()), KMSKeyArn: api.Optional(v.KMSKey), TracingConfig: &lambdaapi.TracingConfigResponse{Mode: new(v.Tracing)},
 		RevisionId: new(v.Revision), State: new(lambdaapi.StateActive), LastUpdateStatus: new(lambdaapi.LastUpdateStatusSuccessful),
 		PackageType: new(lambdaapi.PackageTypeZip), Architectures: []string{v.Architecture},
 		EphemeralStorage: &lambdaapi.EphemeralStorage{Size: new(int64(v.Storage))},
 		SnapStart:        &lambdaapi.SnapStartResponse{ApplyOn: new(v.SnapStart), OptimizationStatus: new(lambdaapi.SnapStartOptimizationStatusOff)},
 		LoggingConfig: &lambdaapi.LoggingConfig{
 			LogFormat: new(v.Logging.Format), LogGroup: new(v.Logging.Group),
-			ApplicationLogLevel: nonEmpty(v.Logging.Application), SystemLogLevel: nonEmpty(v.Logging.System),
+			ApplicationLogLevel: api.Optional(v.Logging.Application), SystemLogLevel: api.Optional(v.Logging.System),
 		},
 	}
 	if n := v.VPC; n != nil {

@@ -91,7 +91,7 @@ func (s *Service) seal(r *api.Request, functionARN string, in map[string]api.Sen
 		}
 		return nil, err
 	}
-	return &Variables{Sealed: out.CiphertextBlob, Key: str(out.KeyId), Mark: s.mark(functionARN, b)}, nil
+	return &Variables{Sealed: out.CiphertextBlob, Key: api.Value(out.KeyId), Mark: s.mark(functionARN, b)}, nil
 }
 
 func sealText(f *fault.Error) string { return fmt.Sprintf(textSeal, f.Code, f.Message) }

@@ -109,7 +109,7 @@ func (c *EventConfig) shown(name string) *lambdaapi.FunctionEventInvokeConfig {
 
 // set changes what is said.
 func (c *EventConfig) set(r *api.Request, retries, age *int64, to *lambdaapi.DestinationConfig) error {
-	if to != nil && (to.OnSuccess != nil && str(to.OnSuccess.Destination) != "" || to.OnFailure != nil && str(to.OnFailure.Destination) != "") {
+	if to != nil && (to.OnSuccess != nil && api.Value(to.OnSuccess.Destination) != "" || to.OnFailure != nil && api.Value(to.OnFailure.Destination) != "") {
 		return notHere("destinations", "DestinationConfig")
 	}
 	if retries != nil {
@@ -198,12 +198,12 @@ func listEventConfigs(r *api.Request, in *lambdaapi.ListFunctionEventInvokeConfi
 		return nil, err
 	}
 	last := ""
-	for e, err := range EventConfigs.Scan(r.Tx, p.rows(f.part())) {
+	for e, err := range EventConfigs.Scan(r.Tx, p.Rows(f.part())) {
 		if err != nil {
 			return nil, err
 		}
-		if len(out.FunctionEventInvokeConfigs) == p.limit {
-			out.NextMarker = p.next(last)
+		if len(out.FunctionEventInvokeConfigs) == p.Limit {
+			out.NextMarker = p.Next(last)
 			break
 		}
 		out.FunctionEventInvokeConfigs = append(out.FunctionEventInvokeConfigs, *e.Value.shown(f.Name))

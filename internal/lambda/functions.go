@@ -73,7 +73,7 @@ func (t *target) further(a *api.Access, role string, layers []string, logging *l
 	more, err := layerAccess(t.r, layers)
 	a.Also = append(a.Also, more...)
 	if logging != nil {
-		a.Also = append(a.Also, t.logAccess(str(logging.LogGroup))...)
+		a.Also = append(a.Also, t.logAccess(api.Value(logging.LogGroup))...)
 	}
 	return err
 }
@@ -140,7 +140,7 @@ func (s *Service) createFunction(r *api.Request, in *lambdaapi.CreateFunctionInp
 		return nil, err
 	}
 	shown := v
-	if isTrue(in.Publish) {
+	if api.Value(in.Publish) {
 		if shown, err = s.publish(r, a, f, nil); err != nil {
 			return nil, err
 		}

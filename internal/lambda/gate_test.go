@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	lambdaapi "coffer/internal/api/lambda"
 	stsapi "coffer/internal/api/sts"
 	"coffer/internal/envelope"
-	"coffer/internal/fault"
 	"coffer/internal/iam"
 	"coffer/internal/iam/iamtest"
 	"coffer/internal/kv/memory"
@@ -189,7 +189,7 @@ func call[I, O any](c client, op api.Op[I, O], in *I) (*O, error) {
 	r := c.request(op.Operation, s)
 	out, err := c.run(r, op.Operation, s)
 	if err != nil {
-		c.known(op.Operation, err)
+		apitest.Modelled(c, op.Operation, err)
 		return nil, err
 	}
 	for _, f := range r.TakeAfter() {
@@ -271,24 +271,6 @@ func (gate) Authorize(r *api.Request, a *api.Access) (policy.Allowed, error) {
 	return directory.Authorize(r, a)
 }
 
-// known: every error is one that the model, or the framework, has.
-func (w *world) known(op *api.Operation, err error) {
-	w.Helper()
-	code := fault.Code(err)
-	switch code {
-	case "":
-		w.Errorf("%s: untyped error: %v", op.Name, err)
-	case "ValidationException", "AccessDeniedException":
-		return
-	}
-	for _, e := range op.Errors {
-		if e.Code == code {
-			return
-		}
-	}
-	w.Errorf("%s answers %s, which its model does not have", op.Name, code)
-}
-
 // must calls an operation that has to succeed.
 func must[I, O any](c client, op api.Op[I, O], in *I) *O {
 	c.Helper()
@@ -303,13 +285,7 @@ func must[I, O any](c client, op api.Op[I, O], in *I) *O {
 func refuse[I, O any](c client, op api.Op[I, O], in *I, code, message string) {
 	c.Helper()
 	_, err := call(c, op, in)
-	f, ok := fault.As(err)
-	switch {
-	case err == nil:
-		c.Errorf("%s: succeeded, want %s", op.Name, code)
-	case !ok || f.Code != code || f.Message != message:
-		c.Errorf("%s:\n got %v\nwant %s: %s", op.Name, err, code, message)
-	}
+	apitest.Refused(c, op.Name, err, code, message)
 }
 
 // archive is a package of files, by name and content.

@@ -85,13 +85,13 @@ func (s *Service) invoke(r *api.Request, in *lambdaapi.InvokeInput, t *target) (
 	if err != nil {
 		return nil, err
 	}
-	if str(in.InvocationType) == lambdaapi.InvocationTypeDryRun {
+	if api.Value(in.InvocationType) == lambdaapi.InvocationTypeDryRun {
 		return &lambdaapi.InvokeOutput{StatusCode: new(int64(204))}, nil
 	}
 	if t.builtIn != nil && !t.builtIn.calledFor(r, e.Payload) {
 		return nil, t.builtIn.reserved()
 	}
-	switch str(in.InvocationType) {
+	switch api.Value(in.InvocationType) {
 	case lambdaapi.InvocationTypeEvent:
 		if s.runner == nil {
 			return nil, off(nil)
@@ -109,7 +109,7 @@ func (s *Service) invoke(r *api.Request, in *lambdaapi.InvokeInput, t *target) (
 	if answer.Failed {
 		out.FunctionError = new(unhandled)
 	}
-	if str(in.LogType) == lambdaapi.LogTypeTail {
+	if api.Value(in.LogType) == lambdaapi.LogTypeTail {
 		out.LogResult = api.Sensitive(base64.StdEncoding.EncodeToString(answer.Log))
 	}
 	return out, nil
@@ -119,9 +119,9 @@ func (s *Service) invoke(r *api.Request, in *lambdaapi.InvokeInput, t *target) (
 func newEvent(r *api.Request, in *lambdaapi.InvokeInput, t *target) (Event, error) {
 	e := Event{RequestID: r.ID, InvokedARN: t.reference.arn(), Payload: in.Payload}
 	switch {
-	case str(in.TenantId) != "":
+	case api.Value(in.TenantId) != "":
 		return e, lambdaapi.InvalidParameterValueException(fmt.Sprintf(textNoTenant, "tenants", "TenantId"))
-	case str(in.DurableExecutionName) != "":
+	case api.Value(in.DurableExecutionName) != "":
 		return e, lambdaapi.InvalidParameterValueException(fmt.Sprintf(textNoTenant, "durable executions", "DurableExecutionName"))
 	case len(e.Payload) > maxPayload:
 		return e, lambdaapi.RequestTooLargeException(fmt.Sprintf(textTooBig, maxPayload, "InvokeFunction"))
@@ -281,7 +281,7 @@ func (x *execution) start(context.Context) (Environment, Credentials, error) {
 	if err != nil {
 		return nil, Credentials{}, err
 	}
-	creds := Credentials{AccessKeyID: str(c.AccessKeyId), SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken, Expires: *c.Expiration}
+	creds := Credentials{AccessKeyID: api.Value(c.AccessKeyId), SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken, Expires: *c.Expiration}
 	sealed := x.t.version.Environment
 	if sealed == nil {
 		return nil, creds, nil

@@ -147,7 +147,7 @@ func (s *Service) publishLayerVersion(r *api.Request, in *lambdaapi.PublishLayer
 	l.Versions++
 	v := &LayerVersion{
 		Account: l.Account, Region: l.Region, Layer: l.Name, Number: l.Published, Created: table.At(r.Time), Code: *code,
-		Description: str(in.Description), License: str(in.LicenseInfo), Runtimes: in.CompatibleRuntimes, Architectures: in.CompatibleArchitectures,
+		Description: api.Value(in.Description), License: api.Value(in.LicenseInfo), Runtimes: in.CompatibleRuntimes, Architectures: in.CompatibleArchitectures,
 	}
 	if err := errors.Join(Layers.Put(r.Tx, l), LayerVersions.Insert(r.Tx, v)); err != nil {
 		return nil, err
@@ -245,7 +245,7 @@ func (v *LayerVersion) shown() lambdaapi.GetLayerVersionOutput {
 		CreatedDate:             new(dated(v.Created)),
 		Version:                 new(int64(v.Number)),
 		CompatibleRuntimes:      v.Runtimes,
-		LicenseInfo:             nonEmpty(v.License),
+		LicenseInfo:             api.Optional(v.License),
 		CompatibleArchitectures: v.Architectures,
 	}
 }
@@ -261,7 +261,7 @@ func (v *LayerVersion) listed() lambdaapi.LayerVersionsListItem {
 		Description:             new(v.Description),
 		CreatedDate:             new(dated(v.Created)),
 		CompatibleRuntimes:      v.Runtimes,
-		LicenseInfo:             nonEmpty(v.License),
+		LicenseInfo:             api.Optional(v.License),
 		CompatibleArchitectures: v.Architectures,
 	}
 }
@@ -269,7 +269,7 @@ func (v *LayerVersion) listed() lambdaapi.LayerVersionsListItem {
 // compatible is what a list of layers is narrowed to; nil for anything.
 type compatible struct{ runtime, architecture *string }
 
-func (c *compatible) filter() string { return str(c.runtime) + " " + str(c.architecture) }
+func (c *compatible) filter() string { return api.Value(c.runtime) + " " + api.Value(c.architecture) }
 
 func (c *compatible) matches(v *LayerVersion) bool {
 	return (c.runtime == nil || slices.Contains(v.Runtimes, *c.runtime)) &&
@@ -289,7 +289,7 @@ func resolveListLayerVersions(r *api.Request, in *lambdaapi.ListLayerVersionsInp
 // listLayerVersions shows the newest version first.
 func listLayerVersions(r *api.Request, in *lambdaapi.ListLayerVersionsInput, ref layerReference) (*lambdaapi.ListLayerVersionsOutput, error) {
 	want := compatible{in.CompatibleRuntime, in.CompatibleArchitecture}
-	p, err := newPage(r, in.MaxItems, in.Marker, ref.arn()+" "+want.filter())
+	p, err := newPage(r, in.MaxItems, in.Marker, ref.arn(), want.filter())
 	if err != nil {
 		return nil, err
 	}
@@ -297,13 +297,13 @@ func listLayerVersions(r *api.Request, in *lambdaapi.ListLayerVersionsInput, ref
 	if ref.region != r.Region || ref.partition != r.Partition() {
 		return out, nil
 	}
-	rows, last, looked := p.rows(ref.key()), 0, 0
+	rows, last, looked := p.Rows(ref.key()), 0, 0
 	for v, err := range newest(r.Tx, rows) {
 		if err != nil {
 			return nil, err
 		}
-		if len(out.LayerVersions) == p.limit || looked == maxLooked {
-			out.NextMarker = p.next(numberPart(last))
+		if len(out.LayerVersions) == p.Limit || looked == maxLooked {
+			out.NextMarker = p.Next(numberPart(last))
 			break
 		}
 		if want.matches(v) {
@@ -341,13 +341,13 @@ func listLayers(r *api.Request, in *lambdaapi.ListLayersInput, _ struct{}) (*lam
 	}
 	out := &lambdaapi.ListLayersOutput{Layers: []lambdaapi.LayersListItem{}}
 	last, looked := "", 0
-	for e, err := range Layers.ScanIndex(r.Tx, byLive, p.rows(table.K(r.Account, r.Region))) {
+	for e, err := range Layers.ScanIndex(r.Tx, byLive, p.Rows(table.K(r.Account, r.Region))) {
 		if err != nil {
 			return nil, err
 		}
 		// Between layers only, so that every page gets further.
-		if len(out.Layers) == p.limit || looked >= maxLooked {
-			out.NextMarker = p.next(last)
+		if len(out.Layers) == p.Limit || looked >= maxLooked {
+			out.NextMarker = p.Next(last)
 			break
 		}
 		last = e.Key.Parts()[2]

@@ -170,7 +170,7 @@ func (s *Service) changeFunction(r *api.Request, name *string) (*target, api.Acc
 }
 
 func (s *Service) resolve(r *api.Request, name *string, find func(reference) (*target, error)) (*target, api.Access, error) {
-	ref, err := parseUnqualified(r, str(name))
+	ref, err := parseUnqualified(r, api.Value(name))
 	if err != nil {
 		return nil, api.Access{}, err
 	}
@@ -185,7 +185,7 @@ func (s *Service) resolve(r *api.Request, name *string, find func(reference) (*t
 // onVersion resolves operations on a function or one of its versions and aliases that
 // change nothing. Access is decided on the function.
 func (s *Service) onVersion(r *api.Request, name, qualifier *string) (*target, api.Access, error) {
-	ref, err := parseQualified(r, str(name), qualifier)
+	ref, err := parseQualified(r, api.Value(name), qualifier)
 	if err != nil {
 		return nil, api.Access{}, err
 	}

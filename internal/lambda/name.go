@@ -170,20 +170,3 @@ func isAccount(s string) bool {
 	}
 	return len(s) == 12
 }
-
-func str(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
-}
-
-func isTrue(p *bool) bool { return p != nil && *p }
-
-// nonEmpty is a member of an answer that is absent when it has no value.
-func nonEmpty(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}

@@ -30,7 +30,7 @@ func (s *Service) policyOperations() []api.Bound {
 
 // onPolicy resolves operations on the policy of a function, version or alias.
 func (s *Service) onPolicy(r *api.Request, name, qualifier *string, find func(reference) (*target, error)) (*target, api.Access, error) {
-	ref, err := parseQualified(r, str(name), qualifier)
+	ref, err := parseQualified(r, api.Value(name), qualifier)
 	if err != nil {
 		return nil, api.Access{}, err
 	}
@@ -124,7 +124,7 @@ func asked(in *lambdaapi.AddPermissionInput, resource string) *permission {
 	when("StringEquals", "aws:PrincipalOrgID", in.PrincipalOrgID)
 	when("StringEquals", "lambda:EventSourceToken", in.EventSourceToken)
 	when("StringEquals", "lambda:FunctionUrlAuthType", in.FunctionUrlAuthType)
-	if isTrue(in.InvokedViaFunctionUrl) {
+	if api.Value(in.InvokedViaFunctionUrl) {
 		when("Bool", "lambda:InvokedViaFunctionUrl", new("true"))
 	}
 	when("ArnLike", "AWS:SourceArn", in.SourceArn)

@@ -42,8 +42,8 @@ func (s *Service) updateFunctionCode(r *api.Request, in *lambdaapi.UpdateFunctio
 	}
 	f.touch(r, &before)
 	shown := &f.Latest
-	if !isTrue(in.DryRun) {
-		if shown, err = s.replace(r, f, &before, isTrue(in.Publish)); err != nil {
+	if !api.Value(in.DryRun) {
+		if shown, err = s.replace(r, f, &before, api.Value(in.Publish)); err != nil {
 			return nil, err
 		}
 	}
@@ -86,7 +86,7 @@ func (s *Service) resolveUpdateFunctionConfiguration(r *api.Request, in *lambdaa
 	if err != nil {
 		return nil, a, err
 	}
-	err = t.further(&a, str(in.Role), in.Layers, in.LoggingConfig)
+	err = t.further(&a, api.Value(in.Role), in.Layers, in.LoggingConfig)
 	return t, a, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"coffer/internal/api"
 	lambdaapi "coffer/internal/api/lambda"
+	"coffer/internal/page"
 	"coffer/internal/table"
 )
 
@@ -34,7 +35,7 @@ func (s *Service) publishVersion(r *api.Request, in *lambdaapi.PublishVersionInp
 	if err := f.Latest.at(in.RevisionId); err != nil {
 		return nil, err
 	}
-	if sum := f.Latest.Code.sha256(); str(in.CodeSha256) != "" && *in.CodeSha256 != *sum {
+	if sum := f.Latest.Code.sha256(); api.Value(in.CodeSha256) != "" && *in.CodeSha256 != *sum {
 		return nil, lambdaapi.InvalidParameterValueException(fmt.Sprintf(textOtherCode, *in.CodeSha256, *sum))
 	}
 	a, err := account(r.Tx, f.Account, f.Region)
@@ -107,11 +108,11 @@ func (s *Service) listVersionsByFunction(r *api.Request, in *lambdaapi.ListVersi
 	if err != nil {
 		return nil, err
 	}
-	out.NextMarker, err = s.eachVersion(r, f, p.after, p.limit, func(c *lambdaapi.FunctionConfiguration) {
+	out.NextMarker, err = s.eachVersion(r, f, p.After, p.Limit, func(c *lambdaapi.FunctionConfiguration) {
 		out.Versions = append(out.Versions, *c)
 	})
 	if out.NextMarker != nil {
-		out.NextMarker = p.next(*out.NextMarker)
+		out.NextMarker = p.Next(*out.NextMarker)
 	}
 	return out, err
 }
@@ -163,13 +164,13 @@ func resolveListFunctions(r *api.Request, _ *lambdaapi.ListFunctionsInput) (stru
 // listFunctions lists the functions that the account has made, by name. Those that come
 // with Coffer are not among them: nobody would want to tidy them up.
 func (s *Service) listFunctions(r *api.Request, in *lambdaapi.ListFunctionsInput, _ struct{}) (*lambdaapi.ListFunctionsOutput, error) {
-	all := str(in.FunctionVersion) == lambdaapi.FunctionVersionAll
-	p, err := newPage(r, in.MaxItems, in.Marker, str(in.FunctionVersion))
+	all := api.Value(in.FunctionVersion) == lambdaapi.FunctionVersionAll
+	p, err := newPage(r, in.MaxItems, in.Marker, api.Value(in.FunctionVersion))
 	if err != nil {
 		return nil, err
 	}
 	out := &lambdaapi.ListFunctionsOutput{Functions: []lambdaapi.FunctionConfiguration{}}
-	at, version := cutPosition(p.after)
+	at, version := cutPosition(p.After)
 	if version != "" { // in the middle of a function's versions
 		f, err := Functions.Get(r.Tx, table.K(r.Account, r.Region, at))
 		switch {
@@ -190,8 +191,8 @@ func (s *Service) listFunctions(r *api.Request, in *lambdaapi.ListFunctionsInput
 		if err != nil {
 			return nil, err
 		}
-		if len(out.Functions) == p.limit {
-			out.NextMarker = p.next(at)
+		if len(out.Functions) == p.Limit {
+			out.NextMarker = p.Next(at)
 			return out, nil
 		}
 		f := e.Value
@@ -213,12 +214,12 @@ func (s *Service) listFunctions(r *api.Request, in *lambdaapi.ListFunctionsInput
 
 // listVersions adds versions of a function to a page of ListFunctions, and reports
 // whether the page ended before them.
-func (s *Service) listVersions(r *api.Request, p *page, out *lambdaapi.ListFunctionsOutput, f *Function, after string) (more bool, err error) {
-	last, err := s.eachVersion(r, f, after, p.limit-len(out.Functions), func(c *lambdaapi.FunctionConfiguration) {
+func (s *Service) listVersions(r *api.Request, p *page.Page, out *lambdaapi.ListFunctionsOutput, f *Function, after string) (more bool, err error) {
+	last, err := s.eachVersion(r, f, after, p.Limit-len(out.Functions), func(c *lambdaapi.FunctionConfiguration) {
 		out.Functions = append(out.Functions, *c)
 	})
 	if last != nil {
-		out.NextMarker = p.next(f.Name + ":" + *last)
+		out.NextMarker = p.Next(f.Name + ":" + *last)
 	}
 	return last != nil, err
 }

@@ -29,13 +29,14 @@ import (
 	lambdaapi "coffer/internal/api/lambda"
 	smapi "coffer/internal/api/secretsmanager"
 	"coffer/internal/fault"
+	"coffer/internal/scheduler"
 	"coffer/internal/secretsmanager"
 	"coffer/internal/table"
 )
 
 // Gate is how the worker reaches services: as Secrets Manager itself.
 type Gate interface {
-	RunTask(ctx context.Context, t *api.Task) (more bool, err error)
+	scheduler.Runner
 	CallAsService(ctx context.Context, s *api.Service, source string, op *api.Operation, in api.Struct) (api.Struct, error)
 }
 
@@ -67,11 +68,6 @@ const (
 )
 
 const (
-	// longestSleep bounds what a due date costs that the worker did not hear of: a
-	// clock that was set.
-	longestSleep = time.Minute
-	// afterTrouble is the pause after a transaction that failed.
-	afterTrouble = 5 * time.Second
 	// grace is how long rotations under way may go on after the end.
 	grace = 8 * time.Second
 	// passEvery is how often the whole queue is looked through for functions with room.
@@ -83,6 +79,7 @@ const (
 // Worker rotates secrets.
 type Worker struct {
 	cfg    Config
+	queue  scheduler.Queue
 	owner  string          // of the runs that this process claims
 	freed  chan struct{}   // a rotation ended
 	work   context.Context // of the rotations under way
@@ -112,7 +109,9 @@ func New(cfg Config) *Worker {
 		cfg.Pace = DefaultPace * float64(runtime.GOMAXPROCS(0))
 	}
 	w := &Worker{
-		cfg: cfg, owner: api.NewID(), pace: rate.NewLimiter(rate.Limit(cfg.Pace), 1), freed: make(chan struct{}, 1), busy: make(map[string]int),
+		cfg:   cfg,
+		queue: scheduler.Queue{Name: "secretsmanager.rotation", Service: smapi.Service, Runner: cfg.Gate, Logger: cfg.Logger, Trouble: "rotations cannot go on"},
+		owner: api.NewID(), pace: rate.NewLimiter(rate.Limit(cfg.Pace), 1), freed: make(chan struct{}, 1), busy: make(map[string]int),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coffer_rotation_steps_total", Help: "Steps of rotations that were invoked, by step and result: succeeded, failed or busy (the function had no process free).",
 		}, []string{"step", "result"}),
@@ -137,7 +136,8 @@ func New(cfg Config) *Worker {
 func (w *Worker) Run(ctx context.Context) {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	w.take(ctx, work)
+	w.work = work
+	w.queue.Work(ctx, w.release, w.round, w.cfg.Secrets.Woken(), w.freed)
 	finished := make(chan struct{})
 	go func() { w.done.Wait(); close(finished) }()
 	timer := time.NewTimer(grace)
@@ -150,41 +150,13 @@ func (w *Worker) Run(ctx context.Context) {
 	}
 }
 
-// take takes what is due and begins it, for its work to be done under work.
-func (w *Worker) take(ctx, work context.Context) {
-	w.work = work
-	for released := false; ctx.Err() == nil; {
-		var err error
-		if !released {
-			err = w.transact(ctx, "release", w.release)
-			released = err == nil
-		}
-		next := afterTrouble
-		if err == nil {
-			next, err = w.round(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			w.cfg.Logger.Error("rotations cannot go on; they will be tried again", "after", afterTrouble, "error", err)
-			next = afterTrouble
-		}
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-		case <-w.cfg.Secrets.Woken():
-		case <-w.freed:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-}
-
 // round starts what is due, as far as there is room, and says how long to sleep.
 func (w *Worker) round(ctx context.Context) (time.Duration, error) {
 	begun := time.Now()
-	if err := w.transact(ctx, "start", w.cfg.Secrets.StartRotations); err != nil {
+	if err := w.queue.Transact(ctx, "start", w.cfg.Secrets.StartRotations); err != nil {
 		return 0, err
 	}
-	if err := w.transact(ctx, "hurry", w.cfg.Secrets.HurryRuns); err != nil {
+	if err := w.queue.Transact(ctx, "hurry", w.cfg.Secrets.HurryRuns); err != nil {
 		return 0, err
 	}
 	more, _, err := w.claim(ctx, "")
@@ -219,7 +191,7 @@ func (w *Worker) claim(ctx context.Context, after table.Key) (more table.Key, n 
 			return "", n, nil // until one ends
 		}
 		var claimed []secretsmanager.Run
-		err = w.transact(ctx, "claim", func(r *api.Request) (_ bool, err error) {
+		err = w.queue.Transact(ctx, "claim", func(r *api.Request) (_ bool, err error) {
 			claimed, more, err = w.cfg.Secrets.ClaimRuns(r, w.owner, room, w.crowded(), after)
 			return false, err
 		})
@@ -240,7 +212,7 @@ func (w *Worker) sleep(ctx context.Context, begun time.Time, failed error) (d ti
 	}
 	err = w.cfg.DB.View(ctx, func(tx *table.Tx) error {
 		at, err := w.cfg.Secrets.NextDue(tx)
-		d = longestSleep
+		d = scheduler.LongestSleep
 		// What was due and not claimed waits for room; who frees it tells. What has fallen
 		// due during the round may have been missed.
 		if err == nil && at.After(begun) {
@@ -249,20 +221,6 @@ func (w *Worker) sleep(ctx context.Context, begun time.Time, failed error) (d ti
 		return err
 	})
 	return d, err
-}
-
-// transact runs a bounded transaction's worth until there is no more.
-func (w *Worker) transact(ctx context.Context, what string, run func(*api.Request) (bool, error)) error {
-	t := api.Task{Name: "secretsmanager.rotation." + what, Service: smapi.Service, Run: run}
-	for {
-		more, err := w.cfg.Gate.RunTask(ctx, &t)
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.Name, err)
-		}
-		if !more {
-			return nil
-		}
-	}
 }
 
 func (w *Worker) release(r *api.Request) (bool, error) { return w.cfg.Secrets.ReleaseRuns(r, w.owner) }
@@ -391,7 +349,7 @@ func (w *Worker) count(u *secretsmanager.Run, result *secretsmanager.StepResult,
 // result that is lost costs an invocation of a step that was done.
 func (w *Worker) report(ctx context.Context, u secretsmanager.Run, result secretsmanager.StepResult) (next *secretsmanager.Run, failure *secretsmanager.Failure) {
 	for {
-		err := w.transact(ctx, "report", func(r *api.Request) (more bool, err error) {
+		err := w.queue.Transact(ctx, "report", func(r *api.Request) (more bool, err error) {
 			next, failure, err = w.cfg.Secrets.ReportRun(r, u, result)
 			return false, err
 		})
@@ -401,13 +359,8 @@ func (w *Worker) report(ctx context.Context, u secretsmanager.Run, result secret
 		if ctx.Err() != nil {
 			return nil, nil
 		}
-		w.cfg.Logger.Error("the result of a step cannot be stored; it will be tried again", "secret", u.ARN, "step", u.StepName(), "after", afterTrouble, "error", err)
-		timer := time.NewTimer(afterTrouble)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		w.cfg.Logger.Error("the result of a step cannot be stored; it will be tried again", "secret", u.ARN, "step", u.StepName(), "after", scheduler.AfterTrouble, "error", err)
+		scheduler.Pause(ctx, scheduler.AfterTrouble)
 	}
 }
 

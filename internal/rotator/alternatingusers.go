@@ -21,23 +21,9 @@ func (r alternatingUsers) Create(ctx context.Context, j *Job) error {
 // Set logs in as the pending user, and is done if that works; else a superuser makes
 // it work.
 func (r alternatingUsers) Set(ctx context.Context, j *Job) error {
-	name := r.engine.Kind().Name
-	current, err := r.version(ctx, j, Current)
-	if err != nil {
+	current, pending, done, err := r.toSet(ctx, j)
+	if err != nil || done {
 		return err
-	}
-	pending, err := r.version(ctx, j, Pending)
-	if err != nil {
-		return err
-	}
-	s, _, err := login(ctx, j, r.engine, pending)
-	if err != nil {
-		return err
-	}
-	if s != nil {
-		s.Close()
-		j.Infof("AWSPENDING secret is already set as password in %s DB for secret arn %s.", name, j.SecretId)
-		return nil
 	}
 	other, err := r.engine.Kind().alternate(j, current.User)
 	if err != nil {
@@ -58,6 +44,6 @@ func (r alternatingUsers) Set(ctx context.Context, j *Job) error {
 	if err := super.Clone(ctx, user, pending); err != nil {
 		return err
 	}
-	j.Infof("Successfully set password for %s in %s DB for secret arn %s.", pending.User, name, j.SecretId)
+	j.Infof("Successfully set password for %s in %s DB for secret arn %s.", pending.User, r.engine.Kind().Name, j.SecretId)
 	return nil
 }

@@ -145,6 +145,24 @@ func (d logins[S]) create(ctx context.Context, j *Job, change func(current Login
 	return j.Put(ctx, Password(pending.JSON()))
 }
 
+// toSet reads both values. done says that the pending one works already: an earlier try at
+// setting it was only not heard of.
+func (d logins[S]) toSet(ctx context.Context, j *Job) (current, pending Login, done bool, err error) {
+	if current, err = d.version(ctx, j, Current); err != nil {
+		return current, pending, false, err
+	}
+	if pending, err = d.version(ctx, j, Pending); err != nil {
+		return current, pending, false, err
+	}
+	s, failure, err := login(ctx, j, d.engine, pending)
+	if err != nil || failure != nil {
+		return current, pending, false, err
+	}
+	s.Close()
+	j.Infof("AWSPENDING secret is already set as password in %s DB for secret arn %s.", d.engine.Kind().Name, j.SecretId)
+	return current, pending, true, nil
+}
+
 // Test logs in with the pending value and asks something simple. It is the same for
 // all strategies.
 func (d logins[S]) Test(ctx context.Context, j *Job) error {

@@ -15,23 +15,9 @@ func (r singleUser) Create(ctx context.Context, j *Job) error {
 // Set logs in with the pending password, and is done if that works; else with the
 // current one, else with the previous one, and changes it to the pending one.
 func (r singleUser) Set(ctx context.Context, j *Job) error {
-	name := r.engine.Kind().Name
-	current, err := r.version(ctx, j, Current)
-	if err != nil {
+	current, pending, done, err := r.toSet(ctx, j)
+	if err != nil || done {
 		return err
-	}
-	pending, err := r.version(ctx, j, Pending)
-	if err != nil {
-		return err
-	}
-	s, _, err := login(ctx, j, r.engine, pending)
-	if err != nil {
-		return err
-	}
-	if s != nil {
-		s.Close()
-		j.Infof("AWSPENDING secret is already set as password in %s DB for secret arn %s.", name, j.SecretId)
-		return nil
 	}
 	if current.User != pending.User {
 		return ValueErrorf("Attempting to modify user %s other than current user %s", pending.User, current.User)
@@ -39,7 +25,7 @@ func (r singleUser) Set(ctx context.Context, j *Job) error {
 	if current.Host != pending.Host {
 		return ValueErrorf("Attempting to modify user for host %s other than current host %s", pending.Host, current.Host)
 	}
-	s, err = r.asBefore(ctx, j, current, pending)
+	s, err := r.asBefore(ctx, j, current, pending)
 	if err != nil {
 		return err
 	}
@@ -47,7 +33,7 @@ func (r singleUser) Set(ctx context.Context, j *Job) error {
 	if err := s.SetPassword(ctx, pending.Password); err != nil {
 		return err
 	}
-	j.Infof("Successfully set password for user %s in %s DB for secret arn %s.", pending.User, name, j.SecretId)
+	j.Infof("Successfully set password for user %s in %s DB for secret arn %s.", pending.User, r.engine.Kind().Name, j.SecretId)
 	return nil
 }
 

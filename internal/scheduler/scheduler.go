@@ -58,12 +58,8 @@ func (s *Scheduler) Run(ctx context.Context) {
 			<-ctx.Done()
 			return
 		}
-		timer := time.NewTimer(time.Until(next[first]))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if Pause(ctx, time.Until(next[first])); ctx.Err() != nil {
 			return
-		case <-timer.C:
 		}
 		s.run(ctx, &s.tasks[first])
 		next[first] = time.Now().Add(s.tasks[first].Every)
@@ -86,12 +82,7 @@ func (s *Scheduler) run(ctx context.Context, t *api.Task) {
 			return
 		}
 		if t.Pause > 0 {
-			timer := time.NewTimer(t.Pause)
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-			case <-timer.C:
-			}
+			Pause(ctx, t.Pause)
 		}
 	}
 }

@@ -14,80 +14,54 @@ import (
 // It opens no values: those are under KMS keys. report gets one sentence per
 // finding. The error is of the store, and ends the check. tx must be a View's.
 func (s *Service) Check(ctx context.Context, tx *table.Tx, report func(format string, args ...any)) error {
-	c := checker{ctx, tx, report}
+	c := checker{&table.Fsck{Ctx: ctx, Tx: tx, Report: report}}
 	return errors.Join(
-		each(c, &Secrets, c.secret),
-		each(c, &DeprecatedVersions, c.deprecated),
-		each(c, &Values, c.value),
-		each(c, &Policies, c.policy),
-		each(c, &Runs, c.run),
-		each(c, &Histories, c.history),
+		table.Each(c.Fsck, &Secrets, c.secret),
+		table.Each(c.Fsck, &DeprecatedVersions, c.deprecated),
+		table.Each(c.Fsck, &Values, c.value),
+		table.Each(c.Fsck, &Policies, c.policy),
+		table.Each(c.Fsck, &Runs, c.run),
+		table.Each(c.Fsck, &Histories, c.history),
 	)
 }
 
 type checker struct {
-	ctx    context.Context
-	tx     *table.Tx
-	report func(format string, args ...any)
-}
-
-// each checks the records of a collection. A damaged row ends it: what is
-// behind cannot be told apart from what is missing.
-func each[T any](c checker, rows *table.Collection[T], check func(*T) error) error {
-	for e, err := range rows.Scan(c.tx, table.Range{}) {
-		if errors.Is(err, table.ErrDamaged) {
-			c.report("%s: %v; the rows behind it are not checked", rows.Name, err)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if rows.Key(e.Value) != e.Key {
-			c.report("%s: row %q holds another record", rows.Name, e.Key.Parts())
-		}
-		if err := check(e.Value); err != nil {
-			return err
-		}
-		if err := c.ctx.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
+	*table.Fsck
 }
 
 func (c checker) deprecated(d *Deprecated) error {
 	what := fmt.Sprintf("deprecated version %s of %s/%s/%s", d.Version.ID, d.Account, d.Region, d.Name)
-	owner, err := ownerOf(c.tx, d.Account, d.Region, d.Name, d.UID)
+	owner, err := ownerOf(c.Tx, d.Account, d.Region, d.Name, d.UID)
 	if err != nil {
 		return err
 	}
 	switch {
 	case owner == nil:
-		if _, err := Purges.Load(c.tx, table.K(d.Account, d.Region, d.UID)); errors.Is(err, table.ErrNotFound) {
-			c.report("%s: its secret does not exist", what)
+		if _, err := Purges.Load(c.Tx, table.K(d.Account, d.Region, d.UID)); errors.Is(err, table.ErrNotFound) {
+			c.Report("%s: its secret does not exist", what)
 		} else if err != nil {
 			return err
 		}
 	case owner.labelled(d.Version.ID) != nil:
-		c.report("%s: the secret has a version of that id with labels", what)
+		c.Report("%s: the secret has a version of that id with labels", what)
 	}
 	if len(d.Version.Stages) > 0 {
-		c.report("%s: has labels", what)
+		c.Report("%s: has labels", what)
 	}
 	return c.stored(what, d.Account, d.Region, d.UID, &d.Version)
 }
 
 func (c checker) policy(p *Policy) error {
-	owner, err := ownerOf(c.tx, p.Account, p.Region, p.Name, p.UID)
+	owner, err := ownerOf(c.Tx, p.Account, p.Region, p.Name, p.UID)
 	if err != nil {
 		return err
 	}
 	what := fmt.Sprintf("resource policy of %s/%s/%s", p.Account, p.Region, p.Name)
 	if owner == nil || !owner.HasPolicy {
-		c.report("%s: no secret has it", what)
+		c.Report("%s: no secret has it", what)
 	}
 	if _, err := policy.Parse([]byte(p.Text), policy.Resource); err != nil {
-		c.report("%s: %v", what, err)
+		c.Report("%s: %v", what, err)
 	}
 	return nil
 }
@@ -99,15 +73,15 @@ func (c checker) secret(s *Secret) error {
 	for i := range s.Versions {
 		v := &s.Versions[i]
 		if ids[v.ID] {
-			c.report("%s: two versions have the id %s", what, v.ID)
+			c.Report("%s: two versions have the id %s", what, v.ID)
 		}
 		ids[v.ID] = true
 		if len(v.Stages) == 0 {
-			c.report("%s: version %s has no labels and is not deprecated", what, v.ID)
+			c.Report("%s: version %s has no labels and is not deprecated", what, v.ID)
 		}
 		for _, l := range v.Stages {
 			if labels[l] {
-				c.report("%s: label %s is on two versions", what, l)
+				c.Report("%s: label %s is on two versions", what, l)
 			}
 			labels[l] = true
 		}
@@ -117,31 +91,31 @@ func (c checker) secret(s *Secret) error {
 		}
 	}
 	if hasValue && !labels[current] {
-		c.report("%s: has values and no AWSCURRENT", what)
+		c.Report("%s: has values and no AWSCURRENT", what)
 	}
 	if len(labels) > maxLabels {
-		c.report("%s: %d labels", what, len(labels))
+		c.Report("%s: %d labels", what, len(labels))
 	}
 	if r := s.Rotation; r != nil && r.Running != "" {
-		if _, err := Runs.Load(c.tx, s.part()); errors.Is(err, table.ErrNotFound) {
-			c.report("%s: its rotation to version %s is missing", what, r.Running)
+		if _, err := Runs.Load(c.Tx, s.part()); errors.Is(err, table.ErrNotFound) {
+			c.Report("%s: its rotation to version %s is missing", what, r.Running)
 		} else if err != nil {
 			return err
 		}
 	}
 	n := 0
-	for _, err := range DeprecatedVersions.ScanIndex(c.tx, byDeprecatedCreated, table.Range{Prefix: s.part()}) {
+	for _, err := range DeprecatedVersions.ScanIndex(c.Tx, byDeprecatedCreated, table.Range{Prefix: s.part()}) {
 		if err != nil {
 			return err
 		}
 		n++
 	}
 	if n != s.Deprecated {
-		c.report("%s: counts %d deprecated versions and has %d", what, s.Deprecated, n)
+		c.Report("%s: counts %d deprecated versions and has %d", what, s.Deprecated, n)
 	}
 	if s.HasPolicy {
-		if _, err := Policies.Load(c.tx, s.part()); errors.Is(err, table.ErrNotFound) {
-			c.report("%s: its resource policy is missing", what)
+		if _, err := Policies.Load(c.Tx, s.part()); errors.Is(err, table.ErrNotFound) {
+			c.Report("%s: its resource policy is missing", what)
 		} else if err != nil {
 			return err
 		}
@@ -150,29 +124,29 @@ func (c checker) secret(s *Secret) error {
 }
 
 func (c checker) run(u *Run) error {
-	owner, err := ownerOf(c.tx, u.Account, u.Region, u.Name, u.UID)
+	owner, err := ownerOf(c.Tx, u.Account, u.Region, u.Name, u.UID)
 	if err != nil {
 		return err
 	}
 	what := "rotation of " + u.ARN
 	switch {
 	case owner == nil:
-		c.report("%s: its secret does not exist", what)
+		c.Report("%s: its secret does not exist", what)
 	case owner.Rotation == nil || owner.Rotation.Running != u.Version:
-		c.report("%s: the secret knows nothing of its version %s", what, u.Version)
+		c.Report("%s: the secret knows nothing of its version %s", what, u.Version)
 	case owner.labelled(u.Version) == nil:
-		c.report("%s: its version %s has no label", what, u.Version)
+		c.Report("%s: its version %s has no label", what, u.Version)
 	}
 	if u.Step < 0 || u.Step >= len(Steps) || u.Test && u.Step != testStep {
-		c.report("%s: it is at step %d", what, u.Step)
+		c.Report("%s: it is at step %d", what, u.Step)
 	}
 	return nil
 }
 
 func (c checker) history(h *History) error {
-	owner, err := ownerOf(c.tx, h.Account, h.Region, h.Name, h.UID)
+	owner, err := ownerOf(c.Tx, h.Account, h.Region, h.Name, h.UID)
 	if err == nil && (owner == nil || owner.Rotation == nil) {
-		c.report("history of rotations of %s/%s/%s: no secret has it", h.Account, h.Region, h.Name)
+		c.Report("history of rotations of %s/%s/%s: no secret has it", h.Account, h.Region, h.Name)
 	}
 	return err
 }
@@ -183,14 +157,14 @@ func (c checker) stored(what, account, region, uid string, v *Version) error {
 		return nil
 	}
 	if len(v.DataKey) == 0 {
-		c.report("%s: has no data key", what)
+		c.Report("%s: has no data key", what)
 	}
 	if len(v.Value) > 0 {
 		return nil
 	}
-	_, err := Values.Load(c.tx, table.K(account, region, uid, v.ID))
+	_, err := Values.Load(c.Tx, table.K(account, region, uid, v.ID))
 	if errors.Is(err, table.ErrNotFound) {
-		c.report("%s: its value is missing", what)
+		c.Report("%s: its value is missing", what)
 		return nil
 	}
 	return err
@@ -198,7 +172,7 @@ func (c checker) stored(what, account, region, uid string, v *Version) error {
 
 func (c checker) value(v *Value) error {
 	what := fmt.Sprintf("value of version %s of %s/%s/%s", v.Version, v.Account, v.Region, v.Name)
-	d, err := DeprecatedVersions.Load(c.tx, table.K(v.Account, v.Region, v.UID, v.Version))
+	d, err := DeprecatedVersions.Load(c.Tx, table.K(v.Account, v.Region, v.UID, v.Version))
 	var owned *Version
 	switch {
 	case err == nil:
@@ -206,7 +180,7 @@ func (c checker) value(v *Value) error {
 	case !errors.Is(err, table.ErrNotFound):
 		return err
 	default:
-		owner, err := ownerOf(c.tx, v.Account, v.Region, v.Name, v.UID)
+		owner, err := ownerOf(c.Tx, v.Account, v.Region, v.Name, v.UID)
 		if err != nil {
 			return err
 		}
@@ -216,9 +190,9 @@ func (c checker) value(v *Value) error {
 	}
 	switch {
 	case owned == nil:
-		c.report("%s: no version has it", what)
+		c.Report("%s: no version has it", what)
 	case len(owned.Value) > 0:
-		c.report("%s: the version has its value in its own row", what)
+		c.Report("%s: the version has its value in its own row", what)
 	}
 	return nil
 }

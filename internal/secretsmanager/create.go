@@ -21,7 +21,7 @@ func resolveCreateSecret(r *api.Request, in *smapi.CreateSecretInput) (suffix st
 	if err := checkSize(in.SecretString, in.SecretBinary); err != nil {
 		return "", access, err
 	}
-	name := str(in.Name)
+	name := api.Value(in.Name)
 	if !validName(name, false) {
 		return "", access, api.ValidationException(textInvalidName)
 	}
@@ -59,7 +59,7 @@ func createSecret(r *api.Request, in *smapi.CreateSecretInput, suffix string) (*
 	if len(in.AddReplicaRegions) > 0 {
 		return nil, smapi.InvalidParameterException(textNoReplicas)
 	}
-	if str(in.Type) != "" {
+	if api.Value(in.Type) != "" {
 		return nil, smapi.InvalidParameterException(textNoTypes)
 	}
 	s := &Secret{
@@ -68,10 +68,10 @@ func createSecret(r *api.Request, in *smapi.CreateSecretInput, suffix string) (*
 		Name:        *in.Name,
 		Suffix:      suffix,
 		UID:         randomText(22), // 130 bits
-		Description: str(in.Description),
+		Description: api.Value(in.Description),
 		Created:     table.At(r.Time),
 	}
-	s.setKey(str(in.KmsKeyId))
+	s.setKey(api.Value(in.KmsKeyId))
 	old, err := Secrets.Get(r.Tx, s.key())
 	switch {
 	case err == nil:

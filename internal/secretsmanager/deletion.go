@@ -31,7 +31,7 @@ func resolveDeleteSecret(r *api.Request, in *smapi.DeleteSecretInput) (*target, 
 }
 
 func deleteSecret(r *api.Request, in *smapi.DeleteSecretInput, t *target) (*smapi.DeleteSecretOutput, error) {
-	force := isTrue(in.ForceDeleteWithoutRecovery)
+	force := api.Value(in.ForceDeleteWithoutRecovery)
 	s, err := t.existing()
 	if err != nil && (!force || t.name == "") {
 		return nil, err

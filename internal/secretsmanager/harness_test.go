@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"coffer/internal/api"
+	"coffer/internal/api/apitest"
 	kmsapi "coffer/internal/api/kms"
 	smapi "coffer/internal/api/secretsmanager"
 	"coffer/internal/envelope"
@@ -172,7 +173,7 @@ func call[I, O any](c caller, op api.Op[I, O], in *I) (*O, error) {
 		err = w.db.View(r.Context, run)
 	}
 	if err != nil {
-		w.modelled(op.Operation, err)
+		apitest.Modelled(w.t, op.Operation, err)
 		return nil, err
 	}
 	w.commit(r)
@@ -183,22 +184,6 @@ func call[I, O any](c caller, op api.Op[I, O], in *I) (*O, error) {
 }
 
 var errAbort = errors.New("run again")
-
-// modelled fails the test for an error that AWS does not give for the operation.
-func (w *world) modelled(op *api.Operation, err error) {
-	f, ok := fault.As(err)
-	if !ok {
-		w.t.Errorf("%s: untyped error %v", op.Name, err)
-		return
-	}
-	switch f.Code {
-	case "ValidationException", "AccessDeniedException":
-		return
-	}
-	if !slices.ContainsFunc(op.Errors, func(e *api.ErrorShape) bool { return e.Code == f.Code }) {
-		w.t.Errorf("%s: code %s is not in the model", op.Name, f.Code)
-	}
-}
 
 var directory = iamtest.NewDirectory()
 

@@ -66,7 +66,7 @@ func (t *target) regions(dst []string) ([]string, bool) {
 		regions = in.AddReplicaRegions
 	}
 	for i := range regions {
-		dst = append(dst, str(regions[i].Region))
+		dst = append(dst, api.Value(regions[i].Region))
 	}
 	return dst, len(regions) > 0
 }
@@ -77,9 +77,9 @@ func (t *target) keyARN(dst []string) ([]string, bool) {
 	var id string
 	switch in := t.r.Input.(type) {
 	case *smapi.CreateSecretInput:
-		id = str(in.KmsKeyId)
+		id = api.Value(in.KmsKeyId)
 	case *smapi.UpdateSecretInput:
-		id = str(in.KmsKeyId)
+		id = api.Value(in.KmsKeyId)
 	}
 	if id == "" {
 		return dst, false

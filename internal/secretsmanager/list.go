@@ -57,8 +57,8 @@ func (s *Service) listSecrets(r *api.Request, in *smapi.ListSecretsInput, _ stru
 		account: r.Account,
 		region:  r.Region,
 		by:      smapi.SortByTypeCreatedDate,
-		desc:    str(in.SortOrder) == smapi.SortOrderTypeDesc,
-		marked:  isTrue(in.IncludePlannedDeletion),
+		desc:    api.Value(in.SortOrder) == smapi.SortOrderTypeDesc,
+		marked:  api.Value(in.IncludePlannedDeletion),
 		limit:   maxPage,
 		limits:  pageLimits,
 	}
@@ -96,7 +96,7 @@ func (s *Service) listSecrets(r *api.Request, in *smapi.ListSecretsInput, _ stru
 func (l *listing) purpose(operation string, filters []smapi.Filter) purpose {
 	p := purpose{operation, l.account, l.region, l.by, fmt.Sprint(l.desc, l.marked)}
 	for i := range filters {
-		p = append(p, fmt.Sprint(len(filters[i].Values)), str(filters[i].Key))
+		p = append(p, fmt.Sprint(len(filters[i].Values)), api.Value(filters[i].Key))
 		p = append(p, filters[i].Values...)
 	}
 	return p
@@ -105,7 +105,7 @@ func (l *listing) purpose(operation string, filters []smapi.Filter) purpose {
 func compile(filters []smapi.Filter) (matcher, error) {
 	list := make([]searchFilter, len(filters))
 	for i := range filters {
-		list[i] = searchFilter{Key: str(filters[i].Key), Values: filters[i].Values}
+		list[i] = searchFilter{Key: api.Value(filters[i].Key), Values: filters[i].Values}
 	}
 	return compileFilters(list)
 }

@@ -134,7 +134,7 @@ func write(r *api.Request, id *string) (*target, api.Access, error) {
 }
 
 func resolve(r *api.Request, id *string, get func(*table.Tx, table.Key) (*Secret, error)) (*target, api.Access, error) {
-	ref, err := parseSecretID(str(id), r)
+	ref, err := parseSecretID(api.Value(id), r)
 	if err != nil {
 		return nil, api.Access{}, err
 	}
@@ -183,21 +183,4 @@ func (t *target) live() (*Secret, error) {
 // everything is the access of operations that are about no resource.
 func everything(r *api.Request) api.Access {
 	return api.Access{Resource: "*", Account: r.Account}
-}
-
-func str(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
-}
-
-func isTrue(p *bool) bool { return p != nil && *p }
-
-// nonEmpty is a member of an answer that is absent when it has no value.
-func nonEmpty(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

@@ -85,7 +85,7 @@ func putResourcePolicy(r *api.Request, in *smapi.PutResourcePolicyInput, t *targ
 	if err != nil {
 		return nil, err
 	}
-	if _, public := doc.Public(); public && isTrue(in.BlockPublicPolicy) {
+	if _, public := doc.Public(); public && api.Value(in.BlockPublicPolicy) {
 		return nil, smapi.PublicPolicyException(textPolicyPublic)
 	}
 	if doc.LocksOut(about(r, s.arn())) {

@@ -107,7 +107,7 @@ func (s *Secret) rotationRules() *smapi.RotationRulesType {
 	if r == nil || !r.scheduled() && r.Duration == "" {
 		return nil
 	}
-	out := &smapi.RotationRulesType{Duration: nonEmpty(r.Duration), ScheduleExpression: nonEmpty(r.Expression)}
+	out := &smapi.RotationRulesType{Duration: api.Optional(r.Duration), ScheduleExpression: api.Optional(r.Expression)}
 	if days := r.Days + r.Reported; days != 0 { // one of them is zero
 		out.AutomaticallyAfterDays = &days
 	}
@@ -128,7 +128,7 @@ func (s *Secret) shownRotation() (out shownRotation) {
 	if r == nil {
 		return out
 	}
-	out = shownRotation{enabled: &r.Enabled, function: nonEmpty(r.Function), rules: s.rotationRules(), last: r.Last.Ptr()}
+	out = shownRotation{enabled: &r.Enabled, function: api.Optional(r.Function), rules: s.rotationRules(), last: r.Last.Ptr()}
 	if r.Enabled && r.Closes != 0 {
 		// "The rotation happens within the window": its last second.
 		out.next = new(r.Closes.Time().Add(-time.Second))
@@ -265,7 +265,7 @@ func (s *Secret) configured(r *api.Request, in *smapi.RotateSecretInput) (*Rotat
 			rot.Duration = *rules.Duration
 		}
 	}
-	if f := str(in.RotationLambdaARN); f != "" {
+	if f := api.Value(in.RotationLambdaARN); f != "" {
 		rot.Function = f
 	}
 	if rot.Function == "" {
@@ -339,7 +339,7 @@ func cancelRotateSecret(r *api.Request, _ *smapi.CancelRotateSecretInput, t *tar
 	if s.Rotation == nil {
 		return nil, smapi.InvalidRequestException(textNotConfigured)
 	}
-	out := &smapi.CancelRotateSecretOutput{ARN: new(s.arn()), Name: new(s.Name), VersionId: nonEmpty(s.Rotation.Running)}
+	out := &smapi.CancelRotateSecretOutput{ARN: new(s.arn()), Name: new(s.Name), VersionId: api.Optional(s.Rotation.Running)}
 	s.Rotation.Enabled = false
 	if s.Rotation.Running != "" {
 		u, err := Runs.Load(r.Tx, s.part())

@@ -89,7 +89,7 @@ func seal(r *api.Request, s *Secret, v *Version, val plainValue) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	v.Kind, v.DataKey, v.Keys = val.kind, key.CiphertextBlob, []string{s.keyShown(str(key.KeyId))}
+	v.Kind, v.DataKey, v.Keys = val.kind, key.CiphertextBlob, []string{s.keyShown(api.Value(key.KeyId))}
 	blob := make([]byte, 1, 1+nonceSize+len(val.bytes)+tagSize)
 	blob[0] = sealVersion
 	return aead.Seal(blob, nil, val.bytes, associated(secretARN, v.ID, v.Kind)), nil
@@ -181,7 +181,7 @@ func probeKey(r *api.Request, s *Secret) (shown string, err error) {
 		return "", decryptFault(err)
 	}
 	clear(again.Plaintext)
-	return s.keyShown(str(key.KeyId)), nil
+	return s.keyShown(api.Value(key.KeyId)), nil
 }
 
 // rewrap moves a version's data key under the secret's present key. It needs

@@ -78,12 +78,12 @@ func (s *Service) Tasks() []api.Task {
 func getRandomPassword(r *api.Request, in *smapi.GetRandomPasswordInput, _ struct{}) (*smapi.GetRandomPasswordOutput, error) {
 	spec := passwordSpec{
 		Length:             defaultPasswordLength,
-		ExcludeCharacters:  str(in.ExcludeCharacters),
-		ExcludeNumbers:     isTrue(in.ExcludeNumbers),
-		ExcludePunctuation: isTrue(in.ExcludePunctuation),
-		ExcludeUppercase:   isTrue(in.ExcludeUppercase),
-		ExcludeLowercase:   isTrue(in.ExcludeLowercase),
-		IncludeSpace:       isTrue(in.IncludeSpace),
+		ExcludeCharacters:  api.Value(in.ExcludeCharacters),
+		ExcludeNumbers:     api.Value(in.ExcludeNumbers),
+		ExcludePunctuation: api.Value(in.ExcludePunctuation),
+		ExcludeUppercase:   api.Value(in.ExcludeUppercase),
+		ExcludeLowercase:   api.Value(in.ExcludeLowercase),
+		IncludeSpace:       api.Value(in.IncludeSpace),
 		RequireEachType:    in.RequireEachIncludedType == nil || *in.RequireEachIncludedType,
 	}
 	if in.PasswordLength != nil {

@@ -34,7 +34,7 @@ func checkTags(n int, text string) error {
 func requestTags(tags []smapi.Tag) []Tag {
 	out := make([]Tag, 0, len(tags))
 	for i := range tags {
-		out = append(out, Tag{Key: str(tags[i].Key), Value: str(tags[i].Value)})
+		out = append(out, Tag{Key: api.Value(tags[i].Key), Value: api.Value(tags[i].Value)})
 	}
 	return out
 }
@@ -107,7 +107,7 @@ func (t *target) keepsAccess(r *api.Request, a api.Access) (err error) {
 func (s *Secret) addTags(tags []smapi.Tag) error {
 	seen := make(map[string]bool, len(tags))
 	for i := range tags {
-		key, value := str(tags[i].Key), str(tags[i].Value)
+		key, value := api.Value(tags[i].Key), api.Value(tags[i].Value)
 		switch {
 		case key == "":
 			return smapi.InvalidParameterException(textNoTagKey) // the model does not require it
@@ -124,7 +124,7 @@ func (s *Secret) addTags(tags []smapi.Tag) error {
 		return smapi.InvalidParameterException(textTooManyTags)
 	}
 	for i := range tags {
-		key, value := str(tags[i].Key), str(tags[i].Value)
+		key, value := api.Value(tags[i].Key), api.Value(tags[i].Value)
 		s.Tagged = true
 		if j := slices.IndexFunc(s.Tags, func(t Tag) bool { return t.Key == key }); j >= 0 {
 			s.Tags[j].Value = value

@@ -27,7 +27,7 @@ func updateSecret(r *api.Request, in *smapi.UpdateSecretInput, t *target) (*smap
 	if err != nil {
 		return nil, err
 	}
-	if str(in.Type) != "" {
+	if api.Value(in.Type) != "" {
 		return nil, smapi.InvalidParameterException(textNoTypes)
 	}
 	changed := false

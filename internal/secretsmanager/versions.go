@@ -21,7 +21,7 @@ func (s *Service) listSecretVersionIds(r *api.Request, in *smapi.ListSecretVersi
 	if err != nil {
 		return nil, err
 	}
-	p := purpose{"ListSecretVersionIds", sec.Account, sec.Region, sec.UID, fmt.Sprint(isTrue(in.IncludeDeprecated))}
+	p := purpose{"ListSecretVersionIds", sec.Account, sec.Region, sec.UID, fmt.Sprint(api.Value(in.IncludeDeprecated))}
 	from, err := s.openToken(p, in.NextToken)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (s *Service) listSecretVersionIds(r *api.Request, in *smapi.ListSecretVersi
 	for i := range sec.Versions {
 		all = append(all, &sec.Versions[i])
 	}
-	if isTrue(in.IncludeDeprecated) && sec.Deprecated > 0 {
+	if api.Value(in.IncludeDeprecated) && sec.Deprecated > 0 {
 		for e, err := range DeprecatedVersions.Scan(r.Tx, table.Range{Prefix: sec.part()}) {
 			if err != nil {
 				return nil, err

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -42,48 +44,48 @@ func TestAssumeRoleAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ana := w.main.user(t, "ana")
-	must(t, w.main.CreateRole, &iam.CreateRoleInput{RoleName: new("deploy"), Path: new("/ci/"), AssumeRolePolicyDocument: new(document(trust(principal(w.main.arn("user/ana")), assume)))})
-	must(t, w.main.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("deploy"), PolicyName: new("p"), PolicyDocument: new(document(allow("secretsmanager:GetRandomPassword", "*")))})
-	role := must(t, w.main.GetRole, &iam.GetRoleInput{RoleName: new("deploy")}).Role
+	check.Must(t, w.main.CreateRole, &iam.CreateRoleInput{RoleName: new("deploy"), Path: new("/ci/"), AssumeRolePolicyDocument: new(document(trust(principal(w.main.arn("user/ana")), assume)))})
+	check.Must(t, w.main.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("deploy"), PolicyName: new("p"), PolicyDocument: new(document(allow("secretsmanager:GetRandomPassword", "*")))})
+	role := check.Must(t, w.main.GetRole, &iam.GetRoleInput{RoleName: new("deploy")}).Role
 
 	before := w.Now().Truncate(time.Second)
-	out := must(t, w.sts(ana).AssumeRole, asking(*role.Arn, "ana@work"))
+	out := check.Must(t, w.sts(ana).AssumeRole, asking(*role.Arn, "ana@work"))
 	session := "arn:aws:sts::" + w.main.id + ":assumed-role/deploy/ana@work"
-	equal(t, "Arn", *out.AssumedRoleUser.Arn, session)
-	equal(t, "AssumedRoleId", *out.AssumedRoleUser.AssumedRoleId, *role.RoleId+":ana@work")
-	equal(t, "PackedPolicySize", out.PackedPolicySize == nil, true)
-	equal(t, "SourceIdentity", out.SourceIdentity == nil, true)
+	check.Equal(t, "Arn", *out.AssumedRoleUser.Arn, session)
+	check.Equal(t, "AssumedRoleId", *out.AssumedRoleUser.AssumedRoleId, *role.RoleId+":ana@work")
+	check.Equal(t, "PackedPolicySize", out.PackedPolicySize == nil, true)
+	check.Equal(t, "SourceIdentity", out.SourceIdentity == nil, true)
 	c := out.Credentials
-	equal(t, "AccessKeyId", strings.HasPrefix(*c.AccessKeyId, "ASIA") && len(*c.AccessKeyId) == 20, true)
-	equal(t, "SecretAccessKey", len(*c.SecretAccessKey), 40)
+	check.Equal(t, "AccessKeyId", strings.HasPrefix(*c.AccessKeyId, "ASIA") && len(*c.AccessKeyId) == 20, true)
+	check.Equal(t, "SecretAccessKey", len(*c.SecretAccessKey), 40)
 	if life := c.Expiration.Sub(before); life < time.Hour || life > time.Hour+5*time.Second {
 		t.Errorf("a session of %v", life)
 	}
 	l := temporary(c)
-	id := must(t, w.sts(l).GetCallerIdentity, &sts.GetCallerIdentityInput{})
-	equal(t, "caller", *id.Arn+" "+*id.UserId+" "+*id.Account, session+" "+*role.RoleId+":ana@work "+w.main.id)
-	run(t, []rule{
-		{"what the role may", try(w.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}), "ok"},
-		{"what it may not", try(w.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}),
+	id := check.Must(t, w.sts(l).GetCallerIdentity, &sts.GetCallerIdentityInput{})
+	check.Equal(t, "caller", *id.Arn+" "+*id.UserId+" "+*id.Account, session+" "+*role.RoleId+":ana@work "+w.main.id)
+	check.Run(t, []check.Rule{
+		{"what the role may", check.Try(w.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}), "ok"},
+		{"what it may not", check.Try(w.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}),
 			"AccessDeniedException: User: " + session + " is not authorized to perform: secretsmanager:ListSecrets because no identity-based policy allows the secretsmanager:ListSecrets action"},
 	})
-	second := must(t, w.sts(ana).AssumeRole, asking(*role.Arn, "ana@work"))
-	equal(t, "two sessions share a key", *second.Credentials.AccessKeyId == *c.AccessKeyId || *second.Credentials.SecretAccessKey == *c.SecretAccessKey, false)
+	second := check.Must(t, w.sts(ana).AssumeRole, asking(*role.Arn, "ana@work"))
+	check.Equal(t, "two sessions share a key", *second.Credentials.AccessKeyId == *c.AccessKeyId || *second.Credentials.SecretAccessKey == *c.SecretAccessKey, false)
 
 	w.advance(time.Hour - 10*time.Second)
-	equal(t, "just before its end", w.who(l), session)
+	check.Equal(t, "just before its end", w.who(l), session)
 	w.advance(10 * time.Second)
-	equal(t, "at its end", w.who(l), "ExpiredToken: The security token included in the request is expired")
+	check.Equal(t, "at its end", w.who(l), "ExpiredToken: The security token included in the request is expired")
 
 	records, log := w.records(t, "AssumeRole")
-	equal(t, "records", len(records), 2)
+	check.Equal(t, "records", len(records), 2)
 	r := records[0]
-	equal(t, "record", fmt.Sprint(r.UserIdentity.ARN, r.ReadOnly, r.RecipientAccountID, r.RequestParameters["roleArn"], r.Resources),
+	check.Equal(t, "record", fmt.Sprint(r.UserIdentity.ARN, r.ReadOnly, r.RecipientAccountID, r.RequestParameters["roleArn"], r.Resources),
 		fmt.Sprint(w.main.arn("user/ana"), true, w.main.id, *role.Arn, []struct{ ARN, Type string }{{*role.Arn, "AWS::IAM::Role"}}))
 	issued, _ := r.ResponseElements["credentials"].(map[string]any)
-	equal(t, "the key in the record", fmt.Sprint(issued["accessKeyId"]), *c.AccessKeyId)
+	check.Equal(t, "the key in the record", fmt.Sprint(issued["accessKeyId"]), *c.AccessKeyId)
 	for _, secret := range []string{*c.SecretAccessKey, *c.SessionToken, ana.secret} {
-		equal(t, "a secret in the log", strings.Contains(log, secret), false)
+		check.Equal(t, "a secret in the log", strings.Contains(log, secret), false)
 	}
 }
 
@@ -104,14 +106,16 @@ func TestWhoMayAssume(t *testing.T) {
 	everybody := w.main.role(t, "everybody", []string{trust(`"AWS":"*"`, assume)})
 	nobody := w.main.role(t, "nobody", []string{trust(`"Service":"ec2.amazonaws.com"`, assume)})
 	except := w.main.role(t, "except", []string{trust(`"AWS":"*"`, assume), `{"Effect":"Deny","Principal":{"AWS":"` + plainARN + `"},"Action":"sts:*"}`})
-	linked := *must(t, w.main.CreateServiceLinkedRole, &iam.CreateServiceLinkedRoleInput{AWSServiceName: new("autoscaling.amazonaws.com")}).Role.Arn
-	must(t, w.main.CreateRole, &iam.CreateRoleInput{RoleName: new("deep"), Path: new("/a/"), AssumeRolePolicyDocument: new(document(trust(principal(plainARN), assume)))})
+	linked := *check.Must(t, w.main.CreateServiceLinkedRole, &iam.CreateServiceLinkedRoleInput{AWSServiceName: new("autoscaling.amazonaws.com")}).Role.Arn
+	check.Must(t, w.main.CreateRole, &iam.CreateRoleInput{RoleName: new("deep"), Path: new("/a/"), AssumeRolePolicyDocument: new(document(trust(principal(plainARN), assume)))})
 
-	as := func(l login, role string) func() string { return try(w.sts(l).AssumeRole, asking(role, "session")) }
+	as := func(l login, role string) func() string {
+		return check.Try(w.sts(l).AssumeRole, asking(role, "session"))
+	}
 	no := func(who, role string) string { return denied(who, "sts:AssumeRole", role) }
 	session := w.assume(t, plain, names, "one")
 	sessionARN := w.who(session)
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"named", as(plain, names), "ok"},
 		{"not named", as(free, names), no(w.main.arn("user/free"), names)},
 		{"the account, without policy", as(plain, account), no(plainARN, account)},
@@ -144,16 +148,16 @@ func TestWhoMayAssume(t *testing.T) {
 		`"allowed":false,"explicit":false,"policyType":"role trust policy"`, `"allowed":false,"explicit":true,"policyType":"role trust policy"`,
 		`"allowed":false,"explicit":false,"policyType":"identity-based policy"`, `"allowed":false,"explicit":true,"policyType":"identity-based policy"`,
 	} {
-		equal(t, "recorded: "+reason, strings.Contains(log, reason), true)
+		check.Equal(t, "recorded: "+reason, strings.Contains(log, reason), true)
 	}
 
 	// The user of that name is an individual: one made anew is not let in.
-	for _, k := range must(t, w.main.ListAccessKeys, &iam.ListAccessKeysInput{UserName: new("plain")}).AccessKeyMetadata {
-		must(t, w.main.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: new("plain"), AccessKeyId: k.AccessKeyId})
+	for _, k := range check.Must(t, w.main.ListAccessKeys, &iam.ListAccessKeysInput{UserName: new("plain")}).AccessKeyMetadata {
+		check.Must(t, w.main.DeleteAccessKey, &iam.DeleteAccessKeyInput{UserName: new("plain"), AccessKeyId: k.AccessKeyId})
 	}
-	must(t, w.main.DeleteUser, &iam.DeleteUserInput{UserName: new("plain")})
+	check.Must(t, w.main.DeleteUser, &iam.DeleteUserInput{UserName: new("plain")})
 	again := w.main.user(t, "plain")
-	run(t, []rule{{"a user made anew under the name", as(again, names), no(plainARN, names)}})
+	check.Run(t, []check.Rule{{"a user made anew under the name", as(again, names), no(plainARN, names)}})
 }
 
 func TestTrustConditions(t *testing.T) {
@@ -171,13 +175,13 @@ func TestTrustConditions(t *testing.T) {
 		trust(me, assume),
 		trust(me, []string{"sts:TagSession"}, `"Condition":{"StringEquals":{"aws:RequestTag/team":"blue"},"ForAllValues:StringEquals":{"aws:TagKeys":["team","cost"],"sts:TransitiveTagKeys":["team"]}}`),
 	})
-	must(t, w.main.TagRole, &iam.TagRoleInput{RoleName: new("named"), Tags: []iamtypes.Tag{{Key: new("stage"), Value: new("test")}}})
+	check.Must(t, w.main.TagRole, &iam.TagRoleInput{RoleName: new("named"), Tags: []iamtypes.Tag{{Key: new("stage"), Value: new("test")}}})
 	staged := w.main.user(t, "staged", allow("sts:AssumeRole", "*", condition("StringEquals", "aws:ResourceTag/stage", "test")), allow("sts:TagSession", "*"))
-	must(t, w.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("named"), PolicyDocument: new(document(
+	check.Must(t, w.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("named"), PolicyDocument: new(document(
 		trust(me, assume, condition("StringLike", "sts:RoleSessionName", "${aws:username}")), trust(principal(w.main.arn("root")), assume, condition("StringEquals", "sts:RoleSessionName", "staged"))))})
 
 	as := func(l login, role, name string, edit ...func(*sts.AssumeRoleInput)) func() string {
-		return func() string { return try(w.sts(l).AssumeRole, asking(role, name, edit...))() }
+		return func() string { return check.Try(w.sts(l).AssumeRole, asking(role, name, edit...))() }
 	}
 	no := func(action, role string) string { return denied(w.main.arn("user/ana"), action, role) }
 	with := func(id string) func(*sts.AssumeRoleInput) {
@@ -190,7 +194,7 @@ func TestTrustConditions(t *testing.T) {
 		w.advance(30 * time.Second) // the next code
 		in.SerialNumber, in.TokenCode = &serial, new(code(w.Now()))
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"no external id", as(ana, external, "s1"), no("sts:AssumeRole", external)},
 		{"another external id", as(ana, external, "s1", with("secret-43")), no("sts:AssumeRole", external)},
 		{"the external id", as(ana, external, "s1", with("secret-42")), "ok"},
@@ -219,22 +223,22 @@ func TestTrustConditions(t *testing.T) {
 	// A code is good once, also when the decision went against its user.
 	w.advance(30 * time.Second)
 	once := code(w.Now())
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"a code", as(ana, factor, "s1", mfa(&serial, &once)), "ok"},
 		{"the same again", as(ana, factor, "s1", mfa(&serial, &once)), "AccessDenied: MultiFactorAuthentication failed with invalid MFA one time pass code."},
 	})
 
 	// GetSessionToken with a code does as well, until it is too old.
 	w.advance(30 * time.Second)
-	l := temporary(must(t, w.sts(ana).GetSessionToken, &sts.GetSessionTokenInput{SerialNumber: &serial, TokenCode: new(code(w.Now()))}).Credentials)
-	without := temporary(must(t, w.sts(ana).GetSessionToken, &sts.GetSessionTokenInput{}).Credentials)
-	run(t, []rule{
+	l := temporary(check.Must(t, w.sts(ana).GetSessionToken, &sts.GetSessionTokenInput{SerialNumber: &serial, TokenCode: new(code(w.Now()))}).Credentials)
+	without := temporary(check.Must(t, w.sts(ana).GetSessionToken, &sts.GetSessionTokenInput{}).Credentials)
+	check.Run(t, []check.Rule{
 		{"a session with a second factor", as(l, factor, "s1"), "ok"},
 		{"that is fresh", as(l, fresh, "s1"), "ok"},
 		{"a session without", as(without, factor, "s1"), no("sts:AssumeRole", factor)},
 	})
 	w.advance(time.Hour)
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"still there", as(l, factor, "s1"), "ok"},
 		{"no longer fresh", as(l, fresh, "s1"), no("sts:AssumeRole", fresh)},
 	})
@@ -245,14 +249,14 @@ func TestAssumeRoleValidation(t *testing.T) {
 	w := newWorld(t)
 	ana := w.main.user(t, "ana")
 	role := w.main.role(t, "r", []string{trust(principal(w.main.arn("user/ana")), setting)})
-	must(t, w.main.UpdateRole, &iam.UpdateRoleInput{RoleName: new("r"), MaxSessionDuration: new(int32(7200))})
-	policy := *must(t, w.main.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(document(allow("s3:*", "*")))}).Policy.Arn
-	foreign := *must(t, w.other.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(document(allow("s3:*", "*")))}).Policy.Arn
+	check.Must(t, w.main.UpdateRole, &iam.UpdateRoleInput{RoleName: new("r"), MaxSessionDuration: new(int32(7200))})
+	policy := *check.Must(t, w.main.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(document(allow("s3:*", "*")))}).Policy.Arn
+	foreign := *check.Must(t, w.other.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(document(allow("s3:*", "*")))}).Policy.Arn
 
 	as := func(name string, edit ...func(*sts.AssumeRoleInput)) func() string {
-		return try(w.sts(ana).AssumeRole, asking(role, name, edit...))
+		return check.Try(w.sts(ana).AssumeRole, asking(role, name, edit...))
 	}
-	on := func(arn string) func() string { return try(w.sts(ana).AssumeRole, asking(arn, "s1")) }
+	on := func(arn string) func() string { return check.Try(w.sts(ana).AssumeRole, asking(arn, "s1")) }
 	text := func(p string) func(*sts.AssumeRoleInput) { return func(in *sts.AssumeRoleInput) { in.Policy = &p } }
 	arns := func(list ...string) func(*sts.AssumeRoleInput) {
 		return func(in *sts.AssumeRoleInput) {
@@ -261,7 +265,7 @@ func TestAssumeRoleValidation(t *testing.T) {
 			}
 		}
 	}
-	rules := []rule{
+	rules := []check.Rule{
 		{"session name", as("Session1:2"), `ValidationError: 1 validation error detected: Value 'Session1:2' at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]*`},
 		{"duplicate tag keys", as("s1", tagged("a", "1", "A", "2")), "InvalidParameterValue: Duplicate tag keys found. Please note that Tag keys are case insensitive."},
 		{"a reserved tag key", as("s1", tagged("AWS:x", "1")), "InvalidParameterValue: Tag keys beginning with aws: are reserved for system use."},
@@ -287,9 +291,9 @@ func TestAssumeRoleValidation(t *testing.T) {
 		"arn:aws:iam::12345:role/example", w.main.arn("user/ana"), w.main.arn("role/"), w.main.arn("role"), "arn:aws:sts::" + w.main.id + ":role/x",
 		"arn:aws:iam:eu-west-1:" + w.main.id + ":role/x", "this-is-not-an-arn-at-all", w.main.arn("role/a b"),
 	} {
-		rules = append(rules, rule{bad, on(bad), "ValidationError: " + bad + " is invalid"})
+		rules = append(rules, check.Rule{bad, on(bad), "ValidationError: " + bad + " is invalid"})
 	}
-	run(t, rules)
+	check.Run(t, rules)
 }
 
 func TestPackedPolicySize(t *testing.T) {
@@ -297,7 +301,7 @@ func TestPackedPolicySize(t *testing.T) {
 	w := newWorld(t)
 	ana := w.main.user(t, "ana")
 	role := w.main.role(t, "r", []string{trust(principal(w.main.arn("user/ana")), setting)})
-	out := must(t, w.sts(ana).AssumeRole, asking(role, "s1", tagged("team", "blue")))
+	out := check.Must(t, w.sts(ana).AssumeRole, asking(role, "s1", tagged("team", "blue")))
 	if out.PackedPolicySize == nil || *out.PackedPolicySize < 1 || *out.PackedPolicySize > 5 {
 		t.Errorf("a small tag takes %v percent", out.PackedPolicySize)
 	}
@@ -306,7 +310,7 @@ func TestPackedPolicySize(t *testing.T) {
 		much = append(much, fmt.Sprintf("key%d", i), noise(i, 250))
 	}
 	_, err := w.sts(ana).AssumeRole(ctx, asking(role, "s1", tagged(much...)))
-	got := outcome(err)
+	got := check.Outcome(err)
 	if !strings.HasPrefix(got, "PackedPolicyTooLarge: Packed policy consumes ") || !strings.HasSuffix(got, "% of allotted space, please use smaller policy.") {
 		t.Error(got)
 	}
@@ -331,7 +335,7 @@ func TestSessionPolicies(t *testing.T) {
 	w := newWorld(t)
 	ana := w.main.user(t, "ana")
 	role := w.main.role(t, "r", []string{trust(principal(w.main.arn("user/ana")), setting)}, allow("secretsmanager:*", "*"))
-	list := *must(t, w.main.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("list"), PolicyDocument: new(document(allow("secretsmanager:ListSecrets", "*")))}).Policy.Arn
+	list := *check.Must(t, w.main.CreatePolicy, &iam.CreatePolicyInput{PolicyName: new("list"), PolicyDocument: new(document(allow("secretsmanager:ListSecrets", "*")))}).Policy.Arn
 	whole := w.assume(t, ana, role, "whole")
 	less := w.assume(t, ana, role, "less", func(in *sts.AssumeRoleInput) {
 		in.Policy = new(document(allow("secretsmanager:GetRandomPassword", "*"), allow("kms:*", "*")))
@@ -341,10 +345,10 @@ func TestSessionPolicies(t *testing.T) {
 		return "AccessDeniedException: User: arn:aws:sts::" + w.main.id + ":assumed-role/r/" + session + " is not authorized to perform: " + action + " because no session policy allows the " + action + " action"
 	}
 	password := func(l login) func() string {
-		return try(w.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{})
+		return check.Try(w.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{})
 	}
-	listing := func(l login) func() string { return try(w.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}) }
-	run(t, []rule{
+	listing := func(l login) func() string { return check.Try(w.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}) }
+	check.Run(t, []check.Rule{
 		{"all of the role", password(whole), "ok"},
 		{"all of the role, the other", listing(whole), "ok"},
 		{"the session policy", password(less), "ok"},
@@ -352,6 +356,6 @@ func TestSessionPolicies(t *testing.T) {
 		{"a managed one", listing(managed), "ok"},
 		{"not in it", password(managed), no("managed", "secretsmanager:GetRandomPassword")},
 	})
-	must(t, w.main.DeletePolicy, &iam.DeletePolicyInput{PolicyArn: &list})
-	run(t, []rule{{"a policy that was deleted allows nothing", listing(managed), no("managed", "secretsmanager:ListSecrets")}})
+	check.Must(t, w.main.DeletePolicy, &iam.DeletePolicyInput{PolicyArn: &list})
+	check.Run(t, []check.Rule{{"a policy that was deleted allows nothing", listing(managed), no("managed", "secretsmanager:ListSecrets")}})
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -25,25 +27,25 @@ func TestChaining(t *testing.T) {
 		allow("secretsmanager:ListSecrets", "*", condition("StringEquals", "aws:SourceIdentity", "ana")))
 	three := w.main.role(t, "three", []string{trust(principal(two), setting)}, allow("sts:*", "*"))
 	plain := w.other.role(t, "plain", []string{trust(principal(one), assume)})
-	must(t, w.other.TagRole, &iam.TagRoleInput{RoleName: new("two"), Tags: []iamtypes.Tag{{Key: new("star"), Value: new("2")}}})
+	check.Must(t, w.other.TagRole, &iam.TagRoleInput{RoleName: new("two"), Tags: []iamtypes.Tag{{Key: new("star"), Value: new("2")}}})
 
 	first := w.assume(t, ana, one, "s1", tagged("star", "1", "moon", "1"), transitive("star"), source("ana"))
-	out := must(t, w.sts(first).AssumeRole, asking(two, "s2", tagged("sun", "2")))
-	equal(t, "SourceIdentity", *out.SourceIdentity, "ana")
+	out := check.Must(t, w.sts(first).AssumeRole, asking(two, "s2", tagged("sun", "2")))
+	check.Equal(t, "SourceIdentity", *out.SourceIdentity, "ana")
 	if out.PackedPolicySize == nil {
 		t.Error("inherited tags take no room")
 	}
 	second := temporary(out.Credentials)
 	as := func(l login, role string, edit ...func(*sts.AssumeRoleInput)) func() string {
-		return try(w.sts(l).AssumeRole, asking(role, "s3", edit...))
+		return check.Try(w.sts(l).AssumeRole, asking(role, "s3", edit...))
 	}
 	session := func(account account, name string) string {
 		return "arn:aws:sts::" + account.id + ":assumed-role/" + name
 	}
 	const conflict = "InvalidParameterValue: One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session."
-	run(t, []rule{
-		{"the inherited tag wins over the role's", try(w.sm(second).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}), "ok"},
-		{"the source identity is kept", try(w.sm(second).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
+	check.Run(t, []check.Rule{
+		{"the inherited tag wins over the role's", check.Try(w.sm(second).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}), "ok"},
+		{"the source identity is kept", check.Try(w.sm(second).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
 		{"the same source identity", as(second, three, source("ana")), "ok"},
 		{"another source identity", as(second, three, source("root")), denied(session(w.other, "two/s2"), "sts:SetSourceIdentity", three)},
 		{"an inherited tag set anew", as(second, three, tagged("STAR", "3"), transitive("STAR")), conflict},
@@ -53,13 +55,13 @@ func TestChaining(t *testing.T) {
 		{"an hour", as(second, three, lasting(time.Hour)), "ok"},
 		{"more than an hour", as(second, three, lasting(time.Hour+time.Second)), "ValidationError: The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."},
 	})
-	equal(t, "not chained: hours", as(ana, one, lasting(3*time.Hour))(), "ok")
+	check.Equal(t, "not chained: hours", as(ana, one, lasting(3*time.Hour))(), "ok")
 
 	// What was not transitive is gone, and the rest goes on.
 	third := w.assume(t, second, three, "s3")
 	back := w.main.role(t, "back", []string{trust(principal(three), setting, `"Condition":{"Null":{"aws:PrincipalTag/sun":"true","aws:PrincipalTag/moon":"true"},`+
 		`"StringEquals":{"aws:PrincipalTag/star":"1","aws:SourceIdentity":"ana","sts:SourceIdentity":"ana"},"ForAnyValue:StringEquals":{"sts:TransitiveTagKeys":"star"}}`)})
-	equal(t, "the third session", as(third, back)(), "ok")
+	check.Equal(t, "the third session", as(third, back)(), "ok")
 }
 
 // TestAThousandLinks: a role that may assume itself, a thousand times over. No link is longer,
@@ -73,7 +75,7 @@ func TestAThousandLinks(t *testing.T) {
 	ana := w.main.user(t, "ana")
 	self := w.main.arn("role/self")
 	role := w.main.role(t, "self", []string{trust(principal(w.main.arn("user/ana")), setting)}, allow("sts:*", self))
-	must(t, w.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("self"), PolicyDocument: new(document(
+	check.Must(t, w.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("self"), PolicyDocument: new(document(
 		trust(principal(w.main.arn("user/ana")), setting), trust(principal(self), setting)))})
 	l := w.assume(t, ana, role, "link", tagged("a", "1"), transitive("a"), source("ana"), func(in *sts.AssumeRoleInput) {
 		in.Policy = new(document(allow("sts:*", self)))
@@ -89,10 +91,10 @@ func TestAThousandLinks(t *testing.T) {
 	if grown := len(l.token) - second; grown > 8 {
 		t.Errorf("the token grew by %d characters", grown)
 	}
-	run(t, []rule{
-		{"still an hour at most", try(w.sts(l).AssumeRole, asking(role, "s1", lasting(2*time.Hour))), "ValidationError: The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."},
-		{"still the source identity", try(w.sts(l).AssumeRole, asking(role, "s1", source("bo"))), denied("arn:aws:sts::"+w.main.id+":assumed-role/self/link9", "sts:SetSourceIdentity", role)},
+	check.Run(t, []check.Rule{
+		{"still an hour at most", check.Try(w.sts(l).AssumeRole, asking(role, "s1", lasting(2*time.Hour))), "ValidationError: The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."},
+		{"still the source identity", check.Try(w.sts(l).AssumeRole, asking(role, "s1", source("bo"))), denied("arn:aws:sts::"+w.main.id+":assumed-role/self/link9", "sts:SetSourceIdentity", role)},
 	})
 	records, _ := w.records(t, "AssumeRole")
-	equal(t, "records", len(records), 1003)
+	check.Equal(t, "records", len(records), 1003)
 }

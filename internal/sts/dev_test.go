@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/server"
 )
 
@@ -16,14 +17,14 @@ func TestDev(t *testing.T) {
 	t.Parallel()
 	w := &world{clock: &clock{}, Server: coffertest.Start(t, coffertest.With(func(c *server.Config) { c.Dev, c.Admin = true, "" }))}
 	test := login{id: "test", secret: "test"}
-	session := temporary(must(t, w.sts(test).GetSessionToken, &sts.GetSessionTokenInput{}).Credentials)
-	federated := temporary(must(t, w.sts(test).GetFederationToken, &sts.GetFederationTokenInput{Name: new("bo"), Policy: new(document(allow("secretsmanager:ListSecrets", "*")))}).Credentials)
+	session := temporary(check.Must(t, w.sts(test).GetSessionToken, &sts.GetSessionTokenInput{}).Credentials)
+	federated := temporary(check.Must(t, w.sts(test).GetFederationToken, &sts.GetFederationTokenInput{Name: new("bo"), Policy: new(document(allow("secretsmanager:ListSecrets", "*")))}).Credentials)
 	const bo = "arn:aws:sts::000000000000:federated-user/bo"
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"the session", func() string { return w.who(session) }, "arn:aws:iam::000000000000:root"},
 		{"the federated user", func() string { return w.who(federated) }, bo},
-		{"within its policy", try(w.sm(federated).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
-		{"beyond it", try(w.sm(federated).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}),
+		{"within its policy", check.Try(w.sm(federated).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
+		{"beyond it", check.Try(w.sm(federated).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}),
 			"AccessDeniedException: User: " + bo + " is not authorized to perform: secretsmanager:GetRandomPassword because no session policy allows the secretsmanager:GetRandomPassword action"},
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -25,10 +24,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
-	"github.com/aws/smithy-go"
 
 	"coffer/internal/cli"
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/server"
 )
 
@@ -123,11 +122,11 @@ func (a account) arn(resource string) string { return "arn:aws:iam::" + a.id + "
 // user makes a user with these statements as its policy, and an access key.
 func (a account) user(t *testing.T, name string, statements ...string) login {
 	t.Helper()
-	must(t, a.CreateUser, &iam.CreateUserInput{UserName: &name})
+	check.Must(t, a.CreateUser, &iam.CreateUserInput{UserName: &name})
 	if len(statements) > 0 {
-		must(t, a.PutUserPolicy, &iam.PutUserPolicyInput{UserName: &name, PolicyName: new("own"), PolicyDocument: new(document(statements...))})
+		check.Must(t, a.PutUserPolicy, &iam.PutUserPolicyInput{UserName: &name, PolicyName: new("own"), PolicyDocument: new(document(statements...))})
 	}
-	k := must(t, a.CreateAccessKey, &iam.CreateAccessKeyInput{UserName: &name}).AccessKey
+	k := check.Must(t, a.CreateAccessKey, &iam.CreateAccessKeyInput{UserName: &name}).AccessKey
 	return login{id: *k.AccessKeyId, secret: *k.SecretAccessKey}
 }
 
@@ -135,9 +134,9 @@ func (a account) user(t *testing.T, name string, statements ...string) login {
 // these statements as its policy. Its sessions may last 12 hours.
 func (a account) role(t *testing.T, name string, trust []string, statements ...string) string {
 	t.Helper()
-	out := must(t, a.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(document(trust...)), MaxSessionDuration: new(int32(43200))})
+	out := check.Must(t, a.CreateRole, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: new(document(trust...)), MaxSessionDuration: new(int32(43200))})
 	if len(statements) > 0 {
-		must(t, a.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: new("own"), PolicyDocument: new(document(statements...))})
+		check.Must(t, a.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: new("own"), PolicyDocument: new(document(statements...))})
 	}
 	return *out.Role.Arn
 }
@@ -186,7 +185,7 @@ func temporary(c *types.Credentials) login {
 // assume assumes a role, which has to succeed.
 func (w *world) assume(t *testing.T, as login, role, name string, edit ...func(*sts.AssumeRoleInput)) login {
 	t.Helper()
-	return temporary(must(t, w.sts(as).AssumeRole, asking(role, name, edit...)).Credentials)
+	return temporary(check.Must(t, w.sts(as).AssumeRole, asking(role, name, edit...)).Credentials)
 }
 
 func asking(role, name string, edit ...func(*sts.AssumeRoleInput)) *sts.AssumeRoleInput {
@@ -201,61 +200,9 @@ func asking(role, name string, edit ...func(*sts.AssumeRoleInput)) *sts.AssumeRo
 func (w *world) who(l login) string {
 	out, err := w.sts(l).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return outcome(err)
+		return check.Outcome(err)
 	}
 	return *out.Arn
-}
-
-func must[I, O, F any](t *testing.T, call func(context.Context, *I, ...F) (*O, error), in *I) *O {
-	t.Helper()
-	out, err := call(ctx, in)
-	if err != nil {
-		t.Fatalf("%T: %v", in, err)
-	}
-	return out
-}
-
-// try is a call as a case of a table: outcome is "ok", or code and text of the error.
-func try[I, O, F any](call func(context.Context, *I, ...F) (*O, error), in *I) func() string {
-	return func() string {
-		_, err := call(ctx, in)
-		return outcome(err)
-	}
-}
-
-func outcome(err error) string {
-	var e smithy.APIError
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.As(err, &e):
-		return e.ErrorCode() + ": " + e.ErrorMessage()
-	}
-	return err.Error()
-}
-
-// rule is a case: what a call comes to.
-type rule struct {
-	name string
-	call func() string
-	want string
-}
-
-// run goes through cases in their order: each may depend on those before.
-func run(t *testing.T, rules []rule) {
-	t.Helper()
-	for _, r := range rules {
-		if got := r.call(); got != r.want {
-			t.Errorf("%s:\n got %s\nwant %s", r.name, got, r.want)
-		}
-	}
-}
-
-func equal[T comparable](t *testing.T, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
 }
 
 // denied is the answer to who may not assume a role.
@@ -266,7 +213,7 @@ func denied(who, action, resource string) string {
 // device gives the user an MFA device and returns its serial number, and what it shows at a time.
 func (a account) device(t *testing.T, user string) (serial string, code func(time.Time) string) {
 	t.Helper()
-	d := must(t, a.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: &user}).VirtualMFADevice
+	d := check.Must(t, a.CreateVirtualMFADevice, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: &user}).VirtualMFADevice
 	seed, err := base32.StdEncoding.DecodeString(string(d.Base32StringSeed))
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +226,7 @@ func (a account) device(t *testing.T, user string) (serial string, code func(tim
 		return fmt.Sprintf("%06d", n%1_000_000)
 	}
 	now := a.w.Now()
-	must(t, a.EnableMFADevice, &iam.EnableMFADeviceInput{
+	check.Must(t, a.EnableMFADevice, &iam.EnableMFADeviceInput{
 		UserName: &user, SerialNumber: d.SerialNumber, AuthenticationCode1: new(code(now.Add(-30 * time.Second))), AuthenticationCode2: new(code(now)),
 	})
 	a.w.advance(time.Minute) // codes are good once

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"coffer/internal/coffertest/check"
+
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -18,15 +20,15 @@ func TestRevokeOlderSessions(t *testing.T) {
 	ana := w.main.user(t, "ana")
 	role := w.main.role(t, "r", []string{trust(principal(w.main.arn("user/ana")), assume)}, allow("secretsmanager:*", "*"))
 	password := func(l login) func() string {
-		return try(w.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{})
+		return check.Try(w.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{})
 	}
 	old := w.assume(t, ana, role, "old")
 	w.advance(10 * time.Second)
-	must(t, w.main.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("r"), PolicyName: new("AWSRevokeOlderSessions"), PolicyDocument: new(document(
+	check.Must(t, w.main.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("r"), PolicyName: new("AWSRevokeOlderSessions"), PolicyDocument: new(document(
 		`{"Effect":"Deny","Action":"*","Resource":"*",` + condition("DateLessThan", "aws:TokenIssueTime", w.Now().UTC().Format(time.RFC3339)) + `}`))})
 	w.advance(10 * time.Second)
 	fresh := w.assume(t, ana, role, "new")
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"an older session", password(old), "AccessDeniedException: User: arn:aws:sts::" + w.main.id + ":assumed-role/r/old is not authorized to perform: secretsmanager:GetRandomPassword with an explicit deny in an identity-based policy"},
 		{"a newer one", password(fresh), "ok"},
 		{"who it is, it may always ask", func() string { return w.who(old) }, "arn:aws:sts::" + w.main.id + ":assumed-role/r/old"},
@@ -43,12 +45,12 @@ func TestDeletedRole(t *testing.T) {
 	old := w.assume(t, ana, role, "s1")
 	const invalid = "UnrecognizedClientException: The security token included in the request is invalid."
 	password := func(l login) func() string {
-		return try(w.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{})
+		return check.Try(w.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{})
 	}
-	must(t, w.main.DeleteRole, &iam.DeleteRoleInput{RoleName: new("r")})
-	run(t, []rule{{"the role is gone", password(old), invalid}, {"also for STS", func() string { return w.who(old) }, gone}})
+	check.Must(t, w.main.DeleteRole, &iam.DeleteRoleInput{RoleName: new("r")})
+	check.Run(t, []check.Rule{{"the role is gone", password(old), invalid}, {"also for STS", func() string { return w.who(old) }, gone}})
 	w.main.role(t, "r", let, allow("*", "*"))
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"the new role is another", password(old), invalid},
 		{"its sessions are good", password(w.assume(t, ana, role, "s1")), "ok"},
 	})
@@ -64,13 +66,13 @@ func TestBadSessionTokens(t *testing.T) {
 		return w.assume(t, ana, w.main.role(t, "r", []string{trust(principal(w.main.arn("user/ana")), assume)}), "s1")
 	}
 	good, foreign := let(w), let(elsewhere)
-	other := temporary(must(t, w.sts(w.main.user(t, "bo")).GetSessionToken, &sts.GetSessionTokenInput{}).Credentials)
+	other := temporary(check.Must(t, w.sts(w.main.user(t, "bo")).GetSessionToken, &sts.GetSessionTokenInput{}).Credentials)
 	session := "arn:aws:sts::" + w.main.id + ":assumed-role/r/s1"
 	with := func(token string) login { return login{good.id, good.secret, token} }
 	flipped := []byte(good.token)
 	flipped[len(flipped)/2] ^= 1
 	const wrong = "SignatureDoesNotMatch: The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
-	rules := []rule{
+	rules := []check.Rule{
 		{"genuine", func() string { return w.who(good) }, session},
 		{"another secret", func() string { return w.who(login{good.id, other.secret, good.token}) }, wrong},
 	}
@@ -87,17 +89,17 @@ func TestBadSessionTokens(t *testing.T) {
 		"no token":                with(""),
 		"too long":                with(strings.Repeat("A", 40<<10)),
 	} {
-		rules = append(rules, rule{name, func() string { return w.who(l) }, gone})
+		rules = append(rules, check.Rule{name, func() string { return w.who(l) }, gone})
 	}
-	run(t, rules)
+	check.Run(t, rules)
 	w.advance(time.Hour)
-	run(t, []rule{{"expired", func() string { return w.who(good) }, "ExpiredToken: The security token included in the request is expired"}})
+	check.Run(t, []check.Rule{{"expired", func() string { return w.who(good) }, "ExpiredToken: The security token included in the request is expired"}})
 	w.advance(-2 * time.Hour)
-	run(t, []rule{{"a clock that was set back", func() string { return w.who(good) }, session}})
+	check.Run(t, []check.Rule{{"a clock that was set back", func() string { return w.who(good) }, session}})
 
 	_, log := w.records(t, "GetCallerIdentity")
-	equal(t, "a token in the log", strings.Contains(log, good.token[:40]) || strings.Contains(log, good.secret), false)
+	check.Equal(t, "a token in the log", strings.Contains(log, good.token[:40]) || strings.Contains(log, good.secret), false)
 	for code, want := range map[string]int{`"errorCode":"InvalidClientTokenId"`: 11, `"errorCode":"SignatureDoesNotMatch"`: 1, `"errorCode":"ExpiredToken"`: 1} {
-		equal(t, "records of "+code, strings.Count(log, code), want)
+		check.Equal(t, "records of "+code, strings.Count(log, code), want)
 	}
 }

@@ -54,7 +54,7 @@ func parseRoleARN(text string) (arn.ARN, bool) {
 // newAssumption checks what a request asks for, as far as no role need be known.
 // from is the calling session, nil for none.
 func newAssumption(in *stsapi.AssumeRoleInput, a arn.ARN, from *session.Session) (*assumption, error) {
-	q := &assumption{arn: a, text: *in.RoleArn, name: *in.RoleSessionName, duration: in.DurationSeconds, sourceIdentity: str(in.SourceIdentity), externalID: in.ExternalId}
+	q := &assumption{arn: a, text: *in.RoleArn, name: *in.RoleSessionName, duration: in.DurationSeconds, sourceIdentity: api.Value(in.SourceIdentity), externalID: in.ExternalId}
 	var err error
 	if q.tags, err = newSessionTags(in.Tags, in.TransitiveTagKeys, from); err != nil {
 		return nil, err

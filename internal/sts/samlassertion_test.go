@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/saml/samltest"
 	"coffer/internal/server"
 )
@@ -29,7 +30,7 @@ type samlWorld struct {
 func newSAML(t *testing.T, opts ...coffertest.Option) *samlWorld {
 	t.Helper()
 	w := &samlWorld{world: newWorld(t, opts...), idp: samltest.New("https://idp.example/saml")}
-	w.provider = *must(t, w.main.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("Corp"), SAMLMetadataDocument: new(w.idp.Metadata())}).SAMLProviderArn
+	w.provider = *check.Must(t, w.main.CreateSAMLProvider, &iam.CreateSAMLProviderInput{Name: new("Corp"), SAMLMetadataDocument: new(w.idp.Metadata())}).SAMLProviderArn
 	return w
 }
 
@@ -53,26 +54,26 @@ func TestSAML(t *testing.T) {
 		allow("sts:*", "*"),
 		allow("secretsmanager:ListSecrets", "*", `"Condition":{"StringEquals":{"saml:sub":"ana","saml:sub_type":"persistent","aws:PrincipalTag/team":"blue","aws:SourceIdentity":"ana@corp","aws:FederatedProvider":"`+w.provider+`"}}`))
 	assertion := w.idp.Text(w.login(role).With("PrincipalTag:team", "blue").With("TransitiveTagKeys", "team").With("SourceIdentity", "ana@corp"))
-	out := must(t, w.sts(login{}).AssumeRoleWithSAML, w.asking(role, assertion))
+	out := check.Must(t, w.sts(login{}).AssumeRoleWithSAML, w.asking(role, assertion))
 	sum := sha1.Sum([]byte(w.idp.EntityID + w.main.id + "/Corp"))
 	qualifier := base64.StdEncoding.EncodeToString(sum[:])
 	session := "arn:aws:sts::" + w.main.id + ":assumed-role/r/ana"
-	equal(t, "answer", strings.Join([]string{*out.Subject, *out.SubjectType, *out.Issuer, *out.Audience, *out.NameQualifier, *out.SourceIdentity, *out.AssumedRoleUser.Arn}, " "),
+	check.Equal(t, "answer", strings.Join([]string{*out.Subject, *out.SubjectType, *out.Issuer, *out.Audience, *out.NameQualifier, *out.SourceIdentity, *out.AssumedRoleUser.Arn}, " "),
 		strings.Join([]string{"ana", "persistent", w.idp.EntityID, "https://signin.aws.amazon.com/saml", qualifier, "ana@corp", session}, " "))
-	equal(t, "packed size", out.PackedPolicySize != nil && *out.PackedPolicySize > 0, true)
+	check.Equal(t, "packed size", out.PackedPolicySize != nil && *out.PackedPolicySize > 0, true)
 	l := temporary(out.Credentials)
 	next := w.main.role(t, "next", []string{trust(principal(role), setting, condition("StringEquals", "aws:PrincipalTag/team", "blue"))})
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"who", func() string { return w.who(l) }, session},
-		{"claims in later conditions", try(w.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
-		{"on to another role", try(w.sts(l).AssumeRole, asking(next, "s2")), "ok"},
+		{"claims in later conditions", check.Try(w.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
+		{"on to another role", check.Try(w.sts(l).AssumeRole, asking(next, "s2")), "ok"},
 	})
 	records, log := w.records(t, "AssumeRoleWithSAML")
 	r := records[0]
-	equal(t, "record", fmt.Sprint(r.UserIdentity, r.RecipientAccountID, r.ReadOnly, r.RequestParameters["principalArn"]),
+	check.Equal(t, "record", fmt.Sprint(r.UserIdentity, r.RecipientAccountID, r.ReadOnly, r.RequestParameters["principalArn"]),
 		fmt.Sprint(struct{ Type, PrincipalID, ARN, AccountID, UserName, IdentityProvider string }{"SAMLUser", qualifier + ":ana", "", "", "ana", w.provider}, w.main.id, true, w.provider))
 	for _, secret := range []string{*out.Credentials.SecretAccessKey, *out.Credentials.SessionToken, assertion[len(assertion)/2:]} {
-		equal(t, "a secret in the log", strings.Contains(log, secret), false)
+		check.Equal(t, "a secret in the log", strings.Contains(log, secret), false)
 	}
 }
 
@@ -102,7 +103,7 @@ func TestSAMLDuration(t *testing.T) {
 		in.DurationSeconds = c.asked
 		out, err := w.sts(login{}).AssumeRoleWithSAML(ctx, in)
 		if c.refused != "" {
-			equal(t, c.name, outcome(err), c.refused)
+			check.Equal(t, c.name, check.Outcome(err), c.refused)
 			continue
 		}
 		if err != nil {
@@ -123,10 +124,10 @@ func TestBadAssertions(t *testing.T) {
 	second := w.main.role(t, "second", []string{trust(federated(w.provider), bySAML)})
 	unmapped := w.main.role(t, "unmapped", []string{trust(federated(w.provider), bySAML)})
 	as := func(role string, l samltest.Login) func() string {
-		return try(w.sts(login{}).AssumeRoleWithSAML, w.asking(role, w.idp.Text(l)))
+		return check.Try(w.sts(login{}).AssumeRoleWithSAML, w.asking(role, w.idp.Text(l)))
 	}
 	raw := func(role, text string) func() string {
-		return try(w.sts(login{}).AssumeRoleWithSAML, w.asking(role, text))
+		return check.Try(w.sts(login{}).AssumeRoleWithSAML, w.asking(role, text))
 	}
 	change := func(edit func(*samltest.Login)) samltest.Login {
 		l := w.login(role)
@@ -143,7 +144,7 @@ func TestBadAssertions(t *testing.T) {
 	missing.PrincipalArn = new(w.main.arn("saml-provider/None"))
 	both := w.login(role).With("Role", w.provider+","+role, second+" , "+w.provider)
 	twice := w.idp.Text(both)
-	rules := []rule{
+	rules := []check.Rule{
 		{"genuine", as(role, w.login(role)), "ok"},
 		{"once", raw(role, twice), "ok"},
 		{"replayed", raw(role, twice), "InvalidIdentityToken: The SAML assertion was used before"},
@@ -182,11 +183,11 @@ func TestBadAssertions(t *testing.T) {
 		{"another subject", as(role, change(func(l *samltest.Login) { l.Subject = "bo" })), mayNotSAML},
 		{"a role that does not exist", as(w.main.arn("role/none"), w.login(w.main.arn("role/none"))), mayNotSAML},
 		{"a role of another account", as(foreign, w.login(foreign)), nobody},
-		{"a provider that does not exist", try(w.sts(login{}).AssumeRoleWithSAML, missing), nobody},
+		{"a provider that does not exist", check.Try(w.sts(login{}).AssumeRoleWithSAML, missing), nobody},
 		{"no role ARN", as(w.main.arn("user/r"), w.login(role)), "ValidationError: Request ARN is invalid"},
 		{"a subject that is too long", as(role, change(func(l *samltest.Login) { l.Subject = strings.Repeat("s", 5000) })), "InvalidIdentityToken: The NameID is too long."},
 	}
-	run(t, rules)
+	check.Run(t, rules)
 	records, _ := w.records(t, "AssumeRoleWithSAML")
 	for _, r := range records {
 		unknown := r.ErrorMessage == "Response signature invalid" || strings.Contains(r.ErrorMessage, "invalid SAML response") || strings.Contains(r.ErrorMessage, "encrypted") ||
@@ -195,7 +196,7 @@ func TestBadAssertions(t *testing.T) {
 			t.Errorf("record of %s %q: identity %+v", r.ErrorCode, r.ErrorMessage, r.UserIdentity)
 		}
 	}
-	equal(t, "records", len(records), len(rules))
+	check.Equal(t, "records", len(records), len(rules))
 }
 
 func TestSAMLKeys(t *testing.T) {
@@ -218,12 +219,12 @@ func TestSAMLKeys(t *testing.T) {
 		condition("StringEquals", "sts:RoleSessionName", "ana"):                                    true,
 		condition("StringEquals", "aws:FederatedProvider", w.provider):                             true,
 	} {
-		must(t, w.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: new(document(trust(federated(w.provider), bySAML, c)))})
+		check.Must(t, w.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: new(document(trust(federated(w.provider), bySAML, c)))})
 		l := w.login(role)
 		l.Attributes = append(l.Attributes, samltest.Attribute{Name: "urn:oid:1.3.6.1.4.1.5923.1.1.1.1", Values: []string{"staff", "faculty"}},
 			samltest.Attribute{Name: "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress", Values: []string{"ana@corp.example"}},
 			samltest.Attribute{Name: "0.9.2342.19200300100.1.3", Values: []string{"second@corp.example"}})
-		got := try(w.sts(login{}).AssumeRoleWithSAML, w.asking(role, w.idp.Text(l)))()
+		got := check.Try(w.sts(login{}).AssumeRoleWithSAML, w.asking(role, w.idp.Text(l)))()
 		if got != "ok" && got != mayNotSAML || (got == "ok") != want {
 			t.Errorf("%s: %s", c, got)
 		}
@@ -240,9 +241,9 @@ func TestSAMLRecipient(t *testing.T) {
 	as := func(recipient, audience string) func() string {
 		l := w.login(role)
 		l.Recipient, l.Audience = recipient, audience
-		return try(w.sts(login{}).AssumeRoleWithSAML, w.asking(role, w.idp.Text(l)))
+		return check.Try(w.sts(login{}).AssumeRoleWithSAML, w.asking(role, w.idp.Text(l)))
 	}
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"its own", as(own, own), "ok"},
 		{"its own, audience as on AWS", as(own, "urn:amazon:webservices"), "ok"},
 		{"AWS's", as("https://signin.aws.amazon.com/saml", "urn:amazon:webservices"), "InvalidIdentityToken: Response does not contain the required recipient."},

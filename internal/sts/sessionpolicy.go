@@ -32,7 +32,7 @@ func newSessionPolicies(text *string, arns []stsapi.PolicyDescriptorType) (p ses
 	}
 	size := 0
 	for i := range arns {
-		a := str(arns[i].Arn)
+		a := api.Value(arns[i].Arn)
 		size += utf8.RuneCountInString(a)
 		p.arns = append(p.arns, a)
 	}

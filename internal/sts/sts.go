@@ -81,10 +81,3 @@ func getCallerIdentity(r *api.Request, _ *stsapi.GetCallerIdentityInput, _ struc
 	id := p.UserID()
 	return &stsapi.GetCallerIdentityOutput{Account: &p.Account, Arn: &p.ARN, UserId: &id}, nil
 }
-
-func str(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
-}

@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"coffer/internal/coffertest"
+	"coffer/internal/coffertest/check"
 	"coffer/internal/jwt/jwttest"
 	"coffer/internal/server"
 )
@@ -41,7 +42,7 @@ func newFederation(t *testing.T) *federation {
 	w := newWorld(t, coffertest.With(func(c *server.Config) {
 		c.OIDCKeys = map[string]string{issuer: file, "https://unregistered.example": file}
 	}))
-	p := must(t, w.main.CreateOpenIDConnectProvider, &iam.CreateOpenIDConnectProviderInput{Url: new(issuer), ClientIDList: []string{"sts.amazonaws.com", "web"}})
+	p := check.Must(t, w.main.CreateOpenIDConnectProvider, &iam.CreateOpenIDConnectProviderInput{Url: new(issuer), ClientIDList: []string{"sts.amazonaws.com", "web"}})
 	return &federation{w, key, *p.OpenIDConnectProviderArn}
 }
 
@@ -86,30 +87,30 @@ func TestWebIdentity(t *testing.T) {
 		allow("secretsmanager:ListSecrets", "*", condition("StringEquals", "aws:FederatedProvider", f.provider)),
 		allow("secretsmanager:GetRandomPassword", "*", condition("StringEquals", host+":sub", "system:serviceaccount:shop:web")))
 	before := f.Now()
-	out := must(t, f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, f.token()))
+	out := check.Must(t, f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, f.token()))
 	session := "arn:aws:sts::" + f.main.id + ":assumed-role/r/web-1"
-	equal(t, "answer", strings.Join([]string{*out.Provider, *out.Audience, *out.SubjectFromWebIdentityToken, *out.AssumedRoleUser.Arn}, " "),
+	check.Equal(t, "answer", strings.Join([]string{*out.Provider, *out.Audience, *out.SubjectFromWebIdentityToken, *out.AssumedRoleUser.Arn}, " "),
 		f.provider+" sts.amazonaws.com system:serviceaccount:shop:web "+session)
-	equal(t, "life", out.Credentials.Expiration.Sub(before).Round(time.Minute), time.Hour)
+	check.Equal(t, "life", out.Credentials.Expiration.Sub(before).Round(time.Minute), time.Hour)
 	l := temporary(out.Credentials)
-	run(t, []rule{
+	check.Run(t, []check.Rule{
 		{"who", func() string { return f.who(l) }, session},
-		{"aws:FederatedProvider", try(f.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
-		{"a claim in a later condition", try(f.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}), "ok"},
-		{"a signed caller may, too", try(f.sts(f.main.user(t, "ana")).AssumeRoleWithWebIdentity, webAsking(role, f.token())), "ok"},
-		{"longer", try(f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, f.token(), func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = new(int32(43200)) })), "ok"},
+		{"aws:FederatedProvider", check.Try(f.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
+		{"a claim in a later condition", check.Try(f.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}), "ok"},
+		{"a signed caller may, too", check.Try(f.sts(f.main.user(t, "ana")).AssumeRoleWithWebIdentity, webAsking(role, f.token())), "ok"},
+		{"longer", check.Try(f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, f.token(), func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = new(int32(43200)) })), "ok"},
 	})
 
 	records, log := f.records(t, "AssumeRoleWithWebIdentity")
 	r := records[0]
-	equal(t, "record", fmt.Sprint(r.UserIdentity, r.RecipientAccountID, r.ReadOnly, r.Resources),
+	check.Equal(t, "record", fmt.Sprint(r.UserIdentity, r.RecipientAccountID, r.ReadOnly, r.Resources),
 		fmt.Sprint(struct{ Type, PrincipalID, ARN, AccountID, UserName, IdentityProvider string }{
 			"WebIdentityUser", f.provider + ":sts.amazonaws.com:system:serviceaccount:shop:web", "", "", "system:serviceaccount:shop:web", f.provider,
 		}, f.main.id, true, []struct{ ARN, Type string }{{role, "AWS::IAM::Role"}}))
 	issued, _ := r.ResponseElements["credentials"].(map[string]any)
-	equal(t, "the key in the record", fmt.Sprint(issued["accessKeyId"]), *out.Credentials.AccessKeyId)
+	check.Equal(t, "the key in the record", fmt.Sprint(issued["accessKeyId"]), *out.Credentials.AccessKeyId)
 	for _, secret := range []string{*out.Credentials.SecretAccessKey, *out.Credentials.SessionToken, f.token()[:60]} {
-		equal(t, "a secret in the log", strings.Contains(log, secret), false)
+		check.Equal(t, "a secret in the log", strings.Contains(log, secret), false)
 	}
 }
 
@@ -124,7 +125,7 @@ func TestBadWebIdentities(t *testing.T) {
 	plain := f.main.role(t, "plain", []string{trust(principal(f.main.arn("root")), assume)})
 	now := f.Now().Unix()
 	as := func(role, token string, edit ...func(*sts.AssumeRoleWithWebIdentityInput)) func() string {
-		return try(f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, token, edit...))
+		return check.Try(f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, token, edit...))
 	}
 	const (
 		notJWT  = "InvalidIdentityToken: The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
@@ -134,7 +135,7 @@ func TestBadWebIdentities(t *testing.T) {
 	)
 	good := f.token()
 	header := func(alg string) map[string]any { return map[string]any{"alg": alg, "kid": "k1", "typ": "JWT"} }
-	rules := []rule{
+	rules := []check.Rule{
 		{"genuine", as(role, good), "ok"},
 		{"algorithm none", as(role, jwttest.Unsigned(header("none"), f.claims(), nil)), notJWT},
 		{"algorithm HS256", as(role, jwttest.Unsigned(header("HS256"), f.claims(), []byte(strings.Repeat("x", 32)))), notJWT},
@@ -174,8 +175,8 @@ func TestBadWebIdentities(t *testing.T) {
 		{"a provider id", as(role, good, func(in *sts.AssumeRoleWithWebIdentityInput) { in.ProviderId = new("www.amazon.com") }), "ValidationError: ProviderId is for OAuth 2.0 access tokens, which Coffer does not take."},
 	}
 	const tooLong = "ValidationError: 1 validation error detected: Value at 'webIdentityToken' failed to satisfy constraint: Member must have length less than or equal to 20000"
-	rules = append(rules, rule{"too long", as(role, f.token("x", strings.Repeat("x", 20000))), tooLong})
-	run(t, rules)
+	rules = append(rules, check.Rule{"too long", as(role, f.token("x", strings.Repeat("x", 20000))), tooLong})
+	check.Run(t, rules)
 	f.advance(12 * time.Minute)
 	if got := as(role, good)(); !strings.HasPrefix(got, "ExpiredTokenException: Token expired: current date/time ") || !strings.HasSuffix(got, fmt.Sprint(" must be before the expiration date/time ", now+600)) {
 		t.Errorf("expired: %s", got)
@@ -203,7 +204,7 @@ func TestBadWebIdentities(t *testing.T) {
 		t.Errorf("%d refusals are recorded", refused)
 	}
 	for _, part := range strings.Split(good, ".")[1:] {
-		equal(t, "a token in the log", strings.Contains(log, part), false)
+		check.Equal(t, "a token in the log", strings.Contains(log, part), false)
 	}
 }
 
@@ -218,9 +219,9 @@ func TestWebIdentityKeys(t *testing.T) {
 		"https://aws.amazon.com/source_identity", "ana")
 	try1 := func(token, c string) bool {
 		t.Helper()
-		must(t, f.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: new(document(
+		check.Must(t, f.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: new(document(
 			trust(federated(f.provider), web, c), trust(federated(f.provider), []string{"sts:TagSession", "sts:SetSourceIdentity"})))})
-		got := try(f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, token))()
+		got := check.Try(f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, token))()
 		if got != "ok" && got != mayNot {
 			t.Fatal(got)
 		}
@@ -256,17 +257,17 @@ func TestWebIdentityKeys(t *testing.T) {
 	}
 
 	// Session tags and the source identity go into the session, and on from there.
-	must(t, f.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: new(document(trust(federated(f.provider), append([]string{"sts:TagSession", "sts:SetSourceIdentity"}, web...))))})
-	must(t, f.main.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("r"), PolicyName: new("p"), PolicyDocument: new(document(
+	check.Must(t, f.main.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: new("r"), PolicyDocument: new(document(trust(federated(f.provider), append([]string{"sts:TagSession", "sts:SetSourceIdentity"}, web...))))})
+	check.Must(t, f.main.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: new("r"), PolicyName: new("p"), PolicyDocument: new(document(
 		allow("sts:*", "*"), allow("secretsmanager:ListSecrets", "*", `"Condition":{"StringEquals":{"aws:PrincipalTag/cost":"1","aws:SourceIdentity":"ana"}}`)))})
-	out := must(t, f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, full))
-	equal(t, "source identity", *out.SourceIdentity, "ana")
-	equal(t, "packed size", out.PackedPolicySize != nil && *out.PackedPolicySize > 0, true)
+	out := check.Must(t, f.sts(login{}).AssumeRoleWithWebIdentity, webAsking(role, full))
+	check.Equal(t, "source identity", *out.SourceIdentity, "ana")
+	check.Equal(t, "packed size", out.PackedPolicySize != nil && *out.PackedPolicySize > 0, true)
 	l := temporary(out.Credentials)
 	next := f.main.role(t, "next", []string{trust(principal(role), setting)}, allow("secretsmanager:ListSecrets", "*", condition("StringEquals", "aws:PrincipalTag/team", "blue")))
-	list := func(l login) string { return try(f.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{})() }
-	equal(t, "tags and source identity", list(l), "ok")
-	equal(t, "transitive tags", list(f.assume(t, l, next, "s2")), "ok")
+	list := func(l login) string { return check.Try(f.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{})() }
+	check.Equal(t, "tags and source identity", list(l), "ok")
+	check.Equal(t, "transitive tags", list(f.assume(t, l, next, "s2")), "ok")
 }
 
 func TestWebIdentitySessionPolicy(t *testing.T) {
@@ -276,18 +277,18 @@ func TestWebIdentitySessionPolicy(t *testing.T) {
 	with := func(edit func(*sts.AssumeRoleWithWebIdentityInput)) *sts.AssumeRoleWithWebIdentityInput {
 		return webAsking(role, f.token(), edit)
 	}
-	out := must(t, f.sts(login{}).AssumeRoleWithWebIdentity, with(func(in *sts.AssumeRoleWithWebIdentityInput) {
+	out := check.Must(t, f.sts(login{}).AssumeRoleWithWebIdentity, with(func(in *sts.AssumeRoleWithWebIdentityInput) {
 		in.Policy = new(document(allow("secretsmanager:ListSecrets", "*")))
 	}))
 	l := temporary(out.Credentials)
-	run(t, []rule{
-		{"in the policy", try(f.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
-		{"not in it", try(f.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}),
+	check.Run(t, []check.Rule{
+		{"in the policy", check.Try(f.sm(l).ListSecrets, &secretsmanager.ListSecretsInput{}), "ok"},
+		{"not in it", check.Try(f.sm(l).GetRandomPassword, &secretsmanager.GetRandomPasswordInput{}),
 			"AccessDeniedException: User: " + *out.AssumedRoleUser.Arn + " is not authorized to perform: secretsmanager:GetRandomPassword because no session policy allows the secretsmanager:GetRandomPassword action"},
-		{"a policy that is not there", try(f.sts(login{}).AssumeRoleWithWebIdentity, with(func(in *sts.AssumeRoleWithWebIdentityInput) {
+		{"a policy that is not there", check.Try(f.sts(login{}).AssumeRoleWithWebIdentity, with(func(in *sts.AssumeRoleWithWebIdentityInput) {
 			in.PolicyArns = []types.PolicyDescriptorType{{Arn: new(f.main.arn("policy/none"))}}
 		})), "ValidationError: The policy " + f.main.arn("policy/none") + " does not exist or is not attachable."},
-		{"a day", try(f.sts(login{}).AssumeRoleWithWebIdentity, with(func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = new(int32(50000)) })),
+		{"a day", check.Try(f.sts(login{}).AssumeRoleWithWebIdentity, with(func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = new(int32(50000)) })),
 			"ValidationError: 1 validation error detected: Value '50000' at 'durationSeconds' failed to satisfy constraint: Member must have value less than or equal to 43200"},
 	})
 }
@@ -305,8 +306,8 @@ func TestStrangersRecords(t *testing.T) {
 	const requests, burst, perSecond = 700, 500, 20 // of what is recorded of one address
 	begun := time.Now()
 	for range requests {
-		if _, err := client.AssumeRoleWithWebIdentity(ctx, webAsking(role, f.token("sub", strings.Repeat("s", 3000)))); outcome(err) != mayNot {
-			t.Fatal(outcome(err))
+		if _, err := client.AssumeRoleWithWebIdentity(ctx, webAsking(role, f.token("sub", strings.Repeat("s", 3000)))); check.Outcome(err) != mayNot {
+			t.Fatal(check.Outcome(err))
 		}
 	}
 	records, _ := f.records(t, "AssumeRoleWithWebIdentity")
@@ -321,11 +322,11 @@ func TestStrangersRecords(t *testing.T) {
 	}
 	f.advance(time.Hour)
 	long.WebIdentityToken = new(f.token())
-	if _, err := client.AssumeRoleWithWebIdentity(ctx, long); outcome(err) != mayNot {
-		t.Fatal(outcome(err))
+	if _, err := client.AssumeRoleWithWebIdentity(ctx, long); check.Outcome(err) != mayNot {
+		t.Fatal(check.Outcome(err))
 	}
 	records, _ = f.records(t, "AssumeRoleWithWebIdentity")
 	last := records[len(records)-1]
-	equal(t, "the record", last.ErrorCode+" "+last.UserIdentity.UserName, "AccessDenied system:serviceaccount:shop:web")
-	equal(t, "parameters recorded of a long request", len(last.RequestParameters), 0)
+	check.Equal(t, "the record", last.ErrorCode+" "+last.UserIdentity.UserName, "AccessDenied system:serviceaccount:shop:web")
+	check.Equal(t, "parameters recorded of a long request", len(last.RequestParameters), 0)
 }

@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -131,4 +132,35 @@ func (c *Collection[T]) checkIndex(tx *Tx, index string, row kv.Row) error {
 		}
 	}
 	return fmt.Errorf("%s is not found under this index key", Printable(primary))
+}
+
+// Fsck is a service's part of fsck under way: beyond Check, it holds records against each
+// other.
+type Fsck struct {
+	Ctx        context.Context
+	Tx         *Tx                              // a View's
+	Report     func(format string, args ...any) // gets a sentence for each finding
+	Incomplete bool                             // a damaged row hides others
+}
+
+// Each gives the records of a collection to check. A damaged row ends that: what is behind
+// it cannot be told apart from what is missing. The error is of the store, or Ctx's.
+func Each[T any](f *Fsck, rows *Collection[T], check func(*T) error) error {
+	for e, err := range rows.Scan(f.Tx, Range{}) {
+		if errors.Is(err, ErrDamaged) {
+			f.Report("%s: %v; the rows behind it are not checked", rows.Name, err)
+			f.Incomplete = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := check(e.Value); err != nil {
+			return err
+		}
+		if err := f.Ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
