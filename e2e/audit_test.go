@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -122,6 +125,59 @@ func TestAuditRecords(t *testing.T) {
 	check.Equal(t, "its caller is known", broken.UserIdentity.AccountID, account)
 	unsigned := of("GetSecretValue", "MissingAuthenticationTokenException")
 	check.Equal(t, "an unsigned call has no account", unsigned.UserIdentity.AccountID, "")
+}
+
+// TestControlIsRecorded: what the command line changes over the control socket has
+// records, and so has what it is refused.
+func TestControlIsRecorded(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	b := h.account(t, "b")
+	scp := filepath.Join(t.TempDir(), "scp.json")
+	if err := os.WriteFile(scp, []byte(document(deny("kms:*", "*"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"account", "keys", "b"}, {"account", "org", "create", "main"}, {"account", "org", "unit", "create", "/prod"},
+		{"account", "org", "add", "b", "--unit", "/prod"}, {"account", "org", "policy", "put", "no-keys", scp},
+		{"account", "org", "policy", "attach", "no-keys", "/prod"}, {"backup", filepath.Join(t.TempDir(), "backup")},
+	} {
+		h.secret(run(t, 0, append(args, "--data-dir", string(h.Dir))...), "what "+args[0]+" printed")
+	}
+	run(t, 1, "account", "org", "policy", "attach", "nothing", "/prod", "--data-dir", string(h.Dir))
+	h.Stop(t)
+
+	var lines []string
+	for _, r := range auditRecords(t, h.Dir) {
+		if r.EventSource != "coffer.control" {
+			continue
+		}
+		d := r.AdditionalEventData
+		check.Equal(t, "type of "+r.EventName, r.EventType, "AwsServiceEvent")
+		if runtime.GOOS == "linux" {
+			check.Equal(t, "user of "+r.EventName, d.UID, strconv.Itoa(os.Getuid()))
+		}
+		if r.EventName == "CreateAccount" {
+			check.Equal(t, "key of the account", d.AccessKeyID, b.AccessKeyID)
+		}
+		about := "b"
+		if r.RecipientAccountID == h.Credentials.Account {
+			about = "main"
+		}
+		lines = append(lines, strings.TrimSpace(r.EventName+" "+about+" "+strings.Join(strings.Fields(d.Name+" "+d.To+" "+r.ErrorMessage), " ")))
+		if r.EventName == "PutPolicy" && d.Document != document(deny("kms:*", "*")) {
+			t.Errorf("the policy that was put: %q", d.Document)
+		}
+	}
+	want := []string{
+		"CreateAccount b b", "RotateRootAccessKeys b", "CreateOrganization main", "CreateOrganizationalUnit main", "AddAccount main /prod",
+		"PutPolicy main", "AttachPolicy main /prod", "CreateBackup main",
+		"AttachPolicy main /prod organisation ORG has no control policy \"nothing\"; `coffer account org policy list` shows those that there are",
+	}
+	got := regexp.MustCompile(`\bo-[a-z0-9]+`).ReplaceAllString(strings.Join(lines, "\n"), "ORG")
+	if want := strings.Join(want, "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
 }
 
 // parameters checks that a record has the request parameters of want, with

@@ -324,6 +324,9 @@ type auditRecord struct {
 	AdditionalEventData struct {
 		Authorization []audit.Authorization
 		SecretID      string
+
+		// Of what is done over the control socket.
+		UID, Name, AccessKeyID, Document, To string
 	}
 }
 

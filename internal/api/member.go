@@ -1,6 +1,6 @@
 package api
 
-// Value is the value of a member of a request; the zero value if it is absent.
+// Value is the value of an optional member; the zero value if it is absent.
 func Value[T any](member *T) T {
 	if member == nil {
 		var zero T

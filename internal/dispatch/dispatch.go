@@ -72,7 +72,7 @@ func New(cfg Config) *Worker {
 	}
 	w := &Worker{
 		cfg:   cfg,
-		queue: scheduler.Queue{Name: "lambda.events", Service: lambdaapi.Service, Runner: cfg.Gate, Logger: cfg.Logger, Trouble: "events of functions cannot be delivered"},
+		queue: scheduler.Queue{Name: "lambda.events", Service: lambdaapi.Service, Runner: cfg.Gate, Logger: cfg.Logger, Trouble: "events of functions cannot be delivered; it will be tried again"},
 		owner: api.NewID(), room: make(chan struct{}, cfg.AtOnce), freed: make(chan struct{}, 1), busy: make(map[string]int),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coffer_function_events_total", Help: "Tries to deliver events of asynchronous invocations, by result: delivered, failed, held (the function could not get it now) or dropped.",

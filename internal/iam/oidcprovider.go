@@ -241,7 +241,11 @@ func listOIDCProviders(r *api.Request, _ *iamapi.ListOpenIDConnectProvidersInput
 // deleteOIDCProvider: "This operation is idempotent; it does not fail or return an
 // error if you call the operation for a provider that does not exist."
 func deleteOIDCProvider(r *api.Request, _ *iamapi.DeleteOpenIDConnectProviderInput, t oidcTarget) (*iamapi.DeleteOpenIDConnectProviderOutput, error) {
-	return &iamapi.DeleteOpenIDConnectProviderOutput{}, OIDCProviders.Delete(r.Tx, table.K(t.account, t.name))
+	out := &iamapi.DeleteOpenIDConnectProviderOutput{}
+	if t.provider == nil { // or one of another partition: not what was authorized
+		return out, nil
+	}
+	return out, OIDCProviders.Delete(r.Tx, table.K(t.account, t.name))
 }
 
 func addClientID(r *api.Request, in *iamapi.AddClientIDToOpenIDConnectProviderInput, t oidcTarget) (*iamapi.AddClientIDToOpenIDConnectProviderOutput, error) {

@@ -8,6 +8,7 @@ import (
 	"coffer/internal/coffertest/check"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
 
 const thumbprint = "0123456789abcdef0123456789ABCDEF01234567"
@@ -120,4 +121,19 @@ func TestOIDCProviderRules(t *testing.T) {
 		{"and what may not", check.Try(ana.GetOpenIDConnectProvider, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: &arn}), denied("GetOpenIDConnectProvider", arn)},
 		{"nor with tags", check.Try(ana.CreateOpenIDConnectProvider, &iam.CreateOpenIDConnectProviderInput{Url: new("https://x.example"), Tags: tags("a=b")}), denied("TagOpenIDConnectProvider", w.arn("oidc-provider/x.example"))},
 	})
+}
+
+// TestOIDCProviderOfAnotherPartition: an ARN of another partition is not the provider that
+// has the rest of it, neither to be authorized by its tags nor to be deleted.
+func TestOIDCProviderOfAnotherPartition(t *testing.T) {
+	w := newWorld(t)
+	arn := check.Must(t, w.CreateOpenIDConnectProvider, &iam.CreateOpenIDConnectProviderInput{
+		Url: new("https://example.com/x"), Tags: []types.Tag{{Key: new("protected"), Value: new("yes")}},
+	}).OpenIDConnectProviderArn
+	ann := w.user(t, "ann", allow("iam:*", "*"), `{"Effect":"Deny","Action":"iam:DeleteOpenIDConnectProvider","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/protected":"yes"}}}`)
+	if got := check.Now(ann.DeleteOpenIDConnectProvider, &iam.DeleteOpenIDConnectProviderInput{OpenIDConnectProviderArn: arn}); !strings.HasPrefix(got, "AccessDenied: ") {
+		t.Errorf("deleting what is protected: %s", got)
+	}
+	check.Must(t, ann.DeleteOpenIDConnectProvider, &iam.DeleteOpenIDConnectProviderInput{OpenIDConnectProviderArn: new(strings.Replace(*arn, "arn:aws:", "arn:aws-cn:", 1))})
+	check.Must(t, w.GetOpenIDConnectProvider, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: arn})
 }

@@ -110,7 +110,7 @@ func New(cfg Config) *Worker {
 	}
 	w := &Worker{
 		cfg:   cfg,
-		queue: scheduler.Queue{Name: "secretsmanager.rotation", Service: smapi.Service, Runner: cfg.Gate, Logger: cfg.Logger, Trouble: "rotations cannot go on"},
+		queue: scheduler.Queue{Name: "secretsmanager.rotation", Service: smapi.Service, Runner: cfg.Gate, Logger: cfg.Logger, Trouble: "rotations cannot go on; they will be tried again"},
 		owner: api.NewID(), pace: rate.NewLimiter(rate.Limit(cfg.Pace), 1), freed: make(chan struct{}, 1), busy: make(map[string]int),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coffer_rotation_steps_total", Help: "Steps of rotations that were invoked, by step and result: succeeded, failed or busy (the function had no process free).",

@@ -56,7 +56,7 @@ func (q *Queue) Work(ctx context.Context, release func(*api.Request) (more bool,
 			next, err = round(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			q.Logger.Error(q.Trouble+"; it will be tried again", "after", AfterTrouble, "error", err)
+			q.Logger.Error(q.Trouble, "after", AfterTrouble, "error", err)
 			next = AfterTrouble
 		}
 		timer := time.NewTimer(next)

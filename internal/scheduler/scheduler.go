@@ -1,6 +1,7 @@
-// Package scheduler runs the services' background tasks.
+// Package scheduler runs the services' background tasks, and has the loop of workers that
+// work off a queue by themselves (Queue).
 //
-// Each task looks for due rows through an index of its own and does a bounded
+// Each task of a Scheduler looks for due rows through an index of its own and does a bounded
 // part per transaction. A task that fails is tried again at its next turn; what it
 // had committed stays. Tasks run one at a time, so that background work
 // never takes more than one of the machine's processors.

@@ -6,12 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
+	"coffer/internal/api"
 	"coffer/internal/arn"
 	"coffer/internal/audit"
 	"coffer/internal/backup"
@@ -130,26 +134,28 @@ func (s *Server) controlHandler() http.Handler {
 		return list, err
 	}))
 	mux.HandleFunc("POST /accounts", control(func(ctx context.Context, in struct{ Name string }) (out AccountKeys, err error) {
-		err = s.db.Update(ctx, func(tx *table.Tx) error {
-			a, k, err := iam.CreateAccount(tx, in.Name, arn.Partition(s.cfg.Region), s.cfg.Now())
-			if err == nil {
-				out = accountKeys(a, k, nil)
+		err = s.change(ctx, "CreateAccount", details{"name": in.Name}, func(tx *table.Tx, now time.Time) (string, details, error) {
+			a, k, err := iam.CreateAccount(tx, in.Name, arn.Partition(s.cfg.Region), now)
+			if err != nil {
+				return "", nil, err
 			}
-			return err
+			out = accountKeys(a, k, nil)
+			return a.ID, details{"accessKeyId": k.ID}, nil
 		})
 		return out, err
 	}))
 	mux.HandleFunc("POST /accounts/keys", control(func(ctx context.Context, in struct{ Account string }) (out AccountKeys, err error) {
-		err = s.db.Update(ctx, func(tx *table.Tx) error {
+		err = s.change(ctx, "RotateRootAccessKeys", details{"account": in.Account}, func(tx *table.Tx, now time.Time) (string, details, error) {
 			a, err := iam.FindAccount(tx, in.Account)
 			if err != nil {
-				return err
+				return "", nil, err
 			}
-			k, gone, err := iam.RotateRootKeys(tx, a.ID, s.cfg.Now())
-			if err == nil {
-				out = accountKeys(a, k, gone)
+			k, gone, err := iam.RotateRootKeys(tx, a.ID, now)
+			if err != nil {
+				return "", nil, err
 			}
-			return err
+			out = accountKeys(a, k, gone)
+			return a.ID, details{"accessKeyId": k.ID, "deletedAccessKeyIds": strings.Join(gone, " ")}, nil
 		})
 		if err == nil && out.ID == s.account {
 			// `coffer env` must go on working for the first account. The old keys are gone:
@@ -172,7 +178,11 @@ func (s *Server) controlHandler() http.Handler {
 		return verifyReport(func(report func(audit.Finding)) (audit.Summary, error) { return s.log.Verify(ctx, report) })
 	}))
 	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.log.Sync(); err != nil {
+		err := s.change(r.Context(), "CreateBackup", nil, func(*table.Tx, time.Time) (string, details, error) { return s.account, nil, nil })
+		if err == nil {
+			err = s.log.Sync()
+		}
+		if err != nil {
 			answerControl(w, nil, err)
 			return
 		}
@@ -185,6 +195,64 @@ func (s *Server) controlHandler() http.Handler {
 		}
 	})
 	return mux
+}
+
+// controlService is the event source of what is done over the control socket.
+var controlService = &api.Service{ID: "Coffer", Name: "coffer", EventSource: "coffer.control"}
+
+// details are members of a record; none of them is secret.
+type details map[string]string
+
+// change makes a change for whoever opened the control socket, and commits a record of it:
+// a service event, because no API has such a call. A change that is refused has one too.
+// f may run again; it returns the account that the change is about and what came of it.
+func (s *Server) change(ctx context.Context, name string, in details, f func(*table.Tx, time.Time) (account string, out details, err error)) error {
+	record := func(ctx context.Context, f func(*api.Request, *api.ServiceEvent) error) error {
+		_, err := s.gate.RunTask(ctx, &api.Task{Name: "control." + name, Service: controlService, Run: func(r *api.Request) (bool, error) {
+			e := api.ServiceEvent{Name: name, Account: s.account, Region: s.cfg.Region, Data: details{}}
+			if uid, ok := peerOf(ctx); ok {
+				e.Data["uid"] = strconv.Itoa(uid)
+			}
+			for k, v := range in {
+				if v != "" {
+					e.Data[k] = v
+				}
+			}
+			err := f(r, &e)
+			r.Emit(e)
+			return false, err
+		}})
+		return err
+	}
+	err := record(ctx, func(r *api.Request, e *api.ServiceEvent) error {
+		account, out, err := f(r.Tx, r.Time)
+		e.Account = account
+		maps.Copy(e.Data, out)
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, record(context.WithoutCancel(ctx), func(_ *api.Request, e *api.ServiceEvent) error {
+		e.Error = err.Error()
+		return nil
+	}))
+}
+
+// peerKey is the key of the user at the other end of a control connection.
+type peerKey struct{}
+
+// withPeer is the ConnContext of the control socket.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	if uid, ok := peer(c); ok {
+		return context.WithValue(ctx, peerKey{}, uid)
+	}
+	return ctx
+}
+
+func peerOf(ctx context.Context) (uid int, ok bool) {
+	uid, ok = ctx.Value(peerKey{}).(int)
+	return uid, ok
 }
 
 func accountInfo(a *iam.Account) AccountInfo {

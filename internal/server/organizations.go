@@ -42,6 +42,13 @@ type OrganizationRequest struct {
 	Document    string `json:"document,omitempty"`
 }
 
+func (in *OrganizationRequest) details() details {
+	return details{
+		"org": in.Org, "account": in.Account, "unit": in.Unit, "policy": in.Policy, "to": in.To, "name": in.Name,
+		"type": in.Type, "description": in.Description, "document": in.Document,
+	}
+}
+
 // OrganizationChange is what was changed.
 type OrganizationChange struct {
 	Organization string `json:"organization"`
@@ -54,49 +61,52 @@ type OrganizationChange struct {
 type changer func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, now time.Time) (OrganizationChange, error)
 
 // organizationChanges are the changes by the path of their request.
-var organizationChanges = map[string]changer{
-	"delete": func(tx *table.Tx, o *iam.Organization, _ *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+var organizationChanges = map[string]struct {
+	event string // in the audit log; AWS Organizations' name where it has the operation
+	make  changer
+}{
+	"delete": {"DeleteOrganization", func(tx *table.Tx, o *iam.Organization, _ *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		return OrganizationChange{ID: o.ID}, o.Delete(tx)
-	},
-	"add": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, now time.Time) (OrganizationChange, error) {
+	}},
+	"add": {"AddAccount", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, now time.Time) (OrganizationChange, error) {
 		return accountChange(o.AddAccount(tx, in.Account, in.To, now))
-	},
-	"move": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+	}},
+	"move": {"MoveAccount", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		return accountChange(o.MoveAccount(tx, in.Account, in.To))
-	},
-	"remove": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+	}},
+	"remove": {"RemoveAccountFromOrganization", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		return accountChange(o.RemoveAccount(tx, in.Account))
-	},
-	"unit/create": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+	}},
+	"unit/create": {"CreateOrganizationalUnit", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		return unitChange(o.CreateUnit(tx, in.Unit))
-	},
-	"unit/rename": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+	}},
+	"unit/rename": {"UpdateOrganizationalUnit", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		return unitChange(o.RenameUnit(tx, in.Unit, in.Name))
-	},
-	"unit/move": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+	}},
+	"unit/move": {"MoveOrganizationalUnit", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		return unitChange(o.MoveUnit(tx, in.Unit, in.To))
-	},
-	"unit/delete": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+	}},
+	"unit/delete": {"DeleteOrganizationalUnit", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		return OrganizationChange{Name: in.Unit}, o.DeleteUnit(tx, in.Unit)
-	},
-	"policy/put": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+	}},
+	"policy/put": {"PutPolicy", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		p, fresh, err := o.PutControlPolicy(tx, in.Policy, in.Type, in.Description, in.Document)
 		if err != nil {
 			return OrganizationChange{}, err
 		}
 		return OrganizationChange{ID: p.ID, Name: p.Name, Fresh: fresh}, nil
-	},
-	"policy/attach": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (c OrganizationChange, err error) {
+	}},
+	"policy/attach": {"AttachPolicy", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (c OrganizationChange, err error) {
 		c.ID, err = o.AttachControlPolicy(tx, in.Policy, in.To)
 		return c, err
-	},
-	"policy/detach": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (c OrganizationChange, err error) {
+	}},
+	"policy/detach": {"DetachPolicy", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (c OrganizationChange, err error) {
 		c.ID, err = o.DetachControlPolicy(tx, in.Policy, in.To)
 		return c, err
-	},
-	"policy/delete": func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
+	}},
+	"policy/delete": {"DeletePolicy", func(tx *table.Tx, o *iam.Organization, in *OrganizationRequest, _ time.Time) (OrganizationChange, error) {
 		return OrganizationChange{Name: in.Policy}, o.DeleteControlPolicy(tx, in.Policy)
-	},
+	}},
 }
 
 func accountChange(a *iam.Account, err error) (OrganizationChange, error) {
@@ -130,27 +140,28 @@ func (s *Server) organizationRoutes(mux *http.ServeMux) {
 		return list, err
 	}))
 	mux.HandleFunc("POST /organizations", control(func(ctx context.Context, in OrganizationRequest) (c OrganizationChange, err error) {
-		err = s.db.Update(ctx, func(tx *table.Tx) error {
-			o, err := iam.CreateOrganization(tx, in.Account, s.cfg.Now())
-			if err == nil {
-				c = OrganizationChange{Organization: o.ID, ID: o.Management, Fresh: true}
+		err = s.change(ctx, "CreateOrganization", in.details(), func(tx *table.Tx, now time.Time) (string, details, error) {
+			o, err := iam.CreateOrganization(tx, in.Account, now)
+			if err != nil {
+				return "", nil, err
 			}
-			return err
+			c = OrganizationChange{Organization: o.ID, ID: o.Management, Fresh: true}
+			return o.Management, details{"org": o.ID}, nil
 		})
 		return c, err
 	}))
 	for path, change := range organizationChanges {
 		mux.HandleFunc("POST /organizations/"+path, control(func(ctx context.Context, in OrganizationRequest) (c OrganizationChange, err error) {
-			err = s.db.Update(ctx, func(tx *table.Tx) error {
+			err = s.change(ctx, change.event, in.details(), func(tx *table.Tx, now time.Time) (string, details, error) {
 				o, err := iam.FindOrganization(tx, in.Org)
 				if err != nil {
-					return err
+					return "", nil, err
 				}
-				if c, err = change(tx, o, &in, s.cfg.Now()); err != nil {
-					return err
+				if c, err = change.make(tx, o, &in, now); err != nil {
+					return "", nil, err
 				}
 				c.Organization = o.ID
-				return nil
+				return o.Management, details{"org": o.ID, "id": c.ID}, nil
 			})
 			return c, err
 		}))

@@ -704,6 +704,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if s.controlListener != nil {
 		control := s.httpServer(s.controlHandler())
+		control.ConnContext = withPeer
 		control.ReadTimeout, control.WriteTimeout = 0, 0 // backups and verifications take their time
 		serve(control, s.controlListener)
 		defer os.Remove(s.cfg.Dir.Running())

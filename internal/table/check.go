@@ -141,11 +141,22 @@ type Fsck struct {
 	Tx         *Tx                              // a View's
 	Report     func(format string, args ...any) // gets a sentence for each finding
 	Incomplete bool                             // a damaged row hides others
+
+	err error // what ended the check
 }
 
 // Each gives the records of a collection to check. A damaged row ends that: what is behind
-// it cannot be told apart from what is missing. The error is of the store, or Ctx's.
+// it cannot be told apart from what is missing. The error is of check, of the store, or
+// Ctx's; there is no more to check after it, and it is returned once.
 func Each[T any](f *Fsck, rows *Collection[T], check func(*T) error) error {
+	if f.err != nil {
+		return nil
+	}
+	f.err = each(f, rows, check)
+	return f.err
+}
+
+func each[T any](f *Fsck, rows *Collection[T], check func(*T) error) error {
 	for e, err := range rows.Scan(f.Tx, Range{}) {
 		if errors.Is(err, ErrDamaged) {
 			f.Report("%s: %v; the rows behind it are not checked", rows.Name, err)

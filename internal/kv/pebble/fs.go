@@ -32,6 +32,10 @@ type walFS struct {
 
 func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 
+// own tells whether a file is the store's own. Those of a checkpoint are nothing that
+// the store depends on.
+func (f *walFS) own(name string) bool { return filepath.Dir(name) == f.e.dir }
+
 // Unwrap implements vfs.FS.
 func (f *walFS) Unwrap() vfs.FS { return f.FS }
 
@@ -48,15 +52,12 @@ func (f *walFS) stopHere(err error) {
 // flushes and compactions stay here: they would be tried again for ever, and
 // nothing of what they do counts before the next start.
 func (f *walFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if filepath.Ext(name) == ".sst" && (f.e.givenUp.Load() || f.e.store.Err() != nil) {
+	if f.own(name) && filepath.Ext(name) == ".sst" && (f.e.givenUp.Load() || f.e.store.Err() != nil) {
 		select {}
 	}
 	file, err := f.FS.Create(name, c)
 	if err != nil {
-		if isLog(name) {
-			f.stopHere(err)
-		}
-		f.pause(err)
+		f.missed(name, err)
 		return nil, err
 	}
 	return f.wrap(name, file), nil
@@ -66,30 +67,39 @@ func (f *walFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 func (f *walFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := f.FS.ReuseForWrite(from, to, c)
 	if err != nil {
-		if isLog(to) {
-			f.stopHere(err)
-		}
+		f.missed(to, err)
 		return nil, err
 	}
 	return f.wrap(to, file), nil
 }
 
+// missed is called for a file that could not be made.
+func (f *walFS) missed(name string, err error) {
+	switch {
+	case !f.own(name):
+	case isLog(name):
+		f.stopHere(err)
+	default:
+		f.pause(err)
+	}
+}
+
 // OpenDir implements vfs.FS.
 func (f *walFS) OpenDir(name string) (vfs.File, error) {
 	d, err := f.FS.OpenDir(name)
-	if err != nil {
-		return nil, err
+	if err != nil || name != f.e.dir {
+		return d, err
 	}
 	return &dirFile{d, f}, nil
 }
 
 func (f *walFS) wrap(name string, file vfs.File) vfs.File {
 	switch {
-	case isLog(name):
+	case isLog(name) && f.own(name):
 		return &logFile{file, f}
 	case isManifest(name):
 		return &manifestFile{File: file, name: name}
-	case filepath.Ext(name) == ".sst":
+	case filepath.Ext(name) == ".sst" && f.own(name):
 		return &tableFile{file, f}
 	}
 	return file

@@ -172,3 +172,76 @@ func TestCloseOnFullDisk(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseOnFullDiskWhileMemoryIsFull closes a store that has more in memory than it may,
+// none of which can be flushed: the log has taken the room.
+func TestCloseOnFullDiskWhileMemoryIsFull(t *testing.T) {
+	mount := t.TempDir()
+	if err := syscall.Mount("coffer-test", mount, "tmpfs", 0, "size=2300k"); err != nil {
+		t.Skipf("mounting a tmpfs needs root: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(mount, syscall.MNT_DETACH) })
+	c := config(mount + "/store")
+	c.MemTableBytes = 256 << 10
+	s, err := pebble.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(context.Background(), func(tx kv.Tx) error {
+		for n := range 22 {
+			if err := tx.Put(fmt.Appendf(nil, "%02d", n), make([]byte, 60<<10)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Close() }()
+	select {
+	case err := <-done:
+		if err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Close: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("Close hangs")
+	}
+	again := mustOpen(t, copyDir(t, mount+"/store"))
+	err = again.View(context.Background(), func(tx kv.Tx) error { _, err := tx.Get([]byte("21")); return err })
+	if err != nil {
+		t.Errorf("what was written: %v", err)
+	}
+}
+
+// TestCheckpointOnFullDisk writes checkpoints where there is no room for them: the store
+// itself goes on.
+func TestCheckpointOnFullDisk(t *testing.T) {
+	for _, kib := range []int{4, 100, 300} {
+		mount := t.TempDir()
+		if err := syscall.Mount("coffer-test", mount, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
+			t.Skipf("mounting a tmpfs needs root: %v", err)
+		}
+		t.Cleanup(func() { syscall.Unmount(mount, syscall.MNT_DETACH) })
+		s := mustOpen(t, t.TempDir())
+		for n := range 1000 {
+			if err := updatePair(s, fmt.Sprint(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Checkpoint(mount + "/copy") }()
+		select {
+		case err := <-done:
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("%d KiB: %v", kib, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%d KiB: Checkpoint hangs", kib)
+		}
+		if err := updatePair(s, "later"); err != nil {
+			t.Errorf("%d KiB: the store: %v", kib, err)
+		}
+	}
+}

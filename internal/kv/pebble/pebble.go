@@ -26,7 +26,7 @@
 // Pebble ends the process on a failed manifest write, panics on a failed log
 // write, and dies with "unlock of unlocked mutex" when the log cannot be
 // changed on a full disk. So commits are applied by one goroutine of ours that
-// a failure may cost (apply.go), log files are wrapped so that an error stops
+// a failure may cost (applyLoop), log files are wrapped so that an error stops
 // the store before Pebble sees it (fs.go), and Logger.Fatalf stops the store
 // and ends only the goroutine it is called on. A goroutine ended so keeps
 // Pebble's manifest lock: the directory is not changed any more, which is what
@@ -345,6 +345,10 @@ func (e *engine) listener() *pebble.EventListener {
 			flush := e.flushErr.Load() == err.Error()
 			switch {
 			case flush && e.closing.Load():
+				if e.stalled.Load() { // closeDB waits for a flush before it can ask for one
+					e.store.Stop(explain(e.dir, "write to", err))
+					return
+				}
 				select {
 				case e.failed <- err: // to closeDB, which goes on without
 				default:
@@ -461,17 +465,25 @@ func (e *engine) Close(cause error) error {
 	// of the manifest stays there.
 	done := make(chan error, 1)
 	go func() { done <- e.closeDB() }()
-	var err error
 	select {
-	case err = <-done:
+	case err := <-done:
+		return e.closed(err)
 	case <-e.store.Stopped():
-		select {
-		case err = <-done: // it was only late
-		case <-time.After(grace):
-			e.abandon(e.store.Err())
-			return nil
-		}
 	}
+	select {
+	case err := <-done: // it was only late
+		return e.closed(err)
+	case <-time.After(grace):
+	}
+	cause = e.store.Err()
+	e.abandon(cause)
+	if isNoSpace(cause) {
+		return nil // all is in the log
+	}
+	return cause
+}
+
+func (e *engine) closed(err error) error {
 	if err != nil {
 		return explain(e.dir, "close", err)
 	}
@@ -480,7 +492,7 @@ func (e *engine) Close(cause error) error {
 
 // abandon leaves Pebble open after a failed write: its locks may be held for
 // good, and its background work must not go on in a directory that someone
-// else has opened. So the directory is locked to the end of the process.
+// else has opened. So the directory is mostly locked to the end of the process.
 func (e *engine) abandon(cause error) {
 	e.log.Error("store: closed after a failed write; its directory stays locked until the process ends", "dir", e.dir, "err", cause)
 }
@@ -494,8 +506,10 @@ func (e *engine) closeDB() (err error) {
 		case nil:
 		case fatal:
 			err = r.error
+			e.abandon(err)
 		default:
 			err = recovered(e.dir, r)
+			e.abandon(err)
 		}
 	}()
 	e.closing.Store(true)
@@ -504,8 +518,10 @@ func (e *engine) closeDB() (err error) {
 		select {
 		case <-flushed:
 		case err = <-e.failed:
-			e.log.Warn("store: closed without a flush; the next start reads the log", "dir", e.dir, "err", line(corrupt(e.dir, err, false)))
-			err = nil
+			if isNoSpace(err) {
+				e.log.Warn("store: closed without a flush; the next start reads the log", "dir", e.dir, "err", line(err))
+				err = nil
+			}
 		}
 	}
 	e.armed.Store(false)
