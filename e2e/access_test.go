@@ -4,12 +4,11 @@ import (
 	"strings"
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
-	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"coffer/internal/coffertest/check"
 )
 
 // TestIdentityPolicies: what users, members of groups and sessions of roles may by their own

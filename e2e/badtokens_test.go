@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"coffer/internal/coffertest/check"
 )
 
 // keys are the credentials that p calls with.

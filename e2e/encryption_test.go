@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"coffer/internal/coffertest/check"
 )
 
 // TestEncryption: what the state of a KMS key means for secrets (spec §5.3, §5.6, §14).

@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"coffer/internal/coffertest/check"
 )
 
 // walkKeyKinds is TestKMS for keys that are not symmetric, imported ones, and

@@ -7,10 +7,10 @@ import (
 	"sync"
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"coffer/internal/coffertest/check"
 )
 
 // listAll follows the tokens to the end.

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"coffer/internal/coffertest/check"
 )
 
 // TestRotationCommands: what `coffer rotation` says beside a rotation that goes well.

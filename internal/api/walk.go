@@ -1,12 +1,11 @@
 package api
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"maps"
-	"slices"
 )
 
 // ListField is a list member other than *[]string.

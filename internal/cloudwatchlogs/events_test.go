@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+
+	"coffer/internal/coffertest/check"
 )
 
 func TestGetLogEvents(t *testing.T) {

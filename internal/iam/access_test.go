@@ -3,10 +3,10 @@ package iam_test
 import (
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"coffer/internal/coffertest/check"
 )
 
 // Whoever has a path to look after manages what is below it, by whatever name it goes

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"coffer/internal/coffertest/check"
 )
 
 func TestGroups(t *testing.T) {

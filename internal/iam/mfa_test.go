@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"coffer/internal/coffertest/check"
 )
 
 // codeOf is what an authenticator app shows for a seed, some steps from now.

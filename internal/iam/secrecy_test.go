@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"coffer/internal/coffertest/check"
 )
 
 // Neither secret access keys nor seeds nor codes are in the audit log, which records the

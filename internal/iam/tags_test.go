@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"coffer/internal/coffertest/check"
 )
 
 // tags are "key=value".

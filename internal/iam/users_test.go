@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"coffer/internal/coffertest/check"
 )
 
 func TestUser(t *testing.T) {

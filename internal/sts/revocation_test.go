@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"coffer/internal/coffertest/check"
 )
 
 // TestRevokeOlderSessions is what the console does: a Deny for sessions that were

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"coffer/internal/coffertest/check"
-
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+
+	"coffer/internal/coffertest/check"
 )
 
 const gone = "InvalidClientTokenId: The security token included in the request is invalid."
