@@ -133,6 +133,7 @@ func TestControlIsRecorded(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	b := h.account(t, "b")
+	backup := filepath.Join(t.TempDir(), "backup")
 	scp := filepath.Join(t.TempDir(), "scp.json")
 	if err := os.WriteFile(scp, []byte(document(deny("kms:*", "*"))), 0o600); err != nil {
 		t.Fatal(err)
@@ -140,11 +141,19 @@ func TestControlIsRecorded(t *testing.T) {
 	for _, args := range [][]string{
 		{"account", "keys", "b"}, {"account", "org", "create", "main"}, {"account", "org", "unit", "create", "/prod"},
 		{"account", "org", "add", "b", "--unit", "/prod"}, {"account", "org", "policy", "put", "no-keys", scp},
-		{"account", "org", "policy", "attach", "no-keys", "/prod"}, {"backup", filepath.Join(t.TempDir(), "backup")},
+		{"account", "org", "policy", "attach", "no-keys", "/prod"}, {"backup", backup},
 	} {
 		h.secret(run(t, 0, append(args, "--data-dir", string(h.Dir))...), "what "+args[0]+" printed")
 	}
 	run(t, 1, "account", "org", "policy", "attach", "nothing", "/prod", "--data-dir", string(h.Dir))
+	h.Recorded(t)
+	records := auditRecords(t, h.Dir)
+	refused := records[len(records)-1]
+	check.Equal(t, "code of what is refused", refused.ErrorCode, "Refused")
+	if out := run(t, 0, "explain", refused.RequestID, "--data-dir", string(h.Dir)); !strings.Contains(out, "event    coffer.control AttachPolicy in ") ||
+		!strings.Contains(out, "policy   nothing\n") || !strings.Contains(out, "answer   Refused organisation ") || strings.Contains(out, "decision") {
+		t.Errorf("coffer explain of what was refused:\n%s", out)
+	}
 	h.Stop(t)
 
 	var lines []string
@@ -171,7 +180,7 @@ func TestControlIsRecorded(t *testing.T) {
 	}
 	want := []string{
 		"CreateAccount b b", "RotateRootAccessKeys b", "CreateOrganization main", "CreateOrganizationalUnit main", "AddAccount main /prod",
-		"PutPolicy main", "AttachPolicy main /prod", "CreateBackup main",
+		"PutPolicy main", "AttachPolicy main /prod", "CreateBackup main " + backup,
 		"AttachPolicy main /prod organisation ORG has no control policy \"nothing\"; `coffer account org policy list` shows those that there are",
 	}
 	got := regexp.MustCompile(`\bo-[a-z0-9]+`).ReplaceAllString(strings.Join(lines, "\n"), "ORG")

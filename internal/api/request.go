@@ -110,6 +110,7 @@ type ServiceEvent struct {
 	Account   string
 	Region    string
 	RequestID string            // as AWS forms it for the event; empty: the request's own
+	Code      string            // errorCode of a failure that has one
 	Error     string            // errorMessage of a failure
 	Data      map[string]string // additionalEventData; no sensitive values
 }

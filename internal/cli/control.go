@@ -266,7 +266,11 @@ func runBackup(ctx context.Context, e Env, opts any, args []string) (err error) 
 	if _, err := os.Lstat(args[0]); err == nil {
 		return fmt.Errorf("%s exists already; a backup goes to a new file", args[0])
 	}
-	resp, err := c.send(ctx, http.MethodGet, "/backup", nil)
+	to, err := filepath.Abs(args[0])
+	if err != nil {
+		return err
+	}
+	resp, err := c.send(ctx, http.MethodGet, "/backup?to="+url.QueryEscape(to), nil)
 	if err != nil {
 		return err
 	}

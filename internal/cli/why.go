@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -183,23 +185,34 @@ func printCall(w io.Writer, c server.ExplainedCall, names map[string]string) {
 			fmt.Fprintf(tw, "%s\t%s\n", name, visible(value))
 		}
 	}
-	row("call", c.Action+" in "+c.Region)
+	event := c.Principal == "" && c.Through != ""
+	if event {
+		row("event", c.Action+" in "+c.Region)
+	} else {
+		row("call", c.Action+" in "+c.Region)
+	}
 	row("time", c.Time)
 	row("principal", c.Principal)
 	row("provider", c.Provider)
 	row("subject", c.Subject)
 	row("access key", c.AccessKeyID)
 	row("source", c.SourceIP)
-	if c.Through != "" && c.Through != c.Principal {
+	switch {
+	case event:
+		row("account", c.Account)
+		for _, k := range slices.Sorted(maps.Keys(c.Event)) {
+			row(k, fmt.Sprint(c.Event[k]))
+		}
+	case c.Through != "" && c.Through != c.Principal:
 		row("made by", c.Through+" on the principal's behalf")
 	}
-	if c.ErrorCode != "" {
+	if c.ErrorCode != "" || c.ErrorMessage != "" {
 		row("answer", strings.TrimSpace(c.ErrorCode+" "+c.ErrorMessage))
 	} else {
 		row("answer", "success")
 	}
 	row("reason", c.Reason)
-	if len(c.Decisions) == 0 {
+	if len(c.Decisions) == 0 && !event {
 		row("decision", "none: it was answered before anything was decided")
 	}
 	for _, d := range c.Decisions {

@@ -126,6 +126,7 @@ func (c *call) recordEvents(r *api.Request, s *api.Service) error {
 			AWSRegion:           e.Region,
 			SourceIPAddress:     s.EventSource,
 			UserAgent:           s.EventSource,
+			ErrorCode:           e.Code,
 			ErrorMessage:        e.Error,
 			AdditionalEventData: data,
 			RequestID:           id,

@@ -37,6 +37,8 @@ func (s *RotationSummary) Failing() bool {
 	switch s.State {
 	case NeverRotated, UnderWay, Succeeded:
 		return false
+	case Blocked: // rotation is off, perhaps, by the cancel that left it so
+		return !s.Deleted
 	}
 	return s.Enabled && !s.Deleted
 }

@@ -79,6 +79,13 @@ func TestRotationsOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("cancelled", "failed", "testSecret", false)
+
+	c.mustRotate(func(in *smapi.RotateSecretInput) { in.ClientRequestToken = token("r4") })
+	c.rotate()
+	if _, err := call(c, smapi.CancelRotateSecret, &smapi.CancelRotateSecretInput{SecretId: new("s")}); err != nil {
+		t.Fatal(err)
+	}
+	expect("cancelled, which leaves AWSPENDING", "blocked", "", true)
 }
 
 // A page looks at a bounded number of secrets; together they have all, once and in order.

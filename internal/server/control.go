@@ -40,7 +40,7 @@ import (
 //	POST /rotations       {"account", "region", "after", "failing"} RotationsPage
 //	POST /denials         {"last", "account", "principal"}   the last denials
 //	GET  /audit/verify                verify the audit log; streams findings
-//	GET  /backup                      a sealed backup of everything
+//	GET  /backup?to=FILE              a sealed backup of everything; FILE is for the record of it
 
 // ControlError is the body of a refused control request.
 type ControlError struct {
@@ -178,7 +178,7 @@ func (s *Server) controlHandler() http.Handler {
 		return verifyReport(func(report func(audit.Finding)) (audit.Summary, error) { return s.log.Verify(ctx, report) })
 	}))
 	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
-		err := s.change(r.Context(), "CreateBackup", nil, func(*table.Tx, time.Time) (string, details, error) { return s.account, nil, nil })
+		err := s.change(r.Context(), "CreateBackup", details{"to": r.URL.Query().Get("to")}, func(*table.Tx, time.Time) (string, details, error) { return s.account, nil, nil })
 		if err == nil {
 			err = s.log.Sync()
 		}
@@ -234,7 +234,7 @@ func (s *Server) change(ctx context.Context, name string, in details, f func(*ta
 		return nil
 	}
 	return errors.Join(err, record(context.WithoutCancel(ctx), func(_ *api.Request, e *api.ServiceEvent) error {
-		e.Error = err.Error()
+		e.Code, e.Error = "Refused", err.Error()
 		return nil
 	}))
 }

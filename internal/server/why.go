@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,6 +45,9 @@ type ExplainedCall struct {
 	ErrorMessage string                `json:"errorMessage,omitempty"`
 	Reason       string                `json:"reason,omitempty"` // what the caller was not told
 	Decisions    []audit.Authorization `json:"decisions"`        // none: it was answered before anything was decided
+
+	// Of a service event, which is no call: what it tells. Nothing is decided for it.
+	Event map[string]any `json:"event,omitempty"`
 }
 
 // explainFirst is how many of the newest records are looked through first, and
@@ -116,7 +120,16 @@ func (s *Server) explainIn(ctx context.Context, out *Explanation, from, to uint6
 		if decisions == nil {
 			decisions = []audit.Authorization{}
 		}
-		out.Calls = append(out.Calls, explained(&rec, decisions, reason))
+		c := explained(&rec, decisions, reason)
+		if rec.EventType == audit.TypeServiceEvent {
+			c.Event = map[string]any{}
+			if len(rec.AdditionalEventData) > 0 {
+				if err := json.Unmarshal(rec.AdditionalEventData, &c.Event); err != nil {
+					return fmt.Errorf("record %d: %w", e.Seq, err)
+				}
+			}
+		}
+		out.Calls = append(out.Calls, c)
 	}
 	return nil
 }
