@@ -23,7 +23,7 @@ import (
 // panics there on any error: the runtime then kills the process for unlocking
 // an unlocked mutex, which nothing can recover. So in those places the error
 // is not returned: the store is stopped and the goroutine, which is the
-// applier and nobody's request, waits for ever. Errors of writes and syncs do
+// applier's or closeDB's and nobody's request, waits for ever. Errors of writes and syncs do
 // return; Pebble gives them to those who wait for the sync.
 type walFS struct {
 	vfs.FS

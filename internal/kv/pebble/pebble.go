@@ -492,7 +492,8 @@ func (e *engine) closed(err error) error {
 
 // abandon leaves Pebble open after a failed write: its locks may be held for
 // good, and its background work must not go on in a directory that someone
-// else has opened. So the directory is mostly locked to the end of the process.
+// else has opened. So the directory stays locked to the end of the process,
+// or until a closeDB that was too slow for Close has closed Pebble after all.
 func (e *engine) abandon(cause error) {
 	e.log.Error("store: closed after a failed write; its directory stays locked until the process ends", "dir", e.dir, "err", cause)
 }
